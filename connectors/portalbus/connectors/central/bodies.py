@@ -1,0 +1,88 @@
+"""A directive's body made safe to show: text exactly as it was published, HTML through an allow-list."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import nh3
+from markupsafe import Markup, escape
+
+from portalbus.schemas.models import BodyFormat
+
+TAGS = frozenset(
+    "a abbr b blockquote br caption cite code col colgroup dd del dfn div dl dt em figcaption figure h1 h2 h3 h4 h5 h6"
+    " hr i img ins li ol p pre q rp rt ruby s samp small span strong sub sup table tbody td tfoot th thead time tr u"
+    " ul var wbr".split()
+)
+ATTRIBUTES: dict[str, set[str]] = {
+    "*": {"lang", "dir", "title"},
+    "a": {"href", "hreflang"},
+    "img": {"alt"},
+    "ol": {"start", "reversed", "type"},
+    "li": {"value"},
+    "td": {"colspan", "rowspan", "headers"},
+    "th": {"colspan", "rowspan", "headers", "scope"},
+    "time": {"datetime"},
+    "q": {"cite"},
+    "blockquote": {"cite"},
+}
+# The page owns h1 and h2; a document's headings go below them, so that the outline stays in order.
+HEADINGS = re.compile(r"(</?h)([1-6])\b")
+IMAGES = re.compile(r"<img\b([^>]*)>")
+ALT = re.compile(r'\balt="([^"]*)"')
+
+
+def shown_body(body: str, body_format: BodyFormat) -> Markup:
+    """The body as markup for the page: escaped text, or sanitised HTML."""
+    return exact_text(body) if body_format is BodyFormat.TEXT else sanitised_html(body)
+
+
+def exact_text(text: str) -> Markup:
+    """Text whose `textContent` in a browser is the same, character for character.
+
+    An HTML parser turns a bare carriage return into a line feed, so it is written as a reference.
+    """
+    return Markup(str(escape(text)).replace("\r", "&#13;"))  # noqa: S704 - escaped just before
+
+
+def sanitised_html(html: str) -> Markup:
+    """HTML without scripts, styles, forms, frames, handlers and remote images; links open no back door."""
+    clean = nh3.clean(
+        html,
+        tags=set(TAGS),
+        attributes=ATTRIBUTES,
+        url_schemes={"http", "https", "mailto", "tel"},
+        url_relative="deny",
+        link_rel="noopener nofollow",
+    )
+    lowered = HEADINGS.sub(lambda found: f"{found[1]}{min(int(found[2]) + 2, 6)}", clean)
+    return Markup(IMAGES.sub(_image_in_words, lowered))  # noqa: S704 - nh3 is the sanitiser
+
+
+def plain_text(body: str, body_format: str) -> str:
+    """The words of a body without markup, for excerpts and for finding words in it."""
+    if body_format != BodyFormat.HTML:
+        return body
+    reader = _TextOnly()
+    reader.feed(nh3.clean(body, tags=set(TAGS), attributes=ATTRIBUTES))
+    reader.close()
+    return " ".join("".join(reader.parts).split())
+
+
+def _image_in_words(found: re.Match[str]) -> str:
+    """An image is not fetched from elsewhere; what it shows is said in words."""
+    alt = ALT.search(found[1])
+    return f'<span class="image-text">{alt[1]}</span>' if alt and alt[1] else ""
+
+
+class _TextOnly(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.parts.append(" ")

@@ -1,0 +1,31 @@
+"""What a central portal process needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+
+def utc_now() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one process. `database_url` holds a password: it is left out of the repr, and must not be logged."""
+
+    database_url: str = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8080
+    pool_size: int = 8
+    look_every_s: float = 2.0
+    """How often the ledger is looked at when PostgreSQL's notifications do not arrive."""
+    feedback_lookups_per_minute: int = 30
+    """How many public codes one client address may look up."""
+    live_readers: int = 2_000
+    """How many pages may be kept live at once; later ones poll."""
+    trusted_proxies: str = "127.0.0.1"
+    """Addresses whose X-Forwarded-For is believed, separated by commas."""
+    clock: Callable[[], datetime] = utc_now

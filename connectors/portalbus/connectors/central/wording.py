@@ -1,0 +1,65 @@
+"""The texts of the pages, one TOML file a language; a test holds the three to the same keys."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from portalbus.connectors.central import formats
+from portalbus.schemas.catalogue import LANGUAGES
+
+
+class Words:
+    """All texts in one language."""
+
+    def __init__(self, language: str, texts: Mapping[str, str]) -> None:
+        self.language = language
+        self._texts = texts
+
+    def __call__(self, key: str, **places: object) -> str:
+        """The text with this key, its {places} filled. Raises KeyError for a key that is not in the file."""
+        text = self._texts[key]
+        return text.format(**{name: self._shown(value) for name, value in places.items()}) if places else text
+
+    def count(self, key: str, number: int, **places: object) -> str:
+        """The text `<key>.one` or `<key>.other`, with {n} filled. Only English tells one from many."""
+        form = "one" if self.language == "en" and number == 1 else "other"
+        return self(f"{key}.{form}", n=number, **places)
+
+    def name(self, group: str, value: object) -> str:
+        """The name of a code, such as an outcome; the code itself when a newer contract added one we do not know."""
+        return self._texts.get(f"{group}.{value}", str(value))
+
+    def has(self, key: str) -> bool:
+        """True when there is such a text."""
+        return key in self._texts
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all texts."""
+        return frozenset(self._texts)
+
+    def _shown(self, value: object) -> object:
+        return formats.number(value, self.language) if type(value) is int else value
+
+
+@lru_cache(maxsize=1)
+def all_words() -> Mapping[str, Words]:
+    """The texts of every language, read once."""
+    return {language: Words(language, dict(_flat(_table(language)))) for language in LANGUAGES}
+
+
+def _table(language: str) -> dict[str, Any]:
+    text = files("portalbus.connectors.central").joinpath(f"texts/{language}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)

@@ -1,0 +1,139 @@
+"""The processes of the bus beside the stack: how each is started, and when it is ready."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from portalbus.infra.bus.addresses import VARIABLES, Addresses
+from portalbus.infra.stack.paths import StateFolder
+from portalbus.infra.stack.process import Command, ProcessRecord, Service, spawn
+
+EXIT_FAIL_STOP = 70
+"""A process that cannot be sure of itself ends with this status and wants to be started again."""
+
+
+class BusProcess(Service):
+    """A worker, the relay or the central portal: a Python module run with flags that say where the stack is."""
+
+    stop_patience_s = 30.0
+    start_patience_s = 90.0
+
+    def __init__(
+        self,
+        name: str,
+        state: StateFolder,
+        argv: tuple[str, ...],
+        ready: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(state.logs / f"{name}.log", state.run / f"{name}.pid")
+        self.name = name
+        self._argv = argv
+        self._environment = environment or {}
+        self._ready = ready
+
+    def command(self) -> Command:
+        """The module, with the settings of this process's environment that are ours."""
+        ours = {name: value for name, value in os.environ.items() if name.startswith("PORTALBUS_")}
+        environment = {**ours, **self._environment, "PYTHONUNBUFFERED": "1"}
+        argv = (sys.executable, "-m", *self._argv)
+        return Command(argv, marker=self._argv[0], environment=environment, death_signal=signal.SIGTERM)
+
+    def is_ready(self) -> bool:
+        """Ask what it serves, or whom it has greeted."""
+        return self._ready()
+
+    def respawn(self) -> None:
+        """Start it anew without waiting until it is ready."""
+        command = self.command()
+        self._popen = spawn(command, self.log)
+        try:
+            ProcessRecord.of(self._popen.pid, command.marker).write(self.pid_file)
+        except psutil.NoSuchProcess:
+            return  # ended at once: the next look at it finds the status
+
+    def ended_with(self) -> int | None:
+        """Exit status once it has ended, else None."""
+        return self._popen.poll() if self._popen is not None else None
+
+
+def bus_processes(state: StateFolder, addresses: Addresses, workers: int) -> list[BusProcess]:
+    """Every process of the bus, each to be started on its own."""
+    where = ("--bootstrap", addresses.bootstrap, "--registry-url", addresses.registry_url)
+    where += ("--cache", str(state.run / "schema-ids.json"))
+    # The database's password goes into the environment: everybody can read the flags of a process.
+    secret = {VARIABLES["database_url"]: addresses.database_url}
+    found = [
+        BusProcess(
+            f"worker-{number}",
+            state,
+            ("portalbus.streams.worker", *where),
+            lambda: group_is_working(addresses.bootstrap),
+            secret,
+        )
+        for number in range(1, workers + 1)
+    ]
+    relay = ("portalbus.streams.relay", *where)
+    found.append(BusProcess("relay", state, relay, lambda: is_connected(addresses.database_url, "relay"), secret))
+    central = ("portalbus.connectors.central", "--port", str(urlsplit(addresses.central_url).port))
+    found.append(BusProcess("central", state, central, lambda: answers(addresses.central_url + "/healthz"), secret))
+    return found
+
+
+def answers(url: str) -> bool:
+    """True when an HTTP server gives a good answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def is_connected(database_url: str, application: str) -> bool:
+    """True when a process of the bus with this name has a connection to the ledger."""
+    import psycopg
+
+    try:
+        with psycopg.connect(database_url, connect_timeout=2, autocommit=True) as connection:
+            row = connection.execute(
+                "select 1 from pg_stat_activity where application_name = %s limit 1", (f"portalbus-{application}",)
+            ).fetchone()
+            return row is not None
+    except psycopg.Error:
+        return False
+
+
+def group_is_working(bootstrap: str, group: str = "portalbus-streams") -> bool:
+    """True when the workers' consumer group is stable and its members have lanes."""
+    from confluent_kafka import ConsumerGroupState, KafkaException
+
+    from portalbus.infra.bus.provision import admin_client
+
+    try:
+        future = admin_client(bootstrap).describe_consumer_groups([group], request_timeout=2)[group]
+        description = future.result(3)
+    except (KafkaException, TimeoutError):
+        return False
+    working = any(member.assignment and member.assignment.topic_partitions for member in description.members)
+    return bool(description.state == ConsumerGroupState.STABLE and working)
+
+
+def sweep(state: StateFolder) -> None:
+    """End what a killed bus may have left of its processes, found by their pid files."""
+    for pid_file in sorted(state.run.glob("*.pid")) if state.run.exists() else []:
+        if is_bus_process(pid_file):
+            BusProcess(pid_file.stem, state, ("",), lambda: False).stop()
+
+
+def is_bus_process(pid_file: Path) -> bool:
+    """Tell the pid files of the bus from those of the stack."""
+    return pid_file.stem in ("relay", "central") or pid_file.stem.startswith("worker-")

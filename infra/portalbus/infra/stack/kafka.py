@@ -1,0 +1,140 @@
+"""Apache Kafka, one node that is broker and controller at once (KRaft)."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from portalbus.infra.stack.errors import StackError
+from portalbus.infra.stack.java import java
+from portalbus.infra.stack.paths import StateFolder
+from portalbus.infra.stack.ports import LOOPBACK, is_free
+from portalbus.infra.stack.process import Command, Service, spawn
+
+HEAP_MB = (64, 320)
+
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "BROKER",
+    "controller.listener.names": "CONTROLLER",
+    # One node, so one copy of everything.
+    "default.replication.factor": "1",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    # Lanes are made on purpose, keep their events for ever, and carry the broker's time.
+    "auto.create.topics.enable": "false",
+    "num.partitions": "1",
+    "log.retention.ms": "-1",
+    "log.message.timestamp.type": "LogAppendTime",
+    "message.max.bytes": "1114112",  # 1 MiB of value, and room for key, headers and the batch around them
+    "replica.fetch.max.bytes": "1114112",
+    # A group of one machine need not wait for members that are still starting.
+    "group.initial.rebalance.delay.ms": "0",
+    # After kill -9 the controller refuses the broker's return until the old session has run out (default 9 s).
+    "broker.session.timeout.ms": "4000",
+    "broker.heartbeat.interval.ms": "1000",
+    # Small: two cores, some two hundred partitions.
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "background.threads": "2",
+    "num.recovery.threads.per.data.dir": "2",
+    "log.cleaner.threads": "1",
+    "log.cleaner.dedupe.buffer.size": "4194304",  # the default is 128 MB of heap
+    "log.segment.bytes": "134217728",
+    "log.index.size.max.bytes": "1048576",
+}
+
+LOGGING = """\
+<Configuration status="WARN"><Appenders>
+  <Console name="out"><PatternLayout pattern="%d{ISO8601} %p %c{1} %m%n"/></Console>
+</Appenders><Loggers>
+  <Root level="WARN"><AppenderRef ref="out"/></Root>
+  <Logger name="kafka.server.KafkaRaftServer" level="INFO"/>
+</Loggers></Configuration>
+"""
+
+
+class Kafka(Service):
+    """The broker; `jars` gives its class path, and is asked only when the JVM is about to start."""
+
+    name = "Kafka"
+
+    def __init__(
+        self, state: StateFolder, port: int, controller_port: int, jars: Callable[[], list[Path]]
+    ) -> None:
+        super().__init__(state.logs / "kafka.log", state.run / "kafka.pid")
+        self.port = port
+        self.controller_port = controller_port
+        self.ports = (port, controller_port)
+        self.data = state.kafka_data
+        self._run = state.run
+        self._scratch = state.scratch
+        self._jars = jars
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    def _write_settings(self, data: Path) -> Path:
+        listeners = f"BROKER://{self.bootstrap},CONTROLLER://{LOOPBACK}:{self.controller_port}"
+        settings = {
+            **SETTINGS,
+            "listeners": listeners,
+            "advertised.listeners": f"BROKER://{self.bootstrap}",
+            "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
+            "log.dirs": str(data),
+        }
+        path = self._run / "kafka.properties"
+        path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        return path
+
+    def _java(self, main: str, *arguments: str) -> Command:
+        logging = self._run / "kafka-log4j2.xml"
+        logging.write_text(LOGGING)
+        class_path = ":".join(map(str, self._jars()))
+        self._scratch.mkdir(exist_ok=True)
+        argv = (
+            *java(HEAP_MB, self._scratch),
+            f"-Dlog4j2.configurationFile={logging}",
+            *("-cp", class_path, main, *arguments),
+        )
+        return Command(argv, marker=str(self._run))
+
+    def command(self) -> Command:
+        return self._java("kafka.Kafka", str(self._write_settings(self.data)))
+
+    def prepare(self) -> None:
+        """Format the data folder beside its place and move it there whole."""
+        if self.data.exists():
+            return
+        fresh = self.data.with_name("kafka.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        settings = str(self._write_settings(fresh))
+        tool = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", settings)
+        if spawn(tool, self.log).wait(timeout=60) != 0:
+            raise StackError(f"Kafka could not make its data folder {fresh}", f"read {self.log}")
+        fresh.rename(self.data)
+
+    def is_ready(self) -> bool:
+        if is_free(self.port):
+            return False
+        client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        try:
+            return bool(client.list_topics(timeout=2).brokers)
+        except KafkaException:
+            return False

@@ -1,0 +1,96 @@
+"""What a portal is told about its surroundings; read once, in one place."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MIB = 1024 * 1024
+PREFIX = "PORTALBUS_"
+KAFKA_PREFIX = "PORTALBUS_KAFKA_"
+AGENCY = re.compile(r"[A-Y][0-9]{2}(\.[A-Z0-9]+)*")
+PORTAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much an outbox may hold.
+
+    `rows` and `bytes` bound what is not delivered yet: beyond, publishing raises OutboxFull. `free_disk` bytes of the
+    disk are never used up. Delivered events are kept for `keep_days` days, or until they fill `keep_bytes`, so that
+    the centre can ask for them again.
+    """
+
+    rows: int = 1_000_000
+    bytes: int = 2_048 * MIB
+    free_disk: int = 64 * MIB
+    keep_days: int = 30
+    keep_bytes: int = 1_024 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a portal needs to know. `kafka` holds librdkafka properties and may hold secrets: it is never shown.
+
+    `outbox` is a folder on a local disk. `heartbeat` is the time between two manifests in seconds. `verdicts` keeps
+    reading the verdict topic. `deliver=False` only writes the outbox; another process delivers it.
+    """
+
+    agency: str
+    portal: str
+    bootstrap: str
+    registry_url: str
+    outbox: Path
+    bounds: Bounds = field(default_factory=Bounds)
+    heartbeat: float = 60.0
+    verdicts: bool = False
+    deliver: bool = True
+    flush_at_exit: float = 3.0
+    kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not AGENCY.fullmatch(self.agency):
+            raise ValueError(f"agency {self.agency!r} is no agency code of Decision 20/2020/QĐ-TTg; an example is H26")
+        if not PORTAL.fullmatch(self.portal):
+            raise ValueError(f"portal {self.portal!r} must be 1 to 64 of a-z, 0-9, '.', '_' and '-'; an example is www")
+        if self.deliver and not (self.bootstrap and self.registry_url):
+            raise ValueError("bootstrap and registry_url are needed to deliver; give them, or deliver=False")
+
+    @property
+    def source(self) -> str:
+        """Agency and portal: `H26/www`."""
+        return f"{self.agency}/{self.portal}"
+
+
+def settings_from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The arguments of `Portal` found in the environment.
+
+    Reads PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _HEARTBEAT, _VERDICTS, and librdkafka properties
+    as PORTALBUS_KAFKA_SECURITY_PROTOCOL and so on. Raises ValueError naming what is missing.
+    """
+    env = os.environ if environ is None else environ
+    missing = [name for name in ("AGENCY", "BOOTSTRAP", "REGISTRY", "OUTBOX") if not env.get(PREFIX + name)]
+    if missing:
+        raise ValueError("set " + ", ".join(PREFIX + name for name in missing) + " in the environment")
+    found: dict[str, Any] = {
+        "agency": env["PORTALBUS_AGENCY"],
+        "bootstrap": env["PORTALBUS_BOOTSTRAP"],
+        "registry_url": env["PORTALBUS_REGISTRY"],
+        "outbox": Path(env["PORTALBUS_OUTBOX"]),
+        "kafka": {
+            name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
+            for name, value in env.items()
+            if name.startswith(KAFKA_PREFIX)
+        },
+    }
+    if env.get("PORTALBUS_PORTAL"):
+        found["portal"] = env["PORTALBUS_PORTAL"]
+    if env.get("PORTALBUS_HEARTBEAT"):
+        found["heartbeat"] = float(env["PORTALBUS_HEARTBEAT"])
+    if env.get("PORTALBUS_VERDICTS"):
+        found["verdicts"] = env["PORTALBUS_VERDICTS"].lower() in ("1", "true", "yes", "on")
+    return found

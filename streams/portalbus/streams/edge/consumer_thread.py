@@ -1,0 +1,83 @@
+"""The thread in which aiokafka fetches and keeps the group membership alive, whatever the event loop does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiokafka
+import structlog
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import TP
+
+from portalbus.streams.edge.settings import EdgeSettings
+from portalbus.streams.edge.unpacking import give_out_lane_records
+
+log = structlog.get_logger(__name__)
+
+# Only aiokafka looks at this, and leaves the group when fetching pauses so long. Here fetching pauses whenever the
+# handler is busy, or the database is away; the watchdog decides how long is too long.
+_NEVER_MS = 7 * 24 * 3_600 * 1_000
+
+
+class LaneConsumerThread(driver.AIOKafkaConsumerThread):
+    """aiokafka with bounded fetches, our assignor, and no policy of its own about offsets."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        settings: EdgeSettings = transport.parts.settings
+        self._assignor = self.app.assignor
+        return aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=settings.bootstrap_servers,
+            client_id=self.app.conf.broker_client_id,
+            group_id=settings.group,
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,
+            auto_offset_reset="none",  # positions come from the ledger; a lane never starts elsewhere by itself
+            max_partition_fetch_bytes=settings.fetch_max_bytes_per_lane,
+            fetch_max_bytes=settings.fetch_max_bytes,
+            fetch_max_wait_ms=int(settings.fetch_max_wait * 1000),
+            session_timeout_ms=int(settings.session_timeout * 1000),
+            heartbeat_interval_ms=int(settings.heartbeat_interval * 1000),
+            rebalance_timeout_ms=int(settings.rebalance_timeout * 1000),
+            request_timeout_ms=int(settings.request_timeout * 1000),
+            max_poll_interval_ms=_NEVER_MS,
+            metadata_max_age_ms=30_000,
+            check_crcs=True,
+            isolation_level="read_uncommitted",
+            **settings.aiokafka,
+        )
+
+    async def on_start(self) -> None:
+        """Start the consumer, which then gives out lane records."""
+        await super().on_start()
+        give_out_lane_records(self._ensure_consumer()._fetcher)
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super()._fetch_records(*args, **kwargs)
+        except NoOffsetForPartitionError:
+            return {}  # the group knows no offset for a lane; nobody asked it, the ledger's follows
+
+    async def seek_lanes(self, offsets: Mapping[TP, int]) -> None:
+        """Move to these offsets at once, dropping what was fetched from elsewhere.
+
+        Raises IllegalStateError when a lane is not this worker's any more.
+        """
+        await self.call_thread(self._seek_lanes, offsets)
+
+    async def _seek_lanes(self, offsets: Mapping[TP, int]) -> None:
+        consumer = self._ensure_consumer()
+        for tp, offset in offsets.items():
+            consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            await self._ensure_consumer().commit(
+                {driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+            )
+        except KafkaError as error:
+            log.info("edge.group-commit-failed", error=type(error).__name__)  # a hint for lag displays, no more
+            return False
+        return True

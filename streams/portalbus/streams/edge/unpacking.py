@@ -1,0 +1,68 @@
+"""Makes lane records straight from a fetched buffer, without aiokafka's own record object in between.
+
+aiokafka makes a ConsumerRecord for each record, of which ours would be a copy; those two and the calls in between
+cost three times as much per record as reading it. Only the way in which records leave the buffer is replaced; should
+aiokafka's insides ever look different, its records are converted instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
+from aiokafka.errors import CorruptRecordException
+
+from portalbus.streams.records import LaneRecord, agency_of
+
+
+_new_record = partial(tuple.__new__, LaneRecord)  # LaneRecord(…) without a Python call: a third of the time
+
+
+class LaneRecords(PartitionRecords):  # type: ignore[misc]
+    """One lane's part of a fetch, given out as one list of lane records per Kafka record batch."""
+
+    def _unpack_records(self) -> Iterator[list[LaneRecord]]:
+        lane: str = self._tp.topic
+        agency = agency_of(lane)
+        while self._records.has_next():
+            batch = self._records.next_batch()
+            if not batch.validate_crc():
+                raise CorruptRecordException(f"a batch of {lane} has a wrong checksum")
+            records: list[Any] = []
+            if not batch.is_control_batch:
+                records = [
+                    _new_record((lane, agency, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)))
+                    for r in batch
+                ]
+                if records and records[0].offset < self.next_fetch_offset:  # a fetch may begin inside a batch
+                    records = [r for r in records if r.offset >= self.next_fetch_offset]
+            self.next_fetch_offset = batch.next_offset
+            if records:
+                yield records
+
+
+def give_out_lane_records(fetcher: Fetcher) -> None:
+    """Make this fetcher give out lane records; to be called before it fetches anything."""
+    fetch = fetcher._proc_fetch_request
+
+    async def fetch_lanes(assignment: Any, node_id: int, request: Any) -> bool:
+        arrived: bool = await fetch(assignment, node_id, request)
+        for result in fetcher._records.values() if arrived else ():
+            part = getattr(result, "_partition_records", None)
+            if type(part) is PartitionRecords:  # untouched: nothing was taken from it yet
+                part.__class__ = LaneRecords
+                part._records_iterator = part._unpack_records()
+        return arrived
+
+    fetcher._proc_fetch_request = fetch_lanes
+
+
+def lane_records(lane: str, fetched: Sequence[Any]) -> list[LaneRecord]:
+    """Return one lane's part of a fetch as one list, whichever way it came."""
+    if isinstance(fetched[0], list):
+        return fetched[0] if len(fetched) == 1 else list(chain.from_iterable(fetched))
+    agency = agency_of(lane)
+    return [LaneRecord(lane, agency, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in fetched]

@@ -1,0 +1,203 @@
+"""A batch of lane records, judged one after the other; each accepted event releases what waited for it.
+
+Pure: the same records on the same history give the same entries, whoever asks and whenever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from portalbus.schemas.codec import Decoded, Misshapen
+from portalbus.schemas.directory import AgencyDirectory
+from portalbus.schemas.models import Envelope, SourceManifest, VerdictStatus
+from portalbus.schemas.rules import Facts
+from portalbus.streams.judgement.aggregates import judge_aggregate, rank
+from portalbus.streams.judgement.decision import Decision, parked, rejected
+from portalbus.streams.judgement.history import History, WaitingEvent
+from portalbus.streams.judgement.judge import judge
+from portalbus.streams.judgement.sources import hear, hear_manifest, take_sequence
+from portalbus.streams.records import LaneRecord
+
+NO_CLAIM_RULES = frozenset({"event.duplicate", "event.id-reused", "lane.agency-mismatch"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long an event may wait for its cause (lane time), and how many may wait for one key."""
+
+    wait: timedelta = timedelta(days=7)
+    waiting_per_key: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record whose bytes are no event of ours; `detail` holds no content."""
+
+    rule: str
+    detail: str
+
+
+Content = Decoded | Misshapen | SourceManifest | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A lane record and what was read from it."""
+
+    record: LaneRecord
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One judgement, as it enters the ledger; `fresh` is False when it replaces an earlier, open one."""
+
+    agency: str
+    lane_offset: int
+    received_at: datetime
+    envelope: Envelope | None
+    event_type: str | None
+    key: str | None
+    content_hash: bytes | None
+    decision: Decision
+    position: int
+    canonical: bytes | None
+    fresh: bool
+
+    @property
+    def claims_id(self) -> bool:
+        """True when the event id belongs to this record from now on."""
+        return self.envelope is not None and self.decision.rule not in NO_CLAIM_RULES
+
+
+@dataclass(slots=True)
+class Docket:
+    """Judges records in lane order against one history. `next_position` is the first free ledger position."""
+
+    history: History
+    directory: AgencyDirectory
+    next_position: int
+    bounds: Bounds = field(default_factory=Bounds)
+    entries: list[Entry] = field(default_factory=list)
+    parked: list[tuple[LaneRecord, Unreadable]] = field(default_factory=list)
+
+    def hear(self, items: Iterable[Item]) -> None:
+        """Judges these records, in this order."""
+        for item in items:
+            self._hear_one(item)
+
+    def _hear_one(self, item: Item) -> None:
+        content, record = item.content, item.record
+        received_at = lane_time(record.timestamp_ms)
+        if isinstance(content, SourceManifest):
+            hear_manifest(content, record.agency, received_at, self.history)
+        elif isinstance(content, Unreadable):
+            self.parked.append((record, content))
+            self._enter(record.agency, record.offset, received_at, None, parked(content.rule), None)
+        else:
+            self._hear_event(record, content, received_at)
+
+    def _hear_event(self, record: LaneRecord, content: Decoded | Misshapen, received_at: datetime) -> None:
+        decision = judge(content, record.key, record.agency, self.history, Facts(self.directory, received_at))
+        envelope = content.event.envelope if isinstance(content, Decoded) else content.envelope
+        if decision.rule not in NO_CLAIM_RULES:
+            source = hear(envelope, received_at, self.history)
+            if decision.rule not in ("source.sequence-reused", "source.blocked"):
+                take_sequence(envelope, source, received_at)
+            self.history.event_ids[record.agency, envelope.id] = content.content_hash
+        if isinstance(content, Decoded) and decision.status is VerdictStatus.WAITING:
+            decision = self._seat(record, content, received_at, decision)
+        self._enter(record.agency, record.offset, received_at, content, decision, record.value)
+        if isinstance(content, Decoded) and decision.status is VerdictStatus.ACCEPTED:
+            self._accept(content, record.offset, received_at)
+            self._release(content.event.key, received_at)
+
+    def _seat(self, record: LaneRecord, content: Decoded, received_at: datetime, decision: Decision) -> Decision:
+        """Gives an event a seat in the waiting room, or refuses it when the room is full."""
+        key = content.event.key
+        room = self.history.waiting.setdefault(key, [])
+        if len(room) >= self.bounds.waiting_per_key:
+            return rejected("waiting.room-full")
+        room.append(
+            WaitingEvent(
+                agency=record.agency,
+                lane_offset=record.offset,
+                key=key,
+                rule=decision.rule,
+                rank=rank(content.event, record.timestamp_ms),
+                until=received_at + self.bounds.wait,
+                received_at=received_at,
+                value=record.value or b"",
+                decoded=content,
+            )
+        )
+        return decision
+
+    def _release(self, key: str, now: datetime) -> None:
+        """Judges what waits for this key again, in order, until nothing moves; `now` is the cause's lane time."""
+        room = self.history.waiting.get(key)
+        moved = bool(room)
+        while room and moved:
+            moved = False
+            for event in sorted(room, key=lambda seat: (seat.rank, seat.received_at, seat.place)):
+                moved |= self._reconsider(event, room, now)
+
+    def _reconsider(self, seat: WaitingEvent, room: list[WaitingEvent], now: datetime) -> bool:
+        if now > seat.until:
+            decision = rejected("waiting.time-up")
+        else:
+            decision = judge_aggregate(seat.decoded.event, self.history)
+        if not decision.final:
+            return False
+        room.remove(seat)
+        self.history.released.append(seat)
+        self._enter(seat.agency, seat.lane_offset, seat.received_at, seat.decoded, decision, seat.value, fresh=False)
+        if decision.status is VerdictStatus.ACCEPTED:
+            self._accept(seat.decoded, seat.lane_offset, seat.received_at)
+        return True
+
+    def expire(self, now: datetime) -> None:
+        """Refuses every event whose time to wait is over at `now`."""
+        for room in list(self.history.waiting.values()):
+            for seat in sorted(room, key=lambda seat: (seat.until, seat.place)):
+                if now > seat.until:
+                    self._reconsider(seat, room, now)
+
+    def _accept(self, content: Decoded, lane_offset: int, received_at: datetime) -> None:
+        self.history.accept(content.event, lane_offset, received_at, self.entries[-1].position)
+
+    def _enter(
+        self,
+        agency: str,
+        lane_offset: int,
+        received_at: datetime,
+        content: Decoded | Misshapen | None,
+        decision: Decision,
+        value: bytes | None,
+        *,
+        fresh: bool = True,
+    ) -> None:
+        event = content.event if isinstance(content, Decoded) else None
+        self.entries.append(
+            Entry(
+                agency=agency,
+                lane_offset=lane_offset,
+                received_at=received_at,
+                envelope=None if content is None else event.envelope if event else content.envelope,  # type: ignore[union-attr]
+                event_type=None if content is None else event.payload.event_type if event else content.event_type,  # type: ignore[union-attr]
+                key=event.key if event else None,
+                content_hash=content.content_hash if content else None,
+                decision=decision,
+                position=self.next_position,
+                canonical=value if decision.status is VerdictStatus.ACCEPTED else None,
+                fresh=fresh,
+            )
+        )
+        self.next_position += 1
+
+
+def lane_time(timestamp_ms: int) -> datetime:
+    """The broker's time of a record (LogAppendTime) as an aware datetime."""
+    return datetime.fromtimestamp(timestamp_ms / 1000, UTC)

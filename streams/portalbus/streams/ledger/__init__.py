@@ -1,0 +1,1 @@
+"""The ledger: one PostgreSQL transaction holds effects, verdicts, lane offsets and outgoing rows, or nothing."""

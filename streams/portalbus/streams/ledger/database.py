@@ -1,0 +1,126 @@
+"""Connections to the ledger, and its numbered migrations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, TypeVar
+
+import psycopg
+import structlog
+from psycopg import Connection
+from psycopg.errors import IdleInTransactionSessionTimeout
+from psycopg.rows import TupleRow
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+MIGRATION_LOCK = 7_310_441_009
+"""Advisory lock held while migrating, so that two processes starting together do not both try."""
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+
+WORKER_OPTIONS = "-c idle_in_transaction_session_timeout=15s -c lock_timeout=20s -c statement_timeout=120s"
+
+
+class Session:
+    """A connection that comes back: a database that is away is waited for, for ever, with growing pauses.
+
+    Not thread-safe: one thread calls it. What is done in `transact` may be done again after a lost connection, so it
+    has to be right the second time too.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        application: str,
+        options: str = "",
+        autocommit: bool = False,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._url = database_url
+        self._application = application
+        self._options = options
+        self._autocommit = autocommit
+        self._pause = pause
+        self._connection: Connection[Any] | None = None
+
+    def transact(self, work: Callable[[Connection[Any]], T]) -> T:
+        """Runs `work` in a transaction (or without one in autocommit mode) and returns what it returns."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return self._once(work)
+            except (psycopg.OperationalError, IdleInTransactionSessionTimeout) as error:
+                log.warning(
+                    "database.away",
+                    application=self._application,
+                    error=type(error).__name__,
+                    sqlstate=error.sqlstate,
+                    retry_in_s=pause,
+                )
+                self.close()
+                self._pause(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def close(self) -> None:
+        """Closes the connection; the next call opens another one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _once(self, work: Callable[[Connection[Any]], T]) -> T:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(
+                self._url, application=self._application, options=self._options, autocommit=self._autocommit
+            )
+        if self._autocommit:
+            return work(self._connection)
+        with self._connection.transaction():
+            return work(self._connection)
+
+
+def connect(
+    database_url: str, *, application: str, options: str = "", autocommit: bool = False
+) -> Connection[TupleRow]:
+    """A connection that names itself. Raises psycopg.OperationalError when the database is away."""
+    return psycopg.connect(
+        database_url,
+        application_name=f"portalbus-{application}",
+        options=options,
+        autocommit=autocommit,
+        connect_timeout=5,
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+    )
+
+
+def migrate(database_url: str) -> list[str]:
+    """Applies the migrations that are not in the database yet, each in a transaction; returns their names."""
+    applied: list[str] = []
+    with connect(database_url, application="migrate", autocommit=True) as connection:
+        connection.execute("select pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        connection.execute(
+            "create table if not exists public.portalbus_migration"
+            " (name text primary key, applied_at timestamptz not null default now())"
+        )
+        done = {row[0] for row in connection.execute("select name from public.portalbus_migration")}
+        for name, sql in migrations():
+            if name not in done:
+                with connection.transaction():
+                    connection.execute(sql)
+                    connection.execute("insert into public.portalbus_migration (name) values (%s)", (name,))
+                applied.append(name)
+    return applied
+
+
+def migrations() -> list[tuple[str, bytes]]:
+    """Name and SQL of every migration, in order."""
+    folder = files("portalbus.streams").joinpath("migrations")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [(name.removesuffix(".sql"), folder.joinpath(name).read_bytes()) for name in names]

@@ -1,0 +1,1 @@
+"""The ledger's read side: asynchronous queries that return small frozen rows, and news of what changed. No writes."""

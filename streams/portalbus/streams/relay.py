@@ -1,0 +1,117 @@
+"""The relay process: judgements out. `python -m portalbus.streams.relay --help`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import Any
+
+import psycopg
+import structlog
+from confluent_kafka import KafkaException
+from portalbus.schemas.errors import RegistryUnavailable
+from portalbus.schemas.registration import SchemaIds
+from portalbus.schemas.registry import SchemaRegistry
+from portalbus.streams.ledger.database import connect
+from portalbus.streams.ledger.ledger import CHANNEL
+from portalbus.streams.logging_setup import log_json
+from portalbus.streams.relaying.outgoing import next_judgements
+from portalbus.streams.relaying.position import read_position
+from portalbus.streams.relaying.sender import Place, Sender
+from portalbus.streams.settings import StreamSettings
+from psycopg import Connection
+
+log = structlog.get_logger(__name__)
+
+LEADER_LOCK = 7_310_441_010
+"""Advisory lock of the one relay that sends; a second one stands by."""
+
+BATCH = 500
+IDLE_SECONDS = 1.0
+PAUSE_SECONDS = 1.0
+EXIT_RESTART = 70
+
+
+def main() -> int:
+    """Runs the relay until it is told to stop; 70 asks the supervisor to start it anew."""
+    settings = StreamSettings.parse("portalbus-relay")
+    log_json("relay")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        verdict_schema = _learn(settings, stop)
+        if verdict_schema is not None:
+            _lead(settings, verdict_schema, stop)
+    except (KafkaException, psycopg.Error) as error:
+        log.error("relay.restart", error=type(error).__name__, detail=_name(error))
+        return EXIT_RESTART
+    log.info("relay.stopped")
+    return 0
+
+
+def _lead(settings: StreamSettings, verdict_schema: int, stop: threading.Event) -> None:
+    """Sends until told to stop, once this process is the leader."""
+    with connect(settings.database_url, application="relay", autocommit=True) as connection:
+        connection.execute(f"listen {CHANNEL}")
+        if not _become_leader(connection, stop):
+            return
+        sender = Sender(settings.bootstrap, {}, verdict_schema)
+        sender.open()
+        position = read_position(settings.bootstrap, {})
+        log.info("relay.started", position=position)
+        while not stop.is_set():
+            batch = next_judgements(connection, position, BATCH)
+            if not batch:
+                _wait(connection)
+                continue
+            places = sender.send(batch)
+            position = batch[-1].position
+            _remember(connection, places)
+
+
+def _become_leader(connection: Connection[Any], stop: threading.Event) -> bool:
+    while not stop.is_set():
+        row = connection.execute("select pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
+        if row and row[0]:
+            return True
+        stop.wait(PAUSE_SECONDS)
+    return False
+
+
+def _remember(connection: Connection[Any], places: list[Place]) -> None:
+    """Writes down where everything went, for `trace`; after the fact, so it may lag and never leads."""
+    with (
+        connection.cursor() as cursor,
+        cursor.copy('copy ledger.relayed (position, topic, partition, "offset") from stdin') as copy,
+    ):
+        for place in places:
+            copy.write_row((place.position, place.topic, place.partition, place.offset))
+
+
+def _wait(connection: Connection[Any]) -> None:
+    """Until the ledger says that something is new, or a second has passed."""
+    for _ in connection.notifies(timeout=IDLE_SECONDS, stop_after=1):
+        pass
+
+
+def _learn(settings: StreamSettings, stop: threading.Event) -> int | None:
+    ids = SchemaIds(SchemaRegistry(settings.registry_url), settings.cache)
+    while not stop.is_set():
+        try:
+            return ids.id_of("Verdict")
+        except RegistryUnavailable as error:
+            log.warning("registry.away", error=str(error), retry_in_s=PAUSE_SECONDS)
+            stop.wait(PAUSE_SECONDS)
+    return None
+
+
+def _name(error: Exception) -> str:
+    if isinstance(error, KafkaException):
+        return str(error.args[0].name())
+    return str(getattr(error, "sqlstate", "") or "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""One Kafka transaction per batch of judgements, under the one transactional id that fences every older relay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaException, Producer
+from portalbus.schemas.topics import RELAY_POSITION
+from portalbus.streams.relaying.outgoing import Judged, messages_of
+
+log = structlog.get_logger(__name__)
+
+TRANSACTIONAL_ID = "portalbus-relay"
+TRANSACTION_TIMEOUT_MS = 30_000
+INIT_TIMEOUT_SECONDS = 60.0
+COMMIT_TIMEOUT_SECONDS = 60.0
+QUEUE_MESSAGES = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message of a judgement lies."""
+
+    position: int
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(slots=True)
+class Sender:
+    """A transactional producer for the relay. Anything that goes wrong is raised; the process starts anew then."""
+
+    bootstrap: str
+    kafka: dict[str, str]
+    verdict_schema: int
+    _producer: Producer = field(init=False)
+
+    def open(self) -> None:
+        """Takes the transactional id: from here on an older relay can commit nothing. Raises KafkaException."""
+        self._producer = Producer(
+            {
+                **self.kafka,
+                "bootstrap.servers": self.bootstrap,
+                "transactional.id": TRANSACTIONAL_ID,
+                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+                "partitioner": "murmur2_random",
+                "compression.type": "lz4",
+                "linger.ms": 2,
+                "queue.buffering.max.messages": QUEUE_MESSAGES,
+            }
+        )
+        self._producer.init_transactions(INIT_TIMEOUT_SECONDS)
+
+    def send(self, batch: Sequence[Judged]) -> list[Place]:
+        """Sends these judgements and the relay's new position, all or nothing. Raises KafkaException."""
+        places: list[Place] = []
+        producer = self._producer
+        producer.begin_transaction()
+        for judged in batch:
+            for message in messages_of(judged, self.verdict_schema):
+                producer.produce(
+                    message.topic,
+                    message.value,
+                    message.key,
+                    headers=message.headers,
+                    on_delivery=_placed(judged.position, places),
+                )
+            producer.poll(0)
+        producer.produce(RELAY_POSITION, str(batch[-1].position).encode(), b"relay", partition=0)
+        self._commit()
+        return places
+
+    def _commit(self) -> None:
+        while True:
+            try:
+                self._producer.commit_transaction(COMMIT_TIMEOUT_SECONDS)
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
+                log.warning("relay.commit-retried", error=error.args[0].name())
+
+
+def _placed(position: int, places: list[Place]) -> Any:
+    def on_delivery(error: Any, message: Any) -> None:
+        if error is None:
+            places.append(Place(position, message.topic(), message.partition(), message.offset()))
+
+    return on_delivery

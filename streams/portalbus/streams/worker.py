@@ -1,0 +1,100 @@
+"""The worker process: lanes in, ledger out. `python -m portalbus.streams.worker --help`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+from confluent_kafka.admin import AdminClient
+from portalbus.schemas.codec import WriterSchemas
+from portalbus.schemas.directory import directory
+from portalbus.schemas.errors import RegistryUnavailable
+from portalbus.schemas.registration import SchemaIds
+from portalbus.schemas.registry import SchemaRegistry
+from portalbus.schemas.topics import LANE_PREFIX
+from portalbus.streams.edge.app import LaneApp, build_app, every
+from portalbus.streams.edge.logs import route_library_logs
+from portalbus.streams.edge.progress import LaneProgress
+from portalbus.streams.edge.settings import EdgeSettings
+from portalbus.streams.edge.worker import run_worker
+from portalbus.streams.intake import Intake
+from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
+from portalbus.streams.ledger.ledger import Ledger
+from portalbus.streams.logging_setup import log_json
+from portalbus.streams.settings import StreamSettings
+
+log = structlog.get_logger(__name__)
+
+EXPIRE_EVERY_SECONDS = 5.0
+REGISTRY_PAUSE_SECONDS = 1.0
+METADATA_TIMEOUT_SECONDS = 10.0
+
+
+def main() -> int:
+    """Runs one worker until it is told to stop; returns its exit status."""
+    settings = StreamSettings.parse("portalbus-worker")
+    log_json("worker")
+    route_library_logs()
+    return run_worker(partial(open_app, settings))
+
+
+@asynccontextmanager
+async def open_app(settings: StreamSettings) -> AsyncIterator[LaneApp]:
+    """Builds everything a worker needs, and lets go of it at the end."""
+    writers = await asyncio.to_thread(learn_schemas, settings)
+    progress = LaneProgress()
+
+    def pause(seconds: float) -> None:
+        progress.alive()  # waiting for the database is no standstill
+        time.sleep(seconds)
+
+    ledger = Ledger(settings.database_url, writers, directory(), pause=pause)
+    marks = Session(
+        settings.database_url,
+        application="worker-marks",
+        options=f"{WORKER_OPTIONS} -c synchronous_commit=off",
+        autocommit=True,
+        pause=pause,
+    )
+    intake = Intake(ledger, marks, writers, progress.committed)
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap})
+
+    async def lanes() -> Collection[str]:
+        metadata = await asyncio.to_thread(admin.list_topics, timeout=METADATA_TIMEOUT_SECONDS)
+        return [name for name in metadata.topics if name.startswith(LANE_PREFIX)]
+
+    edge = EdgeSettings(
+        bootstrap_servers=settings.bootstrap, group=settings.group, session_timeout=settings.session_timeout
+    )
+    try:
+        yield build_app(
+            settings=edge,
+            lanes=lanes,
+            positions=intake.positions,
+            handle=intake.handle,
+            settle=intake.settle,
+            timers=[every(EXPIRE_EVERY_SECONDS, intake.expire)],
+            progress=progress,
+        )
+    finally:
+        await intake.close()
+
+
+def learn_schemas(settings: StreamSettings) -> WriterSchemas:
+    """The schema ids allowed on lanes; waits for a registry that is away and not remembered."""
+    ids = SchemaIds(SchemaRegistry(settings.registry_url), settings.cache)
+    while True:
+        try:
+            return ids.lane_writers()
+        except RegistryUnavailable as error:
+            log.warning("registry.away", error=str(error), retry_in_s=REGISTRY_PAUSE_SECONDS)
+            time.sleep(REGISTRY_PAUSE_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
