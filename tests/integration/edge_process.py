@@ -1,4 +1,4 @@
-"""One worker of the edge as a process, with a ledger in SQLite: what the tests of the edge start, kill and freeze.
+"""One worker of the edge as a process, for the tests of the edge to start, kill and freeze; its ledger is SQLite.
 
 Usage: ``python edge_process.py CONFIG`` with the JSON that ``EdgeRun`` in test_edge.py writes.
 """
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-
 from portalbus.streams.edge import (
     EdgeSettings,
     LaneApp,
@@ -29,27 +28,12 @@ from portalbus.streams.edge import (
 )
 from portalbus.streams.records import Batch
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS lane (lane TEXT PRIMARY KEY, next INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS applied (lane TEXT, record INTEGER, worker INTEGER, epoch INTEGER, at REAL);
-CREATE TABLE IF NOT EXISTS fenced (lane TEXT, record INTEGER, worker INTEGER);
-CREATE TABLE IF NOT EXISTS lanes (lane TEXT PRIMARY KEY);
-"""
-
-
-def open_ledger(path: Path) -> sqlite3.Connection:
-    """Open the ledger file that all workers of one test share."""
-    ledger = sqlite3.connect(path, timeout=30, isolation_level=None)
-    ledger.execute("PRAGMA journal_mode=WAL")
-    ledger.executescript(SCHEMA)
-    return ledger
-
 
 class Ledger:
     """The compare-and-set of the real ledger, and a row for every record that took effect."""
 
     def __init__(self, path: Path) -> None:
-        self._db = open_ledger(path)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
 
     async def lanes(self) -> Collection[str]:
         """Return the directory of lanes."""
@@ -84,15 +68,18 @@ def main(config: dict[str, Any]) -> int:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     route_library_logs(logging.INFO)
+    log = structlog.get_logger()
     ledger = Ledger(Path(config["ledger"]))
 
     async def handle(batch: Batch) -> None:
         if config.get("raise_with_payload"):
             raise ValueError(f"cannot judge {batch.records[0].value!r}")
         if config.get("block_the_loop"):
-            time.sleep(3_600)  # noqa: ASYNC251 - a stuck event loop is the point
+            time.sleep(3_600)  # a stuck event loop is the point
+        log.info("test.took", batch=repr(batch))
         await asyncio.sleep(config.get("seconds_per_batch", 0.0))
         ledger.apply(batch)
+        log.info("test.applied", batch=repr(batch))
 
     @asynccontextmanager
     async def open_app() -> AsyncIterator[LaneApp]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,12 +17,21 @@ from typing import Any
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
-
-from edge_process import open_ledger
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions, NewTopic
+from portalbus.infra.stack import Endpoints
+from portalbus.infra.stack.containers import RunningStack
 
 SESSION_TIMEOUT = 6.0  # the broker's minimum
 BIG = 250_000
+
+
+LEDGER = """
+CREATE TABLE lane (lane TEXT PRIMARY KEY, next INTEGER NOT NULL);
+CREATE TABLE applied (lane TEXT, record INTEGER, worker INTEGER, epoch INTEGER, at REAL);
+CREATE TABLE fenced (lane TEXT, record INTEGER, worker INTEGER);
+CREATE TABLE lanes (lane TEXT PRIMARY KEY);
+"""
 
 
 class EdgeRun:
@@ -30,7 +41,9 @@ class EdgeRun:
         self.bootstrap = bootstrap
         self.group = f"edge-{uuid.uuid4().hex[:8]}"
         self.folder = folder
-        self.ledger = open_ledger(folder / "ledger.sqlite")
+        self.ledger = sqlite3.connect(folder / "ledger.sqlite", timeout=30, isolation_level=None)
+        self.ledger.execute("PRAGMA journal_mode=WAL")
+        self.ledger.executescript(LEDGER)
         self.admin = AdminClient({"bootstrap.servers": bootstrap})
         self.workers: list[subprocess.Popen[bytes]] = []
         self.lanes: list[str] = []
@@ -44,17 +57,20 @@ class EdgeRun:
         self.lanes += lanes
         return lanes
 
-    def publish(self, lane: str, count: int, value: bytes = b"event", **config: Any) -> None:
+    def publish(self, lane: str, count: int, value: bytes = b"event", transaction: str | None = None) -> None:
         """Publish records and wait until the broker has them."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "enable.idempotence": True, **config})
-        if "transactional.id" in config:
+        config: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "enable.idempotence": True}
+        if transaction:
+            config["transactional.id"] = transaction
+        producer = Producer(config)
+        if transaction:
             producer.init_transactions(30)
             producer.begin_transaction()
         for number in range(count):
             producer.produce(lane, value, key=str(number).encode())
             if number % 20 == 19 and len(value) > 10_000:
                 producer.flush(60)
-        if "transactional.id" in config:
+        if transaction:
             producer.commit_transaction(30)
         assert producer.flush(60) == 0
 
@@ -91,6 +107,10 @@ class EdgeRun:
         """Return everything a worker has logged."""
         return self.log_path(self.workers.index(worker)).read_text(errors="replace")
 
+    def batches(self, worker: subprocess.Popen[bytes], step: str) -> int:
+        """Return how many batches a worker's handler ``took`` or ``applied``."""
+        return self.log(worker).count(f"test.{step}")
+
     def fail_stop_reason(self, worker: subprocess.Popen[bytes], within: float = 30) -> str:
         """Wait for a worker to stop itself and return why it did."""
         assert worker.wait(within) == 70, self.log(worker)
@@ -101,7 +121,7 @@ class EdgeRun:
 
     def applied(self) -> list[tuple[str, int]]:
         """Return the records that took effect, in the order in which they did."""
-        return self.ledger.execute("SELECT lane, record FROM applied ORDER BY rowid").fetchall()
+        return list(self.ledger.execute("SELECT lane, record FROM applied ORDER BY rowid"))
 
     def workers_since(self, rowid: int) -> dict[str, set[int]]:
         """Return which worker processes applied records of each lane after a row of the ledger."""
@@ -151,7 +171,7 @@ class EdgeRun:
 
 
 @pytest.fixture
-def run(endpoints: Any, tmp_path: Path) -> Iterator[EdgeRun]:
+def run(endpoints: Endpoints, tmp_path: Path) -> Iterator[EdgeRun]:
     run = EdgeRun(endpoints.bootstrap, tmp_path)
     yield run
     run.close()
@@ -180,7 +200,7 @@ def test_the_groups_offsets_follow_the_ledger_and_are_never_ahead_of_it(run: Edg
         committed = max(0, got.topic_partitions[0].offset)
         ledger = run.ledger.execute("SELECT coalesce(max(next), 0) FROM lane").fetchone()[0]
         looks.append((committed, ledger))
-        return committed == 600
+        return bool(committed == 600)
 
     run.wait_for("the group's offset at the end", reached_the_end)
     assert all(committed <= ledger for committed, ledger in looks), looks
@@ -233,15 +253,16 @@ def test_a_stopping_worker_finishes_its_batch_and_hands_its_lanes_over_at_once(
     run: EdgeRun, number: signal.Signals
 ) -> None:
     lanes = run.add_lanes(4)
-    leaving = run.start(seconds_per_batch=1.0)
+    leaving = run.start(seconds_per_batch=2.0)
     run.wait_for_lanes(leaving, 4)
     staying = run.start()
     run.wait_for_lanes(leaving, 2)
     for lane in lanes:
         run.publish(lane, 100)
-    run.wait_for("the other half", lambda: len(run.applied()) >= 200)
+    run.wait_for("a batch in hand", lambda: run.batches(leaving, "took") > run.batches(leaving, "applied"))
     leaving.send_signal(number)
     assert leaving.wait(10) == 0, run.log(leaving)
+    assert run.batches(leaving, "took") == run.batches(leaving, "applied")
     seconds = run.wait_for_lanes(staying, 4, 5)
     assert seconds < SESSION_TIMEOUT / 2, "the lanes were only freed by the session's timeout"
     run.wait_for("all records", lambda: len(run.applied()) == 400)
@@ -256,13 +277,24 @@ def test_a_worker_that_is_told_to_stop_while_it_starts_exits_cleanly(run: EdgeRu
     assert worker.wait(10) == 0, run.log(worker)
 
 
+def test_a_worker_waits_for_a_broker_that_is_not_there_yet(run: EdgeRun) -> None:
+    run.add_lanes(1)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        worker = run.start(settings={"bootstrap_servers": f"127.0.0.1:{nobody.getsockname()[1]}"})
+        run.wait_for("a word about it", lambda: run.log(worker).count("edge.broker-away") >= 2)
+        worker.terminate()
+        assert worker.wait(10) == 0, run.log(worker)
+        assert "Traceback" not in run.log(worker)
+
+
 def test_a_backlog_of_large_events_does_not_fill_the_memory(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
-    run.publish(lane, 400, os.urandom(BIG), **{"message.max.bytes": 1_000_000})
+    run.publish(lane, 1_000, os.urandom(BIG))
     worker = run.start(seconds_per_batch=0.2)
-    run.wait_for("all records", lambda: len(run.applied()) == 400, 60)
+    run.wait_for("all records", lambda: len(run.applied()) == 1_000, 60)
     peak = peak_memory(worker.pid)
-    assert peak <= 250_000_000, f"{peak / 1e6:.0f} MB for a backlog of {400 * BIG / 1e6:.0f} MB"
+    assert peak <= 200_000_000, f"{peak / 1e6:.0f} MB for a backlog of {1_000 * BIG / 1e6:.0f} MB"
 
 
 def peak_memory(pid: int) -> int:
@@ -292,7 +324,7 @@ def test_a_lane_that_ends_before_the_ledgers_offset_stops_the_worker(run: EdgeRu
 
 def test_a_hole_in_a_lane_stops_the_worker(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
-    run.publish(lane, 5, **{"transactional.id": run.group})  # its commit marker takes an offset
+    run.publish(lane, 5, transaction=run.group)  # its commit marker takes an offset
     run.publish(lane, 5)
     worker = run.start()
     assert "have a hole" in run.fail_stop_reason(worker)
@@ -301,8 +333,6 @@ def test_a_hole_in_a_lane_stops_the_worker(run: EdgeRun) -> None:
 
 def test_a_lane_with_two_partitions_stops_the_worker(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
-    from confluent_kafka.admin import NewPartitions
-
     run.admin.create_partitions([NewPartitions(lane, 2)])[lane].result(10)
     worker = run.start()
     assert "more than one partition" in run.fail_stop_reason(worker)
@@ -336,7 +366,7 @@ def test_a_worker_whose_event_loop_is_stuck_is_ended(run: EdgeRun) -> None:
     assert "has stalled" in run.fail_stop_reason(worker)
 
 
-def test_a_worker_outlives_a_broker_that_is_killed(run: EdgeRun, stack: Any) -> None:
+def test_a_worker_outlives_a_broker_that_is_killed(run: EdgeRun, stack: RunningStack) -> None:
     lanes = run.add_lanes(2)
     worker = run.start()
     for lane in lanes:

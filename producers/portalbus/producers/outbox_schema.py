@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from portalbus.schemas.errors import OutboxUnavailable
+
 MIGRATIONS = (
     """
     -- One row: whose outbox this is and how far it got. Every commit changes it, so a lost commit shows.
@@ -85,14 +87,23 @@ MIGRATIONS = (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Brings the tables up to date; does nothing to a file that is. The caller holds the write lock."""
-    (version,) = connection.execute("pragma user_version").fetchone()
+    """Brings the tables up to date, in one transaction; does nothing to a file that is."""
+    if _version(connection) == len(MIGRATIONS):
+        return
+    connection.execute("begin immediate")
+    version = _version(connection)  # another process may have been faster
     if version > len(MIGRATIONS):
-        raise ValueError(f"the outbox was written by a newer SDK (layout {version}): install that one")
+        raise OutboxUnavailable(f"the outbox was written by a newer SDK (layout {version}): install that one")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         for statement in _statements(script):
             connection.execute(statement)
         connection.execute(f"pragma user_version = {number}")
+    connection.execute("commit")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("pragma user_version").fetchone()
+    return int(version)
 
 
 def _statements(script: str) -> list[str]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+
+import fastavro
 
 from portalbus.schemas.schema_policy import Problem
 
@@ -61,32 +64,34 @@ def breaking_changes(record: str, version: int, old: Any, new: Any) -> list[Prob
 
 
 def parse_problem(record: str, schema: Any) -> Problem | None:
-    """Why Apache's parser refuses a schema, a wrong default for one; None when it takes it."""
-    from avro.errors import AvroException
-
+    """Why a schema is refused by the parsers in use, for a wrong default for one; None when both take it."""
+    errors = _apache("avro.errors")
     try:
+        fastavro.parse_schema(schema)
         _parsed(schema)
-    except AvroException as error:
+    except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType, errors.AvroException) as error:
         return Problem(record, "", f"not a valid Avro schema: {error}")
     return None
 
 
 def _parsed(schema: Any) -> Any:
+    return _apache("avro.schema").parse(json.dumps(schema))
+
+
+def _apache(module: str) -> Any:
+    """A module of Apache's package, which only those who change contracts need to have."""
     try:
-        from avro.schema import parse
+        return import_module(module)
     except ImportError as error:
         raise ImportError(
             "Checking schema compatibility needs Apache's `avro` package: pip install 'portalbus[dev]'"
         ) from error
-    return parse(json.dumps(schema))
 
 
 def _directed(record: str, version: int, reader: Any, writer: Any, *, old_reads_new: bool) -> Iterator[Problem]:
     """What `reader` cannot read of what `writer` writes, one problem a field."""
-    from avro.compatibility import SchemaCompatibilityType
-
     whole = _checker().get_compatibility(reader, writer)
-    if whole.compatibility is SchemaCompatibilityType.compatible:
+    if not whole.incompatibilities:
         return
     fields = list(_field_results(reader, writer, "")) if _record_in(reader) and _record_in(writer) else []
     for path, result in fields or [("", whole)]:
@@ -98,13 +103,11 @@ def _directed(record: str, version: int, reader: Any, writer: Any, *, old_reads_
 
 def _field_results(reader: Any, writer: Any, path: str) -> Iterator[tuple[str, SchemaCompatibilityResult]]:
     """The checker's answer for each field alone; where both sides are records, for the fields inside."""
-    from avro.compatibility import SchemaCompatibilityType
-
     for field in reader.fields:
         # The checker looks at nothing of a reader but its fields, so one field alone can be asked about.
         alone = cast(Any, SimpleNamespace(fields=[field]))
         result = _checker().check_reader_writer_record_fields(alone, writer, ["/"])
-        if result.compatibility is SchemaCompatibilityType.compatible:
+        if not result.incompatibilities:
             continue
         place = f"{path}/{field.name}"
         theirs = writer.fields_dict.get(field.name)
@@ -115,9 +118,8 @@ def _field_results(reader: Any, writer: Any, path: str) -> Iterator[tuple[str, S
 
 def _checker() -> ReaderWriterCompatibilityChecker:
     """A new one each time: it remembers answers by the identity of what it was asked."""
-    from avro.compatibility import ReaderWriterCompatibilityChecker
-
-    return ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
+    checker: ReaderWriterCompatibilityChecker = _apache("avro.compatibility").ReaderWriterCompatibilityChecker()
+    return checker
 
 
 def _logical_changes(record: str, version: int, old: Any, new: Any, path: str) -> Iterator[Problem]:

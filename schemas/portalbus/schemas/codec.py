@@ -144,8 +144,7 @@ def read(value: bytes | None, writers: WriterSchemas) -> Decoded | Misshapen | S
         payload = PAYLOADS[writer.name].model_validate(raw[1])
     except ValidationError as error:
         return Misshapen(envelope, writer.name, digest, shape_findings(error))
-    # Both parts are validated already; building the pair needs no second pass.
-    return Decoded(Event.model_construct(envelope=envelope, payload=payload), digest)
+    return Decoded(Event(envelope, payload), digest)
 
 
 def _read_parts(body: bytes, writer: Writer) -> tuple[list[Any], int]:

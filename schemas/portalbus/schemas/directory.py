@@ -83,7 +83,8 @@ class AgencyDirectory:
     def successors(self, code: str, on: date) -> tuple[Agency, ...]:
         """Who acts in the place of `code` on that date: itself while it exists, else its heirs, over all mergers.
 
-        More than one answer means that a rule or a person has to choose. Raises AgencyUnknown for a code that never was.
+        More than one answer means that a rule or a person has to choose.
+        Raises AgencyUnknown for a code that never was.
         """
         found: dict[str, Agency] = {}
         seen: set[str] = set()

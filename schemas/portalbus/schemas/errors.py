@@ -9,6 +9,7 @@
     ├── RegistryRefused       the schema registry answered no; trying again is useless
     ├── OutboxFull            the outbox reached its bound; the broker is away too long
     ├── OutboxDamaged         the outbox is shorter than it was, or unreadable
+    ├── OutboxUnavailable     the outbox file cannot be used now: locked, not writable, disk error
     └── PortalClosed          the portal object was closed
 """
 
@@ -74,6 +75,10 @@ class OutboxFull(PortalbusError):
 
 class OutboxDamaged(PortalbusError):
     """The outbox file is unreadable, or older than what was already published from it."""
+
+
+class OutboxUnavailable(PortalbusError):
+    """The outbox file cannot be used now; nothing was stored, trying again may help."""
 
 
 class PortalClosed(PortalbusError):

@@ -1,4 +1,7 @@
-"""NFC: the one normal form of text on the bus. The SDK and the gateway put text into it; the processor insists on it."""
+"""NFC: the one normal form of text on the bus.
+
+The SDK and the gateway put text into it; the processor insists on it.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -49,7 +50,8 @@ class SchemaIds:
         return WriterSchemas({self._learn(file): (file.name, file.raw) for file in files})
 
     def _learn(self, file: avro_files.AvroFile) -> int:
-        place = f"{self._registry.url} {file.subject} {file.fingerprint}"
+        # By the whole text: versions that differ in a doc alone have ids of their own in a registry.
+        place = f"{self._registry.url} {file.subject} {hashlib.sha256(file.text.encode()).hexdigest()}"
         if place not in self._ids:
             self._ids[place] = self._registry.lookup(file.subject, json.dumps(file.raw))
             self._write()
@@ -60,7 +62,7 @@ class SchemaIds:
             return {}
         try:
             return {str(key): int(value) for key, value in json.loads(self._cache.read_text()).items()}
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError):
             return {}  # a lost or torn cache costs one look-up, never more
 
     def _write(self) -> None:

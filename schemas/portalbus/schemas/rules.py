@@ -39,6 +39,7 @@ VIET_NAM = timezone(timedelta(hours=7))
 """The legal day begins at midnight there; the country has had no other offset since 1975."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters but newline and tab (category Cc), and halves of surrogate pairs (Cs)."""
+ADDRESS = re.compile(r"https?://[^\s\x00-\x20\x7f<>\"\\]+", re.IGNORECASE)
 CODE_LIKE = re.compile(r"[A-Z0-9-]{1,20}")
 MAX_PLACE_CHARACTERS = 64
 
@@ -206,10 +207,12 @@ def texts_of(record: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def is_web_address(address: str) -> bool:
-    """True for an absolute http or https address without credentials."""
+    """True for an absolute http or https address without credentials, spaces or a port that is none."""
+    if not ADDRESS.fullmatch(address):  # urlsplit itself drops line breaks and leading spaces without a word
+        return False
     try:
         parts = urlsplit(address)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
+        return bool(parts.hostname) and parts.username is None and parts.port != 0  # a bad port raises
     except ValueError:
         return False
 

@@ -14,6 +14,8 @@ CJK = r"\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af"
 TOKEN = re.compile(rf"[{CJK}]+|(?:(?![{CJK}])[^\W_])+")
 IS_CJK = re.compile(rf"[{CJK}]")
 MAX_QUERY_WORDS = 16
+MAX_WORD_CHARACTERS = 100
+"""Longer words are cut, in text and query alike: PostgreSQL refuses a query with a word of over 2,046 bytes."""
 
 
 def fold(text: str) -> str:
@@ -36,7 +38,7 @@ def _words(text: str) -> list[str]:
         if IS_CJK.match(token) and len(token) > 1:
             words.extend(token[index : index + 2] for index in range(len(token) - 1))
         else:
-            words.append(token)
+            words.append(token[:MAX_WORD_CHARACTERS])
     return words
 
 
@@ -57,5 +59,12 @@ class _Folding(dict[int, str]):
 def _fold_character(character: str) -> str:
     if character == "đ":
         return "d"
+    if unicodedata.combining(character):
+        return ""  # a mark that composes with nothing is a mark all the same
     base = unicodedata.normalize("NFD", character)[0]
-    return base if base.isascii() else unicodedata.normalize("NFKC", character)
+    if base.isascii():
+        return base
+    compatible = unicodedata.normalize("NFKC", character)
+    if compatible == character:
+        return character
+    return "".join(_fold_character(part) for part in compatible.lower())

@@ -32,7 +32,7 @@ class BusProcess(Service):
         name: str,
         state: StateFolder,
         argv: tuple[str, ...],
-        ready: Callable[[], bool],
+        ready: Callable[[BusProcess], bool],
         environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(state.logs / f"{name}.log", state.run / f"{name}.pid")
@@ -40,6 +40,7 @@ class BusProcess(Service):
         self._argv = argv
         self._environment = environment or {}
         self._ready = ready
+        self.log_start = 0
 
     def command(self) -> Command:
         """The module, with the settings of this process's environment that are ours."""
@@ -50,7 +51,11 @@ class BusProcess(Service):
 
     def is_ready(self) -> bool:
         """Ask what it serves, or whom it has greeted."""
-        return self._ready()
+        return self._ready(self)
+
+    def prepare(self) -> None:
+        """Note where its log begins this time."""
+        self.log_start = self.log.stat().st_size if self.log.exists() else 0
 
     def respawn(self) -> None:
         """Start it anew without waiting until it is ready."""
@@ -71,21 +76,21 @@ def bus_processes(state: StateFolder, addresses: Addresses, workers: int) -> lis
     where = ("--bootstrap", addresses.bootstrap, "--registry-url", addresses.registry_url)
     where += ("--cache", str(state.run / "schema-ids.json"))
     # The database's password goes into the environment: everybody can read the flags of a process.
-    secret = {VARIABLES["database_url"]: addresses.database_url}
+    secret = {VARIABLES["database_url"]: addresses.database_url, "PORTALBUS_DATABASE_URL": addresses.database_url}
     found = [
         BusProcess(
             f"worker-{number}",
             state,
             ("portalbus.streams.worker", *where),
-            lambda: group_is_working(addresses.bootstrap),
+            lambda process: has_said(process.log, "worker.started", process.log_start),
             secret,
         )
         for number in range(1, workers + 1)
     ]
     relay = ("portalbus.streams.relay", *where)
-    found.append(BusProcess("relay", state, relay, lambda: is_connected(addresses.database_url, "relay"), secret))
+    found.append(BusProcess("relay", state, relay, lambda _: is_connected(addresses.database_url, "relay"), secret))
     central = ("portalbus.connectors.central", "--port", str(urlsplit(addresses.central_url).port))
-    found.append(BusProcess("central", state, central, lambda: answers(addresses.central_url + "/healthz"), secret))
+    found.append(BusProcess("central", state, central, lambda _: answers(addresses.central_url + "/healthz"), secret))
     return found
 
 
@@ -112,26 +117,21 @@ def is_connected(database_url: str, application: str) -> bool:
         return False
 
 
-def group_is_working(bootstrap: str, group: str = "portalbus-streams") -> bool:
-    """True when the workers' consumer group is stable and its members have lanes."""
-    from confluent_kafka import ConsumerGroupState, KafkaException
-
-    from portalbus.infra.bus.provision import admin_client
-
+def has_said(log: Path, event: str, since: int) -> bool:
+    """True when a process has logged an event (a dotted name) after this place in its log."""
     try:
-        future = admin_client(bootstrap).describe_consumer_groups([group], request_timeout=2)[group]
-        description = future.result(3)
-    except (KafkaException, TimeoutError):
+        with log.open("rb") as lines:
+            lines.seek(since)
+            return f'"event": "{event}"'.encode() in lines.read()
+    except FileNotFoundError:
         return False
-    working = any(member.assignment and member.assignment.topic_partitions for member in description.members)
-    return bool(description.state == ConsumerGroupState.STABLE and working)
 
 
 def sweep(state: StateFolder) -> None:
     """End what a killed bus may have left of its processes, found by their pid files."""
     for pid_file in sorted(state.run.glob("*.pid")) if state.run.exists() else []:
         if is_bus_process(pid_file):
-            BusProcess(pid_file.stem, state, ("",), lambda: False).stop()
+            BusProcess(pid_file.stem, state, ("",), lambda _: False).stop()
 
 
 def is_bus_process(pid_file: Path) -> bool:

@@ -34,10 +34,14 @@ Check = Callable[[], None]
 
 
 class Downloads:
-    """The Java parts of one lock in the cache folder `cache`."""
+    """The Java parts of one lock in the cache folder `cache`.
 
-    def __init__(self, lock: Lock, cache: Path, progress: Progress) -> None:
+    `repository` is the address of a Maven mirror, by default the public one.
+    """
+
+    def __init__(self, lock: Lock, cache: Path, progress: Progress, repository: str | None = None) -> None:
         self._lock = lock
+        self._repositories = {"mirror": repository.rstrip("/")} if repository else None
         self._cache = cache
         self._progress = progress
         self.folder = cache / f"jars-{lock.digest}"
@@ -101,7 +105,12 @@ class Downloads:
         prefix = f"part-{app}-"
         with tempfile.TemporaryDirectory(prefix=prefix, dir=self._cache, ignore_cleanup_errors=True) as part:
             resolver = PythonResolver(progress_callback=count.file)
-            context = MavenContext(repo_cache=Path(part), timeout=TIMEOUT_S, resolver=resolver)
+            context = MavenContext(
+                resolver=resolver,
+                repo_cache=Path(part),
+                remote_repos=self._repositories,
+                timeout=TIMEOUT_S,
+            )
             shares = [wanted[number::CONNECTIONS] for number in range(CONNECTIONS)]
             run_together(*(lambda s=share: self._fetch_share(context, s, check) for share in shares if share))
         self._progress.done(TITLES[app], f"{len(wanted)} files" if len(wanted) > 1 else "")
@@ -124,8 +133,9 @@ class Downloads:
         except (requests.RequestException, RuntimeError) as error:
             raise StackError(
                 f"{entry.name} could not be fetched ({type(error).__name__})",
-                "connect this machine to the network (or set HTTPS_PROXY) and start again: "
-                "only the first start needs it, and it goes on where it stopped",
+                "connect this machine to the network, or name a proxy (HTTPS_PROXY) or a mirror "
+                "(PORTALBUS_MAVEN_REPOSITORY), and start again: only the first start needs it, "
+                "and it goes on where it stopped",
             ) from error
 
     def _unpack(self, archive: LockedFile, path: Path, check: Check) -> None:

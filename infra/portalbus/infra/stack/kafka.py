@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import uuid
 from collections.abc import Callable
@@ -44,7 +45,7 @@ SETTINGS = {
     "replica.fetch.max.bytes": "1114112",
     # A group of one machine need not wait for members that are still starting.
     "group.initial.rebalance.delay.ms": "0",
-    # After kill -9 the controller refuses the broker's return until the old session has run out (default 9 s).
+    # After kill -9 the controller refuses the broker's return until its old session is over (default 9 s).
     "broker.session.timeout.ms": "4000",
     "broker.heartbeat.interval.ms": "1000",
     # Small: two cores, some two hundred partitions.
@@ -66,6 +67,15 @@ LOGGING = """\
   <Logger name="kafka.server.KafkaRaftServer" level="INFO"/>
 </Loggers></Configuration>
 """
+
+
+def answers(bootstrap: str) -> bool:
+    """Ask the broker at `host:port` for its metadata, for two seconds at most."""
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        return bool(client.list_topics(timeout=2).brokers)
+    except KafkaException:
+        return False
 
 
 class Kafka(Service):
@@ -99,7 +109,8 @@ class Kafka(Service):
             "log.dirs": str(data),
         }
         path = self._run / "kafka.properties"
-        path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        # Java reads such files as Latin-1 with \uXXXX escapes, which are JSON's: the path may be Vietnamese.
+        path.write_text("".join(f"{name}={json.dumps(value)[1:-1]}\n" for name, value in settings.items()))
         return path
 
     def _java(self, main: str, *arguments: str) -> Command:
@@ -131,10 +142,4 @@ class Kafka(Service):
         fresh.rename(self.data)
 
     def is_ready(self) -> bool:
-        if is_free(self.port):
-            return False
-        client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        try:
-            return bool(client.list_topics(timeout=2).brokers)
-        except KafkaException:
-            return False
+        return not is_free(self.port) and answers(self.bootstrap)

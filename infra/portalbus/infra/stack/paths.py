@@ -24,6 +24,11 @@ def default_cache() -> Path:
     return Path(os.environ.get("PORTALBUS_CACHE") or "~/.cache/portalbus").expanduser().resolve()
 
 
+def default_repository() -> str | None:
+    """Return the Maven mirror of a closed network, from `$PORTALBUS_MAVEN_REPOSITORY`."""
+    return os.environ.get("PORTALBUS_MAVEN_REPOSITORY") or None
+
+
 @dataclass(frozen=True)
 class StateFolder:
     """The files and folders of one stack; `root` is absolute."""

@@ -83,7 +83,7 @@ def choose(
             port = next((port for port in candidates if usable(port)), None)
             if port is None:
                 raise StackError(
-                    f"no port is free for {title}, not {wanted} and none of {SPARE.start} to {SPARE.stop - 1}",
+                    f"no port is free for {title}, not {wanted}, none of {SPARE.start} to {SPARE.stop - 1}",
                     "end the programs that hold them, then start again",
                 )
             if wanted:

@@ -72,7 +72,7 @@ class Postgres(Service):
 
     def uri(self, database: str) -> str:
         """Return the URI with which a database's owner connects to it."""
-        return f"postgresql://{database}:{quote(self._passwords[database])}@{LOOPBACK}:{self.port}/{database}"
+        return uri(database, self._passwords[database], self.port, database)
 
     def jdbc_url(self, database: str) -> str:
         """Return the same for Java, without user and password."""
@@ -83,7 +83,7 @@ class Postgres(Service):
 
     @property
     def _superuser_uri(self) -> str:
-        return f"postgresql://{SUPERUSER}:{quote(self._passwords[SUPERUSER])}@{LOOPBACK}:{self.port}/postgres"
+        return uri(SUPERUSER, self._passwords[SUPERUSER], self.port, "postgres")
 
     def _user(self) -> User | None:
         return service_user([self._programs / "postgres", self.data])
@@ -100,6 +100,19 @@ class Postgres(Service):
             self._initialise()
         self._check_owner()
         psutil.wait_procs(self._stragglers(), timeout=10)
+        self._forget_zombie()
+
+    def _forget_zombie(self) -> None:
+        """Remove the lock file of a killed server that nobody has reaped: PostgreSQL thinks it lives.
+
+        That happens in containers whose first process is no init.
+        """
+        lock = self.data / "postmaster.pid"
+        try:
+            if psutil.Process(int(lock.read_text().split()[0])).status() == psutil.STATUS_ZOMBIE:
+                lock.unlink()
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return
 
     def _stragglers(self) -> list[psutil.Process]:
         """Find what is left of a server that was killed: a new one refuses to start beside them."""
@@ -144,31 +157,44 @@ class Postgres(Service):
         fresh.rename(self.data)
 
     def is_ready(self) -> bool:
-        try:
-            psycopg.connect(self._superuser_uri, connect_timeout=2).close()
-        except psycopg.OperationalError as error:
-            if "password authentication failed" in str(error):
-                raise StackError(
-                    f"the database in {self.data} has other passwords than secrets.json beside it",
-                    "put the right file back, or set PORTALBUS_HOME to a new folder",
-                ) from error
-            return False
-        return True
+        return answers(self._superuser_uri)
 
     def settle(self) -> None:
-        """Make the roles and databases that are missing."""
-        with psycopg.connect(self._superuser_uri, autocommit=True) as connection:
-            for name in DATABASES:
-                self._ensure(connection, name)
+        create_databases(self._superuser_uri, self._passwords)
 
-    def _ensure(self, connection: psycopg.Connection, name: str) -> None:
-        role, password = sql.Identifier(name), sql.Literal(self._passwords[name])
-        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
-            # CREATEDB lets the tests make a database of their own each.
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}").format(role, password))
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
-            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+
+def create_databases(superuser_uri: str, passwords: dict[str, str]) -> None:
+    """Make the roles and databases that are missing, each role the owner of the database of its name."""
+    with psycopg.connect(superuser_uri, autocommit=True) as connection:
+        for name in DATABASES:
+            role = sql.Identifier(name)
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
+                # CREATEDB lets tests make a database of their own each.
+                statement = sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}")
+                connection.execute(statement.format(role, sql.Literal(passwords[name])))
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+
+
+def uri(role: str, password: str, port: int, database: str) -> str:
+    """Return the URI of a database on the loopback address."""
+    return f"postgresql://{role}:{quote(password)}@{LOOPBACK}:{port}/{database}"
+
+
+def answers(superuser_uri: str) -> bool:
+    """Connect, for two seconds at most. StackError when the password is wrong: waiting will not help."""
+    try:
+        psycopg.connect(superuser_uri, connect_timeout=2).close()
+    except psycopg.OperationalError as error:
+        if "password authentication failed" in str(error):
+            raise StackError(
+                "the database has other passwords than secrets.json in the state folder",
+                "put the right file back, or set PORTALBUS_HOME to a new folder",
+            ) from error
+        return False
+    return True
 
 
 def new_passwords() -> dict[str, str]:
+    """Return a fresh password for each role."""
     return {name: secrets.token_urlsafe(24) for name in (SUPERUSER, *DATABASES)}

@@ -204,6 +204,8 @@ class Service:
         """Start it and wait until it answers; `check` is called now and then, and raises to call it off."""
         if self.pid is not None:
             return
+        if self._popen is not None:
+            self._popen.wait()  # killed from outside: a zombie until somebody asks for its status
         self.prepare()
         command = self.command()
         log_start = self.log.stat().st_size if self.log.exists() else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 
 from portalbus.infra.stack.java import java
@@ -29,7 +30,20 @@ SETTINGS = {
     "apicurio.datasource.jdbc.initial-size": "1",
     "apicurio.datasource.jdbc.min-size": "1",
     "apicurio.datasource.jdbc.max-size": "8",
+    # Else the first request after a restart of PostgreSQL meets a dead connection and is answered with 500.
+    "quarkus.datasource.postgresql.jdbc.validate-on-borrow": "true",
 }
+
+
+def answers(url: str) -> bool:
+    """Ask the registry for its subjects, for two seconds at most."""
+    # Without the proxies of the environment: this is our own machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/subjects", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, HTTPException):
+        return False
 
 
 class Registry(Service):
@@ -77,10 +91,4 @@ class Registry(Service):
         return Command(argv, marker=str(self._run), environment=environment)
 
     def is_ready(self) -> bool:
-        # Without the proxies of the environment: this is our own machine.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"{self.url}/subjects", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return answers(self.url)

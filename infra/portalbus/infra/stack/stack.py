@@ -18,7 +18,7 @@ from portalbus.infra.stack.fetch import Downloads
 from portalbus.infra.stack.jars import App, Lock
 from portalbus.infra.stack.kafka import Kafka
 from portalbus.infra.stack.owner import Ownership, end_owner, is_locked, owner_of
-from portalbus.infra.stack.paths import StateFolder, default_cache, default_home
+from portalbus.infra.stack.paths import StateFolder, default_cache, default_home, default_repository
 from portalbus.infra.stack.ports import USUAL, Ports, choose, is_free, remember, remembered
 from portalbus.infra.stack.postgres import Postgres, new_passwords
 from portalbus.infra.stack.process import ProcessRecord, Service, end
@@ -62,7 +62,9 @@ class Stack:
         self._progress: Progress = progress or Quiet()
         self._ownership = Ownership(self.state)
         self._usual = usual_ports
-        self._downloads = Downloads(lock or Lock.shipped(), cache or default_cache(), self._progress)
+        self._downloads = Downloads(
+            lock or Lock.shipped(), cache or default_cache(), self._progress, default_repository()
+        )
         self._called_off = threading.Event()
         self._services: tuple[Service, ...] = ()
 

@@ -10,7 +10,6 @@ import faust
 import structlog
 from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
-
 from portalbus.streams.edge.assignor import LaneAssignor
 from portalbus.streams.edge.consumer import LaneConsumer, Lanes, Positions
 from portalbus.streams.edge.delivery import Delivery, Handle, Settle
@@ -34,7 +33,7 @@ class Timer:
 
 def every(seconds: float, run: Callable[[], Awaitable[Any]], *, name: str | None = None) -> Timer:
     """Return a timer that awaits ``run`` every ``seconds``; if it raises, that is logged and it is run again."""
-    return Timer(name or getattr(run, "__qualname__", repr(run)), seconds, run)
+    return Timer(name or str(getattr(run, "__qualname__", run)), seconds, run)
 
 
 class _NoProducer(BootStrategy):

@@ -10,7 +10,6 @@ import structlog
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
-
 from portalbus.streams.edge.consumer_thread import LaneConsumerThread
 from portalbus.streams.edge.delivery import Delivery
 from portalbus.streams.edge.failstop import FailStop
@@ -27,6 +26,7 @@ Lanes = Callable[[], Awaitable[Collection[str]]]
 
 _FETCH_TIMEOUT = 0.25  # bounds how long a rebalance waits for the fetch in flight
 _RETRY_AFTER = 1.0
+_ENDS_WITHIN = 10.0
 _PATIENCE_WITH_ENDS = 5  # looks at a lane that seems to end before its position, before that is believed
 
 
@@ -44,6 +44,7 @@ class LaneConsumer(driver.Consumer):
     positions: Positions
     lanes: Lanes
     settings: EdgeSettings
+    _thread: LaneConsumerThread
     fail_stop: FailStop
 
     def __init__(self, transport: Any, *args: Any, **kwargs: Any) -> None:
@@ -109,7 +110,8 @@ class LaneConsumer(driver.Consumer):
         if not await self.delivery.finish(self.settings.finish_batch_within):
             return
         try:
-            ledger = await self.positions(tuple(tps))
+            async with asyncio.timeout(self.settings.request_timeout):
+                ledger = await self.positions(tuple(tps))
             starts = await self.earliest_offsets(*tps.values())
             ends = await self.highwaters(*tps.values())
         except Exception as error:
@@ -131,9 +133,7 @@ class LaneConsumer(driver.Consumer):
             self.positioned.set()
             log.info("edge.positioned", lanes=len(wanted), epoch=epoch)
 
-    async def _plausible(
-        self, wanted: Mapping[str, int], starts: Mapping[Any, int], ends: Mapping[Any, int]
-    ) -> bool:
+    async def _plausible(self, wanted: Mapping[str, int], starts: Mapping[Any, int], ends: Mapping[Any, int]) -> bool:
         for tp, start in starts.items():
             offset, end = wanted[tp.topic], ends[tp]
             if tp.partition != 0:
@@ -168,7 +168,7 @@ class LaneConsumer(driver.Consumer):
         try:
             while not (self.should_stop or fetcher.should_stop):
                 if not self.flow_active:
-                    await self.wait(self.can_resume_flow)
+                    await self.wait(self.can_resume_flow.wait())
                 elif not self.positioned.is_set():
                     await self._take_positions()
                 else:
@@ -236,6 +236,8 @@ class LaneConsumer(driver.Consumer):
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Tell the group what the ledger has, and never more than that."""
         offsets = {TP(lane, 0): offset for lane, offset in self.progress.next_offsets().items()}
+        if not offsets:
+            return False  # as when the consumer has not started yet
         assigned = self.assignment()
         news = {
             tp: offset
@@ -254,13 +256,14 @@ class LaneConsumer(driver.Consumer):
             await self.commit()
 
     async def refresh_ends(self) -> None:
-        """Ask the broker where the lanes end, apart from fetching, so that a dead fetch is noticed."""
+        """Ask the broker where the lanes end, apart from fetching: a dead fetch is not an absent broker."""
         if not self.positioned.is_set():
             return
         try:
-            ends = await self.highwaters(*self.assignment())
+            ends = await self._thread.ends(self.assignment(), within=_ENDS_WITHIN)
         except KafkaError as error:
             log.warning("edge.ends-unknown", error=type(error).__name__)
+            self.progress.alive()
             return
         self.progress.seen_ends({tp.topic: end for tp, end in ends.items()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import aiokafka
@@ -11,7 +11,6 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
-
 from portalbus.streams.edge.settings import EdgeSettings
 from portalbus.streams.edge.unpacking import give_out_lane_records
 
@@ -54,6 +53,11 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         give_out_lane_records(self._ensure_consumer()._fetcher)
 
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Log what ended the thread; mode would print the exception with its message."""
+        errors = [type(part).__name__ for part in fmt if isinstance(part, BaseException)]
+        log.critical("edge.thread-crashed", error=errors)
+
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super()._fetch_records(*args, **kwargs)
@@ -71,6 +75,16 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         for tp, offset in offsets.items():
             consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
+
+    async def ends(self, tps: Iterable[TP], within: float) -> Mapping[TP, int]:
+        """Ask the broker where lanes end; raises KafkaError when it does not say so within so many seconds."""
+        ends: Mapping[TP, int] = await self.call_thread(self._ends, tuple(tps), int(within * 1000))
+        return ends
+
+    async def _ends(self, tps: tuple[TP, ...], within_ms: int) -> Mapping[Any, int]:
+        fetcher = self._ensure_consumer()._fetcher
+        ends: Mapping[Any, int] = await fetcher.end_offsets([driver.ensure_aiokafka_TP(tp) for tp in tps], within_ms)
+        return ends
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         try:

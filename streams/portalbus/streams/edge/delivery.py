@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable
 
 import structlog
-
 from portalbus.streams.edge.failstop import FailStop
 from portalbus.streams.edge.lane_queue import LaneQueue
+from portalbus.streams.edge.logs import shown
 from portalbus.streams.edge.progress import LaneProgress
 from portalbus.streams.records import Batch
 
@@ -75,13 +74,10 @@ class Delivery:
         return True
 
     def _stop(self, reason: str, error: Exception, batch: Batch | None) -> None:
-        # Where it was raised, but not the message: that may quote an event.
-        frames = traceback.extract_tb(error.__traceback__)[-6:]
         lanes = batch.next_offsets() if batch else {}
         self._fail_stop(
             reason,
-            error=type(error).__name__,
-            at=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+            **shown(error),
             lanes=len(lanes),
             records=len(batch.records) if batch else 0,
             ends=dict(list(lanes.items())[:20]),

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import faust
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
-
 from portalbus.streams.records import Batch, LaneRecord
 
 _PIECE_RECORDS = 500
@@ -79,7 +78,7 @@ class LaneQueue(ThrowableQueue[Any]):
     def begin_epoch(self) -> int:
         """Forget everything that waits, because the worker's lanes or its positions in them change."""
         self.epoch += 1
-        self._queue.clear()  # type: ignore[attr-defined]
+        self._queue.clear()
         self.records_waiting = self.bytes_waiting = 0
         while self._putters:
             self._wakeup_next(self._putters)  # type: ignore[attr-defined]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
+import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -31,16 +34,15 @@ class LibraryLogHandler(logging.Handler):
 
 def said(record: logging.LogRecord) -> str:
     """Return the message of a library's log record with its arguments made harmless."""
+    text = str(record.msg).partition("\n")[0]  # asyncio and mode put reprs of tasks and tracebacks below
     args: Any = record.args
-    if isinstance(args, Mapping):
-        args = {name: harmless(value) for name, value in args.items()}
+    if isinstance(args, Mapping):  # named arguments, or one argument that happens to be a mapping
+        named = {name: harmless(value) for name, value in args.items()}
+        args = named if "%(" in text else (harmless(args),)
     elif args:
         args = tuple(harmless(value) for value in args)
-    text = str(record.msg)
-    try:
+    with suppress(TypeError, ValueError, KeyError):
         text = text % args if args else text
-    except (TypeError, ValueError, KeyError):
-        pass
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… ({len(text)} characters)"
 
 
@@ -58,20 +60,31 @@ def harmless(value: object) -> Any:
 
 
 def route_library_logs(level: int | str = logging.WARNING) -> None:
-    """Send the libraries' logs from ``level`` on to structlog, and nowhere else."""
+    """Send the libraries' logs from ``level`` on, and what ends a thread, to structlog and nowhere else."""
     handler = LibraryLogHandler()
     for name in _LIBRARIES:
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)
         logger.propagate = False
+    threading.excepthook = _thread_died
 
 
 def _where(record: logging.LogRecord) -> dict[str, Any]:
-    if not record.exc_info or record.exc_info[0] is None:
+    if not record.exc_info or record.exc_info[1] is None:
         return {}
-    kind, _, trace = record.exc_info
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    at = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-    return {"error": kind.__name__, "at": at}
+    return shown(record.exc_info[1])
+
+
+def shown(error: BaseException) -> dict[str, Any]:
+    """Return what of an exception may be logged: its type and where it was raised, never its message."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return {
+        "error": type(error).__name__,
+        "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+
+
+def _thread_died(args: threading.ExceptHookArgs) -> None:
+    where = shown(args.exc_value) if args.exc_value else {}
+    structlog.get_logger(__name__).error("thread.died", thread=getattr(args.thread, "name", None), **where)

@@ -25,8 +25,10 @@ class Snapshot:
     """The state of all lanes of this worker at one moment."""
 
     lanes: Mapping[str, LanePosition]
-    signs_of_life: int
-    """Grows with every commit and every sign of life from the handler."""
+    commits: int
+    """Grows with every commit."""
+    excuses: int
+    """Grows whenever somebody says that it is well although nothing moves."""
     loop_beats: int
     """Grows while the event loop turns."""
 
@@ -42,7 +44,8 @@ class LaneProgress:
         self._lock = threading.Lock()
         self._next: dict[str, int] = {}
         self._ends: dict[str, int] = {}
-        self._signs_of_life = 0
+        self._commits = 0
+        self._excuses = 0
         self._loop_beats = 0
 
     def assigned(self, positions: Mapping[str, int]) -> None:
@@ -50,7 +53,7 @@ class LaneProgress:
         with self._lock:
             self._next = dict(positions)
             self._ends = {lane: end for lane, end in self._ends.items() if lane in positions}
-            self._signs_of_life += 1
+            self._excuses += 1
 
     def committed(self, next_offsets: Mapping[str, int]) -> None:
         """Note that the ledger has everything before these offsets."""
@@ -58,7 +61,7 @@ class LaneProgress:
             for lane, offset in next_offsets.items():
                 if offset > self._next.get(lane, offset):
                     self._next[lane] = offset
-            self._signs_of_life += 1
+            self._commits += 1
 
     def seen_ends(self, ends: Mapping[str, int]) -> None:
         """Note where lanes end in Kafka."""
@@ -68,9 +71,9 @@ class LaneProgress:
                     self._ends[lane] = end
 
     def alive(self) -> None:
-        """Say that the handler is well although nothing moves, as while it waits for a database that is away."""
+        """Say that all is well although nothing moves, as while a database or a broker is away."""
         with self._lock:
-            self._signs_of_life += 1
+            self._excuses += 1
 
     def loop_beat(self) -> None:
         """Say that the event loop turns."""
@@ -90,7 +93,5 @@ class LaneProgress:
     def snapshot(self) -> Snapshot:
         """Return a consistent copy of everything."""
         with self._lock:
-            lanes = {
-                lane: LanePosition(offset, self._ends.get(lane, offset)) for lane, offset in self._next.items()
-            }
-            return Snapshot(lanes, self._signs_of_life, self._loop_beats)
+            lanes = {lane: LanePosition(offset, self._ends.get(lane, offset)) for lane, offset in self._next.items()}
+            return Snapshot(lanes, self._commits, self._excuses, self._loop_beats)

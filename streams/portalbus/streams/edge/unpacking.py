@@ -14,15 +14,15 @@ from typing import Any
 
 from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.errors import CorruptRecordException
-
 from portalbus.streams.records import LaneRecord, agency_of
-
 
 _new_record = partial(tuple.__new__, LaneRecord)  # LaneRecord(…) without a Python call: a third of the time
 
 
 class LaneRecords(PartitionRecords):  # type: ignore[misc]
     """One lane's part of a fetch, given out as one list of lane records per Kafka record batch."""
+
+    next_fetch_offset: int
 
     def _unpack_records(self) -> Iterator[list[LaneRecord]]:
         lane: str = self._tp.topic
@@ -34,8 +34,7 @@ class LaneRecords(PartitionRecords):  # type: ignore[misc]
             records: list[Any] = []
             if not batch.is_control_batch:
                 records = [
-                    _new_record((lane, agency, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)))
-                    for r in batch
+                    _new_record((lane, agency, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))) for r in batch
                 ]
                 if records and records[0].offset < self.next_fetch_offset:  # a fetch may begin inside a batch
                     records = [r for r in records if r.offset >= self.next_fetch_offset]
@@ -51,7 +50,7 @@ def give_out_lane_records(fetcher: Fetcher) -> None:
     async def fetch_lanes(assignment: Any, node_id: int, request: Any) -> bool:
         arrived: bool = await fetch(assignment, node_id, request)
         for result in fetcher._records.values() if arrived else ():
-            part = getattr(result, "_partition_records", None)
+            part: Any = getattr(result, "_partition_records", None)
             if type(part) is PartitionRecords:  # untouched: nothing was taken from it yet
                 part.__class__ = LaneRecords
                 part._records_iterator = part._unpack_records()

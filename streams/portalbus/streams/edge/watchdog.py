@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from portalbus.streams.edge.failstop import FailStop, fail_stop
 from portalbus.streams.edge.progress import LaneProgress
@@ -37,47 +38,54 @@ class StallDetector:
         self._longest_look_away = longest_look_away
         self._clock = clock
         self._looked_at = clock()
-        self._worker: tuple[int, float] = (-1, self._looked_at)
-        self._loop: tuple[int, float] = (-1, self._looked_at)
-        self._lanes: dict[str, tuple[int, float]] = {}
+        self._commits = _Mark(-1, self._looked_at)
+        self._loop = _Mark(-1, self._looked_at)
+        self._lanes: dict[str, _Mark] = {}
+        self._excuses = -1
 
     def look(self) -> str | None:
         """Return why the worker has stalled, or None; to be called every second or so."""
         now = self._clock()
+        seen = self._progress.snapshot()
         if now - self._looked_at > self._longest_look_away:
             self._forget(now)
+            self._loop = _Mark(self._loop.value, now)
+        if seen.excuses != self._excuses:
+            self._excuses = seen.excuses
+            self._forget(now)
         self._looked_at = now
-        seen = self._progress.snapshot()
-        if seen.loop_beats != self._loop[0]:
-            self._loop = (seen.loop_beats, now)
         late = {lane: at for lane, at in seen.lanes.items() if at.lag}
-        if not late or seen.signs_of_life != self._worker[0]:
-            self._worker = (seen.signs_of_life, now)
+        self._loop = self._loop.at(seen.loop_beats, now)
+        self._commits = self._commits.at(seen.commits, now) if late else _Mark(seen.commits, now)
         self._lanes = {
-            lane: before if (before := self._lanes.get(lane)) and before[0] == at.next_offset else (at.next_offset, now)
-            for lane, at in late.items()
+            lane: self._lanes.get(lane, _Mark(at.next_offset, now)).at(at.next_offset, now) for lane, at in late.items()
         }
         return self._verdict(now, sum(at.lag for at in late.values()))
 
     def _verdict(self, now: float, lag: int) -> str | None:
-        if seen_seconds(now, self._worker) >= self._patience:
+        if now - self._commits.since >= self._patience:
             return f"{lag} records wait in {len(self._lanes)} lanes and none was committed for {self._patience:g} s"
-        if self._loop[0] > 0 and seen_seconds(now, self._loop) >= self._patience:
+        if self._loop.value > 0 and now - self._loop.since >= self._patience:
             return f"the event loop has not turned for {self._patience:g} s"
         for lane, mark in self._lanes.items():
-            if seen_seconds(now, mark) >= self._lane_patience:
-                return f"{lane} has work and has not moved from offset {mark[0]} for {self._lane_patience:g} s"
+            if now - mark.since >= self._lane_patience:
+                return f"{lane} has work and has not moved from offset {mark.value} for {self._lane_patience:g} s"
         return None
 
     def _forget(self, now: float) -> None:
-        self._worker = (self._worker[0], now)
-        self._loop = (self._loop[0], now)
-        self._lanes = {lane: (offset, now) for lane, (offset, _) in self._lanes.items()}
+        self._commits = _Mark(self._commits.value, now)
+        self._lanes = {lane: _Mark(mark.value, now) for lane, mark in self._lanes.items()}
 
 
-def seen_seconds(now: float, mark: tuple[int, float]) -> float:
-    """Return for how many seconds a counter has stood at the value in ``mark``."""
-    return now - mark[1]
+class _Mark(NamedTuple):
+    """A value, and since when it has been the same."""
+
+    value: int
+    since: float
+
+    def at(self, value: int, now: float) -> _Mark:
+        """Return the mark after a look that found ``value``."""
+        return self if value == self.value else _Mark(value, now)
 
 
 class Watchdog:

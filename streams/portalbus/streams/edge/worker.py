@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import structlog
-
 from portalbus.streams.edge.app import LaneApp
+from portalbus.streams.edge.broker import wait_for_broker
 from portalbus.streams.edge.failstop import EXIT_FAIL_STOP, FailStop, fail_stop
 from portalbus.streams.edge.watchdog import StallDetector, Watchdog
 
@@ -47,9 +47,7 @@ async def _run(
     fail_stop: FailStop,
 ) -> int:
     stop = asyncio.Event()
-    deadline = threading.Timer(
-        stop_within, fail_stop, (f"the worker did not stop within {stop_within:g} s",)
-    )
+    deadline = threading.Timer(stop_within, fail_stop, (f"the worker did not stop within {stop_within:g} s",))
     deadline.daemon = True
 
     def on_signal(number: signal.Signals) -> None:
@@ -73,9 +71,7 @@ async def _run(
         deadline.cancel()
 
 
-async def _serve(
-    app: LaneApp, stop: asyncio.Event, on_started: Callable[[LaneApp], Awaitable[None]] | None
-) -> int:
+async def _serve(app: LaneApp, stop: asyncio.Event, on_started: Callable[[LaneApp], Awaitable[None]] | None) -> int:
     app.in_worker = True
     starting = asyncio.ensure_future(_start(app))
     stopping = asyncio.ensure_future(stop.wait())
@@ -98,6 +94,7 @@ async def _serve(
 
 
 async def _start(app: LaneApp) -> None:
+    await wait_for_broker(app.parts.settings.bootstrap_servers)
     await app.start()
     await app.lane_consumer.positioned.wait()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from portalbus.schemas.codec import Decoded, Misshapen
 from portalbus.schemas.directory import AgencyDirectory
@@ -42,17 +43,18 @@ class Unreadable:
 Content = Decoded | Misshapen | SourceManifest | Unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A lane record and what was read from it."""
 
     record: LaneRecord
     content: Content
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One judgement, as it enters the ledger; `fresh` is False when it replaces an earlier, open one."""
+class Entry(NamedTuple):
+    """One judgement, as it enters the ledger; `fresh` is False when it replaces an earlier, open one.
+
+    A named tuple, like the lane record: one is made for every event.
+    """
 
     agency: str
     lane_offset: int
@@ -82,6 +84,7 @@ class Docket:
     bounds: Bounds = field(default_factory=Bounds)
     entries: list[Entry] = field(default_factory=list)
     parked: list[tuple[LaneRecord, Unreadable]] = field(default_factory=list)
+    _facts: dict[int, Facts] = field(default_factory=dict)
 
     def hear(self, items: Iterable[Item]) -> None:
         """Judges these records, in this order."""
@@ -89,18 +92,27 @@ class Docket:
             self._hear_one(item)
 
     def _hear_one(self, item: Item) -> None:
-        content, record = item.content, item.record
-        received_at = lane_time(record.timestamp_ms)
+        record, content = item
+        facts = self._facts_at(record.timestamp_ms)
+        received_at = facts.now
         if isinstance(content, SourceManifest):
             hear_manifest(content, record.agency, received_at, self.history)
         elif isinstance(content, Unreadable):
             self.parked.append((record, content))
             self._enter(record.agency, record.offset, received_at, None, parked(content.rule), None)
         else:
-            self._hear_event(record, content, received_at)
+            self._hear_event(record, content, facts)
 
-    def _hear_event(self, record: LaneRecord, content: Decoded | Misshapen, received_at: datetime) -> None:
-        decision = judge(content, record.key, record.agency, self.history, Facts(self.directory, received_at))
+    def _facts_at(self, timestamp_ms: int) -> Facts:
+        """The facts at a lane time: the clock of judgement is the broker's, so that a replay judges the same."""
+        facts = self._facts.get(timestamp_ms)
+        if facts is None:
+            facts = self._facts[timestamp_ms] = Facts(self.directory, lane_time(timestamp_ms))
+        return facts
+
+    def _hear_event(self, record: LaneRecord, content: Decoded | Misshapen, facts: Facts) -> None:
+        received_at = facts.now
+        decision = judge(content, record.key, record.agency, self.history, facts)
         envelope = content.event.envelope if isinstance(content, Decoded) else content.envelope
         if decision.rule not in NO_CLAIM_RULES:
             source = hear(envelope, received_at, self.history)
@@ -179,23 +191,35 @@ class Docket:
         *,
         fresh: bool = True,
     ) -> None:
-        event = content.event if isinstance(content, Decoded) else None
+        envelope, event_type, key, content_hash = _identity(content)
         self.entries.append(
             Entry(
-                agency=agency,
-                lane_offset=lane_offset,
-                received_at=received_at,
-                envelope=None if content is None else event.envelope if event else content.envelope,  # type: ignore[union-attr]
-                event_type=None if content is None else event.payload.event_type if event else content.event_type,  # type: ignore[union-attr]
-                key=event.key if event else None,
-                content_hash=content.content_hash if content else None,
-                decision=decision,
-                position=self.next_position,
-                canonical=value if decision.status is VerdictStatus.ACCEPTED else None,
-                fresh=fresh,
+                agency,
+                lane_offset,
+                received_at,
+                envelope,
+                event_type,
+                key,
+                content_hash,
+                decision,
+                self.next_position,
+                value if decision.status is VerdictStatus.ACCEPTED else None,
+                fresh,
             )
         )
         self.next_position += 1
+
+
+def _identity(
+    content: Decoded | Misshapen | None,
+) -> tuple[Envelope | None, str | None, str | None, bytes | None]:
+    """Envelope, event type, key and content hash, as far as they could be read."""
+    if isinstance(content, Decoded):
+        event = content.event
+        return event.envelope, event.payload.event_type, event.key, content.content_hash
+    if isinstance(content, Misshapen):
+        return content.envelope, content.event_type, None, content.content_hash
+    return None, None, None, None
 
 
 def lane_time(timestamp_ms: int) -> datetime:

@@ -31,7 +31,7 @@ def judge_sequence(envelope: Envelope, source: SourceState) -> Decision | None:
 
 
 def take_sequence(envelope: Envelope, source: SourceState, received_at: datetime) -> None:
-    """Folds a sequence into its source: the next one moves it on, one beyond opens a gap, one in a gap closes its place."""
+    """Folds a sequence into its source: the next moves it on, one beyond opens a gap, one in a gap closes its place."""
     if envelope.epoch > source.epoch:
         source.epoch, source.last_sequence = envelope.epoch, 0
     if envelope.epoch == source.epoch and envelope.sequence > source.last_sequence:

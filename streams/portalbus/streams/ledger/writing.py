@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,94 +14,52 @@ from portalbus.streams.judgement.history import AddedVersion, CaseState, Directi
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-EVENT_COLUMNS = (
-    "agency, lane_offset, event_id, claims_id, event_type, portal, epoch, sequence, key, content_hash,"
-    " occurred_at, published_at, received_at, judged_at, position, status, final, rule"
+
+class _Table:
+    """A table that is filled by binary COPY: its columns and their types, in the order of the rows."""
+
+    def __init__(self, name: str, columns: str) -> None:
+        pairs = [column.split() for column in columns.split(",")]
+        self._sql = f"copy {name} ({', '.join(column for column, _ in pairs)}) from stdin (format binary)"
+        self._types = [kind for _, kind in pairs]
+
+    def copy(self, connection: Connection[Any], rows: Iterable[tuple[Any, ...]]) -> None:
+        with connection.cursor() as cursor, cursor.copy(self._sql) as copy:
+            copy.set_types(self._types)
+            for row in rows:
+                copy.write_row(row)
+
+
+EVENT = _Table(
+    "ledger.event",
+    "agency text, lane_offset int8, event_id uuid, claims_id bool, event_type text, portal text, epoch int4,"
+    " sequence int8, key text, content_hash bytea, occurred_at timestamptz, published_at timestamptz,"
+    " received_at timestamptz, judged_at timestamptz, position int8, status text, final bool, rule text",
 )
-EVENT_TYPES = [
-    "text",
-    "int8",
-    "uuid",
-    "bool",
-    "text",
-    "text",
-    "int4",
-    "int8",
-    "text",
-    "bytea",
-    "timestamptz",
-    "timestamptz",
-    "timestamptz",
-    "timestamptz",
-    "int8",
-    "text",
-    "bool",
-    "text",
-]
-JUDGEMENT_COLUMNS = (
-    "position, agency, lane_offset, event_id, event_type, portal, epoch, sequence, key,"
-    " status, final, rule, path, params, judged_at, canonical"
+JUDGEMENT = _Table(
+    "ledger.judgement",
+    "position int8, agency text, lane_offset int8, event_id uuid, event_type text, portal text, epoch int4,"
+    " sequence int8, key text, status text, final bool, rule text, path text, params jsonb, judged_at timestamptz,"
+    " canonical bytea",
 )
-JUDGEMENT_TYPES = [
-    "int8",
-    "text",
-    "int8",
-    "uuid",
-    "text",
-    "text",
-    "int4",
-    "int8",
-    "text",
-    "text",
-    "bool",
-    "text",
-    "text",
-    "jsonb",
-    "timestamptz",
-    "bytea",
-]
-CASE_COLUMNS = (
-    "case_id, public_code, receiver, owner, regime, category, channel, field, area, urgency, subject, content,"
-    " language, pseudonym, received_at, state, outcome, reason_code, reason_text, legal_basis, competent_agency,"
-    " answer, answer_language, answer_public, answered_by, answered_at, position"
+CASE = _Table(
+    "ledger.case",
+    "case_id text, public_code text, receiver text, owner text, regime text, category int4, channel text,"
+    " field text, area text, urgency text, subject text, content text, language text, pseudonym text,"
+    " received_at timestamptz, state text, outcome text, reason_code text, reason_text text, legal_basis text,"
+    " competent_agency text, answer text, answer_language text, answer_public bool, answered_by text,"
+    " answered_at timestamptz, position int8",
 )
-CASE_TYPES = [
-    "text",
-    "text",
-    "text",
-    "text",
-    "text",
-    "int4",
-    "text",
-    "text",
-    "text",
-    "text",
-    "text",
-    "text",
-    "text",
-    "text",
-    "timestamptz",
-    "text",
-    "text",
-    "text",
-    "text",
-    "text",
-    "text",
-    "text",
-    "text",
-    "bool",
-    "text",
-    "timestamptz",
-    "int8",
-]
 
 
 def write_docket(connection: Connection[Any], docket: Docket, judged_at: datetime) -> None:
     """Everything a docket decided, in the connection's open transaction."""
     history = docket.history
-    _copy_events(connection, docket.entries, judged_at)
-    _copy_judgements(connection, docket.entries, judged_at)
-    _copy_new_cases(connection, history)
+    event_ids = [UUID(entry.envelope.id) if entry.envelope else None for entry in docket.entries]
+    named = list(zip(docket.entries, event_ids, strict=True))
+    EVENT.copy(connection, (_event_row(entry, event_id, judged_at) for entry, event_id in named if entry.fresh))
+    JUDGEMENT.copy(connection, (_judgement_row(entry, event_id, judged_at) for entry, event_id in named))
+    CASE.copy(connection, (_case_row(case) for case in history.cases.values() if case.opened is not None))
     with connection.pipeline():
         _replace_open_events(connection, docket.entries, judged_at)
         _write_sources(connection, history)
@@ -110,25 +69,13 @@ def write_docket(connection: Connection[Any], docket: Docket, judged_at: datetim
         _write_parked(connection, docket, judged_at)
 
 
-def _copy_events(connection: Connection[Any], entries: list[Entry], judged_at: datetime) -> None:
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"copy ledger.event ({EVENT_COLUMNS}) from stdin (format binary)") as copy,
-    ):
-        copy.set_types(EVENT_TYPES)
-        write = copy.write_row
-        for entry in entries:
-            if entry.fresh:
-                write(_event_row(entry, judged_at))
-
-
-def _event_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
-    envelope, decision = entry.envelope, entry.decision
+def _event_row(entry: Entry, event_id: UUID | None, judged_at: datetime) -> tuple[Any, ...]:
+    envelope = entry.envelope
     if envelope is None:
         head: tuple[Any, ...] = (None, False, None, None, None, None, None, None, None, None)
     else:
         head = (
-            UUID(envelope.id),
+            event_id,
             entry.claims_id,
             entry.event_type,
             envelope.portal,
@@ -146,38 +93,23 @@ def _event_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
         entry.received_at,
         judged_at,
         entry.position,
-        decision.status.value,
-        decision.final,
-        decision.rule,
+        *_verdict_columns(entry),
     )
 
 
-def _copy_judgements(connection: Connection[Any], entries: list[Entry], judged_at: datetime) -> None:
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"copy ledger.judgement ({JUDGEMENT_COLUMNS}) from stdin (format binary)") as copy,
-    ):
-        copy.set_types(JUDGEMENT_TYPES)
-        write = copy.write_row
-        for entry in entries:
-            write(_judgement_row(entry, judged_at))
-
-
-def _judgement_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
+def _judgement_row(entry: Entry, event_id: UUID | None, judged_at: datetime) -> tuple[Any, ...]:
     envelope, decision = entry.envelope, entry.decision
     return (
         entry.position,
         entry.agency,
         entry.lane_offset,
-        UUID(envelope.id) if envelope else None,
+        event_id,
         entry.event_type,
         envelope.portal if envelope else None,
         envelope.epoch if envelope else None,
         envelope.sequence if envelope else None,
         entry.key,
-        decision.status.value,
-        decision.final,
-        decision.rule,
+        *_verdict_columns(entry),
         decision.path,
         Jsonb({name: _storable(text) for name, text in decision.params.items()}) if decision.params else None,
         judged_at,
@@ -185,10 +117,14 @@ def _judgement_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
     )
 
 
+def _verdict_columns(entry: Entry) -> tuple[str, bool, str]:
+    decision = entry.decision
+    return decision.status.value, decision.final, decision.rule
+
+
 def _replace_open_events(connection: Connection[Any], entries: list[Entry], judged_at: datetime) -> None:
     rows = [
-        (entry.position, entry.decision.status.value, entry.decision.final, entry.decision.rule, judged_at)
-        + (entry.agency, entry.lane_offset)
+        (entry.position, *_verdict_columns(entry), judged_at, entry.agency, entry.lane_offset)
         for entry in entries
         if not entry.fresh
     ]
@@ -240,19 +176,6 @@ def _source_row(source: SourceState) -> tuple[Any, ...]:
         source.clock_offset_ms,
         Jsonb(manifest) if manifest else None,
     )
-
-
-def _copy_new_cases(connection: Connection[Any], history: History) -> None:
-    opened = [case for case in history.cases.values() if case.opened is not None]
-    if not opened:
-        return
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"copy ledger.case ({CASE_COLUMNS}) from stdin (format binary)") as copy,
-    ):
-        copy.set_types(CASE_TYPES)
-        for case in opened:
-            copy.write_row(_case_row(case))
 
 
 def _case_row(case: CaseState) -> tuple[Any, ...]:

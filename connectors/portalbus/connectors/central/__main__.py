@@ -1,0 +1,39 @@
+"""`python -m portalbus.connectors.central`: the central portal as a process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from portalbus.connectors.central.logs import log_as_json
+from portalbus.connectors.central.serve import serve
+from portalbus.connectors.central.settings import Settings
+
+
+def settings_from(arguments: Sequence[str] | None = None) -> Settings:
+    """Settings from the command line; the database also from PORTALBUS_DATABASE_URL, which `ps` does not show."""
+    defaults = Settings("")
+    parser = argparse.ArgumentParser(prog="python -m portalbus.connectors.central", description=__doc__)
+    parser.add_argument("--database-url", default=os.environ.get("PORTALBUS_DATABASE_URL"), help="PostgreSQL URI")
+    parser.add_argument("--host", default=defaults.host)
+    parser.add_argument("--port", type=int, default=defaults.port)
+    parser.add_argument("--pool-size", type=int, default=defaults.pool_size, help="connections to the ledger")
+    parser.add_argument("--lookups-per-minute", type=int, default=defaults.feedback_lookups_per_minute)
+    parser.add_argument("--trusted-proxies", default=defaults.trusted_proxies, help="addresses, by commas")
+    given = parser.parse_args(arguments)
+    if not given.database_url:
+        parser.error("name the ledger: --database-url or PORTALBUS_DATABASE_URL")
+    return Settings(
+        database_url=given.database_url,
+        host=given.host,
+        port=given.port,
+        pool_size=given.pool_size,
+        feedback_lookups_per_minute=given.lookups_per_minute,
+        trusted_proxies=given.trusted_proxies,
+    )
+
+
+if __name__ == "__main__":
+    log_as_json()
+    serve(settings_from())

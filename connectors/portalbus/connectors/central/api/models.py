@@ -1,0 +1,180 @@
+"""What the API answers. Times have a zone; counts are of this moment."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from portalbus.connectors.central.agency_names import AgencyName
+from portalbus.connectors.central.figures import AgencyFigures
+from portalbus.schemas.models import DirectivePublished
+from portalbus.streams.reading.cases import CaseHistory
+from portalbus.streams.reading.directives import DirectiveHistory, DirectivePage, DirectiveRow
+
+
+class Answer(BaseModel):
+    """Base of all answers; read from the rows of the ledger's read side."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class DirectiveSummary(Answer):
+    """A directive in a list, at its newest version."""
+
+    key: str = Field(description="`<agency>/<directive_id>`", examples=["G22/15-CT-TTg-2026"])
+    agency: str = Field(description="Code of the issuing agency.", examples=["G22"])
+    directive_id: str
+    version: int
+    withdrawn: bool
+    number: str = Field(description="Number and notation as printed.", examples=["15/CT-TTg"])
+    document_type: str = Field(examples=["CT"])
+    title: str
+    language: str = Field(description="Language of the document (BCP 47).", examples=["vi"])
+    field: str | None
+    issued_on: date
+    published_at: datetime = Field(description="When the centre received version 1.")
+    changed_at: datetime = Field(description="When the centre received this version.")
+    position: int = Field(description="Place of the last change in the ledger.")
+
+
+class DirectiveList(Answer):
+    """One page of directives, newest first."""
+
+    items: list[DirectiveSummary]
+    next: str | None = Field(description="Cursor of the next page; null on the last one.")
+
+    @classmethod
+    def of(cls, page: DirectivePage) -> Self:
+        """The page as an answer."""
+        return cls(items=[_summary(row) for row in page.rows], next=str(page.next) if page.next else None)
+
+
+class DirectiveVersionAnswer(Answer):
+    """One version as its portal published it."""
+
+    version: int
+    action: str
+    event_id: str
+    received_at: datetime
+    document: DirectivePublished
+
+
+class DirectiveAnswer(DirectiveSummary):
+    """A directive with all its versions, oldest first."""
+
+    versions: list[DirectiveVersionAnswer]
+
+    @classmethod
+    def of(cls, history: DirectiveHistory) -> Self:
+        """The directive as an answer."""
+        versions = [DirectiveVersionAnswer.model_validate(version) for version in history.versions]
+        return cls(**_summary(history.row).model_dump(), versions=versions)
+
+
+class FeedbackStep(Answer):
+    """One accepted event of a case."""
+
+    event_type: str
+    agency: str
+    occurred_at: datetime | None
+    received_at: datetime
+
+
+class FeedbackAnswer(Answer):
+    """What became of a feedback. Holds no personal data; reason and answer in words only if the agency made them public."""
+
+    public_code: str
+    state: str = Field(examples=["RECEIVED", "RESOLVED"])
+    receiver: str
+    owner: str = Field(description="The agency that is to handle it.")
+    regime: str
+    category: int
+    channel: str
+    urgency: str
+    received_at: datetime
+    outcome: str | None
+    reason_code: str | None
+    reason_text: str | None
+    legal_basis: str | None
+    competent_agency: str | None
+    answer: str | None
+    answer_language: str | None
+    answer_public: bool | None
+    answered_by: str | None
+    answered_at: datetime | None
+    steps: list[FeedbackStep]
+
+    @classmethod
+    def of(cls, history: CaseHistory) -> Self:
+        """The case as an answer."""
+        row = {name: getattr(history.case, name) for name in cls.model_fields if name != "steps"}
+        return cls(**row, steps=[FeedbackStep.model_validate(step) for step in history.steps])
+
+
+class AgencyAnswer(Answer):
+    """One agency with its figures."""
+
+    code: str = Field(examples=["H26"])
+    name_vi: str
+    name_en: str
+    name_zh: str
+    kind: str
+    sources: int = Field(description="Sources that were ever heard.")
+    last_heard_at: datetime | None
+    accepted: int
+    waiting: int
+    rejected: int
+    duplicate: int
+    parked: int
+
+    @classmethod
+    def of(cls, figures: AgencyFigures) -> Self:
+        """One line of the overview as an answer."""
+        name: AgencyName = figures.name
+        verdicts = figures.verdicts
+        return cls(
+            code=name.code,
+            name_vi=name.vi,
+            name_en=name.en,
+            name_zh=name.zh,
+            kind=name.kind,
+            sources=figures.sources,
+            last_heard_at=figures.last_heard_at,
+            accepted=verdicts.accepted,
+            waiting=figures.waiting,
+            rejected=verdicts.rejected,
+            duplicate=verdicts.duplicate,
+            parked=figures.parked,
+        )
+
+
+class AgencyList(Answer):
+    """All current agencies; `complete` is false while the figures are still being added up."""
+
+    items: list[AgencyAnswer]
+    complete: bool
+
+
+class SourceAnswer(Answer):
+    """One source of an agency."""
+
+    agency: str
+    portal: str
+    status: str
+    epoch: int
+    last_sequence: int
+    first_heard_at: datetime
+    last_heard_at: datetime
+    missing: int = Field(description="Sequences that were passed over and have not come.")
+
+
+class SourceList(Answer):
+    """The sources of an agency."""
+
+    items: list[SourceAnswer]
+
+
+def _summary(row: DirectiveRow) -> DirectiveSummary:
+    return DirectiveSummary.model_validate(row)

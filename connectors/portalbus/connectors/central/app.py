@@ -1,0 +1,121 @@
+"""The composition root of the central portal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from portalbus.connectors.central import health
+from portalbus.connectors.central.agency_names import AgencyNames
+from portalbus.connectors.central.api import routes
+from portalbus.connectors.central.figures import FiguresDesk
+from portalbus.connectors.central.newsroom import Newsroom
+from portalbus.connectors.central.pages import agency, directive, feedback, front, open_data, overview, search
+from portalbus.connectors.central.problems import Problem, add_error_handlers
+from portalbus.connectors.central.rendering import Templates, static_address
+from portalbus.connectors.central.security_headers import SecurityHeaders
+from portalbus.connectors.central.services import Services
+from portalbus.connectors.central.settings import Settings
+from portalbus.connectors.central.visitor_limit import VisitorLimit
+from portalbus.schemas.directory import directory
+from portalbus.streams.reading.pool import reading_pool
+
+DESCRIPTION = """Directives of state agencies and what became of citizens' feedback, as open data.
+Times are RFC 3339; lists are read page by page with `next` as `cursor`; errors are `application/problem+json`."""
+PAGES = (search, feedback, overview, agency, directive, open_data, front)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The central portal over one ledger. It connects when it starts, and starts also while the ledger is away."""
+    services = _services(settings)
+    app = FastAPI(
+        title="portalbus central portal",
+        version=version("portalbus"),
+        description=DESCRIPTION,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    add_error_handlers(app)
+    app.add_middleware(GZipMiddleware, minimum_size=1_000)
+    app.add_middleware(SecurityHeaders)
+    app.mount("/static", _StaticFiles(directory=str(files(__package__).joinpath("static"))))
+    app.add_api_route("/favicon.ico", _favicon, include_in_schema=False)
+    app.include_router(health.router)
+    app.include_router(routes.router)
+    for page in PAGES:
+        app.include_router(page.router)
+    _describe_problems(app)
+    return app
+
+
+def _services(settings: Settings) -> Services:
+    pool = reading_pool(settings.database_url, size=settings.pool_size, application="central")
+    newsroom = Newsroom(
+        settings.database_url, pool, look_every_s=settings.look_every_s, most_listeners=settings.live_readers
+    )
+    return Services(
+        settings=settings,
+        pool=pool,
+        newsroom=newsroom,
+        figures=FiguresDesk(pool),
+        names=AgencyNames(directory()),
+        templates=Templates(),
+        feedback_limit=VisitorLimit(settings.feedback_lookups_per_minute),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    await services.pool.open(wait=False)
+    following = asyncio.create_task(services.newsroom.run())
+    try:
+        yield
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        await services.figures.close()
+        await services.pool.close(timeout=2)
+
+
+async def _favicon() -> RedirectResponse:
+    return RedirectResponse(static_address("mark.svg"), 308)
+
+
+class _StaticFiles(StaticFiles):
+    """Static files are asked for under an address that changes with their content, so they may be kept for ever."""
+
+    async def get_response(self, path: str, scope: Scope) -> Any:
+        """The file, with a year to live when its address carries its mark."""
+        response = await super().get_response(path, scope)
+        if b"v=" in scope.get("query_string", b""):
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """The answers of errors refer to `Problem`, which no route returns: put it into the description."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = generate()
+        schemas = description.setdefault("components", {}).setdefault("schemas", {})
+        schemas.setdefault("Problem", Problem.model_json_schema())
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]

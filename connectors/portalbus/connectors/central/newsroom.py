@@ -1,0 +1,118 @@
+"""Tells every open page what changed in the ledger: one reader of the ledger, many listeners."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from portalbus.streams.reading.directives import DirectiveRow, changed_between
+from portalbus.streams.reading.news import ledger_positions
+from portalbus.streams.reading.pool import Pool
+
+log = structlog.get_logger(__name__)
+
+QUEUE_LENGTH = 32
+CATCH_UP_POSITIONS = 20_000
+SHORTEST_INTERVAL_S = 0.1
+"""Changes that come faster are told together."""
+
+
+class TooManyListeners(Exception):
+    """No further page can be kept live; it may poll instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The directives that changed up to a position, oldest change first."""
+
+    position: int
+    changed: tuple[DirectiveRow, ...]
+
+
+class Newsroom:
+    """Reads what changed once and hands it to all listeners. A listener that does not keep up is cut off."""
+
+    def __init__(self, database_url: str, pool: Pool, *, look_every_s: float, most_listeners: int) -> None:
+        self._database_url = database_url
+        self._pool = pool
+        self._look_every_s = look_every_s
+        self._most = most_listeners
+        self._listeners: set[asyncio.Queue[News | None]] = set()
+        self._position = 0
+
+    async def run(self) -> None:
+        """Follows the ledger until cancelled."""
+        known: int | None = None
+        async for position in ledger_positions(self._database_url, look_every_s=self._look_every_s):
+            # A shorter ledger is a rebuilt one: everything is new again, and pages reload by themselves.
+            if known is not None and position > known:
+                known = await self._tell(known, position)
+            else:
+                known = position
+            self._position = known
+            await asyncio.sleep(SHORTEST_INTERVAL_S)
+
+    async def _tell(self, after: int, upto: int) -> int:
+        if not self._listeners:
+            return upto
+        try:
+            async with self._pool.connection() as connection:
+                changed = await changed_between(connection, after, upto)
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("newsroom.read-failed", error=type(error).__name__, position=after)
+            return after
+        if changed:
+            self._hand_out(News(upto, changed))
+        return upto
+
+    def _hand_out(self, news: News) -> None:
+        for queue in list(self._listeners):
+            try:
+                queue.put_nowait(news)
+            except asyncio.QueueFull:
+                self._cut_off(queue)
+
+    def _cut_off(self, queue: asyncio.Queue[News | None]) -> None:
+        """The page connects again and catches up from the last position it has seen."""
+        self._listeners.discard(queue)
+        queue.get_nowait()
+        queue.put_nowait(None)
+
+    async def follow(self, after: int) -> AsyncIterator[News]:
+        """What changed since a position, and from then on whatever changes. Raises TooManyListeners."""
+        with self._listening() as queue:
+            caught_up = await self._catch_up(after)
+            yield caught_up
+            while (news := await queue.get()) is not None:
+                if news.position > caught_up.position:
+                    yield news
+
+    @contextmanager
+    def _listening(self) -> Iterator[asyncio.Queue[News | None]]:
+        if len(self._listeners) >= self._most:
+            raise TooManyListeners
+        queue: asyncio.Queue[News | None] = asyncio.Queue(QUEUE_LENGTH)
+        self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)
+
+    async def _catch_up(self, after: int) -> News:
+        position = self._position
+        start = max(after, position - CATCH_UP_POSITIONS)
+        if start >= position:
+            return News(position, ())
+        async with self._pool.connection() as connection:
+            return News(position, await changed_between(connection, start, position))
+
+    @property
+    def has_room(self) -> bool:
+        """True while a further page can be kept live."""
+        return len(self._listeners) < self._most

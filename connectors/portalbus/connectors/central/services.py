@@ -1,0 +1,53 @@
+"""Everything a request handler may use, built once by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from fastapi import Request
+
+from portalbus.connectors.central.agency_names import AgencyName, AgencyNames
+from portalbus.connectors.central.figures import FiguresDesk
+from portalbus.connectors.central.formats import ICT
+from portalbus.connectors.central.newsroom import Newsroom
+from portalbus.connectors.central.rendering import Templates
+from portalbus.connectors.central.settings import Settings
+from portalbus.connectors.central.visitor_limit import VisitorLimit
+from portalbus.streams.reading.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one central portal process."""
+
+    settings: Settings
+    pool: Pool
+    newsroom: Newsroom
+    figures: FiguresDesk
+    names: AgencyNames
+    templates: Templates
+    feedback_limit: VisitorLimit
+
+    def now(self) -> datetime:
+        """The time now."""
+        return self.settings.clock()
+
+    def today(self) -> date:
+        """The day it is in Viet Nam."""
+        return self.now().astimezone(ICT).date()
+
+    def agency(self, code: str) -> AgencyName:
+        """The name of an agency today."""
+        return self.names.name(code, self.today())
+
+
+def services(request: Request) -> Services:
+    """The services of the process that answers this request; a FastAPI dependency."""
+    found: Services = request.app.state.services
+    return found
+
+
+def visitor_address(request: Request) -> str:
+    """The address of the client, as uvicorn worked it out with the trusted proxies."""
+    return request.client.host if request.client else "unknown"

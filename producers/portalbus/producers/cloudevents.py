@@ -1,0 +1,67 @@
+"""CloudEvents 1.0 (structured JSON) as payloads: what `portalbus publish FILE` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from portalbus.producers.draft import payload_from_json
+from portalbus.producers.receipt import About
+from portalbus.schemas.avro_files import NAMESPACE
+from portalbus.schemas.directory import normalise_code
+from portalbus.schemas.errors import EventRefused
+from portalbus.schemas.findings import Finding
+from portalbus.schemas.models import Payload
+
+REQUIRED = ("specversion", "id", "source", "type", "data")
+EXTENSIONS = ("correlationid", "causationid", "traceparent")
+
+
+def from_cloudevent(event: Mapping[str, Any]) -> tuple[Payload, About]:
+    """The payload of a CloudEvent, and the keyword arguments that `publish()` takes beside it.
+
+    `type` is `portalbus.events.FeedbackReceived` or the bare name. Raises EventRefused with every finding; paths of
+    the payload's own fields are relative to `data`.
+    """
+    if not isinstance(event, Mapping):
+        raise EventRefused([_finding("schema.value", "", "A CloudEvent is a JSON object")])
+    missing = [name for name in REQUIRED if event.get(name) in (None, "")]
+    if missing:
+        raise EventRefused([_finding("schema.field-missing", f"/{name}") for name in missing])
+    if event["specversion"] != "1.0":
+        raise EventRefused([_finding("schema.value-not-allowed", "/specversion", "Use 1.0")])
+    if not isinstance(event["data"], Mapping):
+        raise EventRefused([_finding("schema.value", "/data", "The data is a JSON object")])
+    wrong = [name for name in ("id", "source", "type", *EXTENSIONS) if not isinstance(event.get(name) or "", str)]
+    if wrong:
+        raise EventRefused([_finding("schema.value", f"/{name}", "This is a text") for name in wrong])
+    about = About(
+        event_id=event["id"],
+        occurred_at=None if event.get("time") is None else _time(event["time"]),
+        correlation_id=event.get("correlationid"),
+        causation_id=event.get("causationid"),
+        traceparent=event.get("traceparent"),
+    )
+    return payload_from_json(event["type"].removeprefix(f"{NAMESPACE}."), event["data"]), about
+
+
+def check_source(event: Mapping[str, Any], agency: str) -> None:
+    """Raises EventRefused when a CloudEvent claims to come from another agency than the one that publishes it."""
+    claimed = str(event.get("source", "")).strip("/").split("/", 1)[0]
+    if normalise_code(claimed) != agency:
+        raise EventRefused([Finding("lane.agency-mismatch", "/source", {"agency": claimed[:35], "lane": agency})])
+
+
+def _time(text: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise EventRefused([_finding("schema.format", "/time", "Use RFC 3339, as in 2026-11-22T08:00:00+07:00")]) from None
+    if moment.tzinfo is None:
+        raise EventRefused([_finding("schema.time-without-zone", "/time")])
+    return moment
+
+
+def _finding(rule: str, path: str, detail: str = "") -> Finding:
+    return Finding(rule, path, {"field": path, "detail": detail})

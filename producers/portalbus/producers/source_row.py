@@ -1,0 +1,50 @@
+"""The one row that says how far an outbox got, with a checksum over itself."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from dataclasses import astuple, dataclass
+
+from portalbus.schemas.errors import OutboxDamaged
+
+
+@dataclass(slots=True)
+class SourceRow:
+    """Whose outbox it is and how far it got; bytes count bodies only."""
+
+    agency: str
+    portal: str
+    epoch: int
+    last_sequence: int = 0
+    delivered_sequence: int = 0
+    undelivered_bytes: int = 0
+    kept_bytes: int = 0
+
+    @property
+    def undelivered(self) -> int:
+        """Events that wait for delivery."""
+        return self.last_sequence - self.delivered_sequence
+
+
+def read_source(connection: sqlite3.Connection) -> SourceRow | None:
+    """The row, None in a new file. Raises OutboxDamaged when the row contradicts its checksum."""
+    found = connection.execute(
+        "select agency, portal, epoch, last_sequence, delivered_sequence, undelivered_bytes, kept_bytes, checksum"
+        " from source"
+    ).fetchone()
+    if found is None:
+        return None
+    row = SourceRow(*found[:-1])
+    if found[-1] != _checksum(row):
+        raise OutboxDamaged("the outbox contradicts its own checksum: run `portalbus outbox repair`")
+    return row
+
+
+def write_source(connection: sqlite3.Connection, row: SourceRow) -> None:
+    """Stores the row."""
+    connection.execute("insert or replace into source values (1, ?, ?, ?, ?, ?, ?, ?, ?)", (*astuple(row), _checksum(row)))
+
+
+def _checksum(row: SourceRow) -> int:
+    return zlib.crc32(repr(astuple(row)).encode())

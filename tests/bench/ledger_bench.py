@@ -1,0 +1,147 @@
+"""Events judged and committed by one worker, beside a hand-written loop, stock Faust and Quix Streams, in one run.
+
+Every side reads the same records (feedback received, about 724 bytes) from the same lanes and writes to the same
+PostgreSQL. The hand-written loop decodes, validates and upserts one row per event in batches; the worker does the
+whole of the bus's work: rules, verdicts, duplicates, order, outgoing rows.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from portalbus.schemas.codec import encode_event
+from portalbus.schemas.identifiers import new_event_id, new_public_code
+from portalbus.schemas.models import Channel, Envelope, Event, FeedbackReceived
+from portalbus.schemas.registration import register_all
+from portalbus.schemas.registry import SchemaRegistry
+from portalbus.schemas.topics import lane_of
+from portalbus.streams.ledger.database import migrate
+
+AGENCIES = ("H01", "H05", "H12", "H13", "H14", "H15", "H17", "H18")
+CONTENT = "Đèn đường trên tuyến phố trước trường học đã hỏng ba tuần nay, buổi tối trẻ em đi học về rất nguy hiểm cho các cháu. " * 3
+DEADLINE_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the bench runs."""
+
+    bootstrap: str
+    registry_url: str
+    database_url: str
+
+
+def fill_lanes(place: Place, events: int) -> int:
+    """Publishes this many events, evenly over the lanes; returns the mean size of a value in bytes."""
+    ids = register_all(SchemaRegistry(place.registry_url))
+    admin = AdminClient({"bootstrap.servers": place.bootstrap})
+    config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
+    for future in admin.create_topics([NewTopic(lane_of(a), 1, 1, config=config) for a in AGENCIES]).values():
+        future.result()
+    producer = Producer({"bootstrap.servers": place.bootstrap, "enable.idempotence": True, "linger.ms": 20})
+    now, size = datetime.now(UTC), 0
+    for index in range(events):
+        agency, sequence = AGENCIES[index % len(AGENCIES)], index // len(AGENCIES) + 1
+        event = _event(agency, sequence, now)
+        value = encode_event(event, ids["FeedbackReceived"])
+        size += len(value)
+        producer.produce(lane_of(agency), value, event.key)
+        producer.poll(0)
+    producer.flush()
+    return size // events
+
+
+def _event(agency: str, sequence: int, now: datetime) -> Event:
+    envelope = Envelope(
+        id=new_event_id(),
+        agency=agency,
+        portal="www",
+        epoch=1,
+        sequence=sequence,
+        occurred_at=now,
+        published_at=now,
+    )
+    payload = FeedbackReceived(
+        case_id=f"{agency}-2026-{sequence:07d}",
+        public_code=new_public_code(),
+        regime="R2",
+        category=1,
+        channel=Channel.WEB,
+        received_at=now,
+        addressed_to=agency,
+        field="giao-thong",
+        area="01",
+        subject="Đèn đường hỏng trước cổng trường",
+        content=CONTENT,
+        language="vi",
+    )
+    return Event(envelope=envelope, payload=payload)
+
+
+def time_worker(place: Place, events: int) -> float:
+    """Events a second from the worker's first commit to its last one."""
+    migrate(place.database_url)
+    return _time(place, events, ["-m", "portalbus.streams.worker"], "select coalesce(sum(next_offset), 0) from ledger.lane")
+
+
+def time_peer(place: Place, events: int, name: str) -> float:
+    """Events a second of a peer of `peers/`, from its first commit to its last one."""
+    with psycopg.connect(place.database_url, autocommit=True) as connection:
+        connection.execute("create schema if not exists peer")
+        connection.execute("drop table if exists peer.feedback")
+        connection.execute(
+            "create table peer.feedback (case_id text primary key, public_code text not null, agency text not null,"
+            " portal text not null, sequence bigint not null, regime text not null, category int not null,"
+            " received_at timestamptz not null, subject text not null, content text not null)"
+        )
+    script = os.path.join(os.path.dirname(__file__), "peers", f"{name}.py")  # noqa: PTH118, PTH120
+    return _time(place, events, [script], "select count(*) from peer.feedback")
+
+
+def _time(place: Place, events: int, command: list[str], progress_sql: str) -> float:
+    environment = {
+        **os.environ,
+        "PORTALBUS_BOOTSTRAP": place.bootstrap,
+        "PORTALBUS_REGISTRY": place.registry_url,
+        "PORTALBUS_DATABASE": place.database_url,
+        "BENCH_LANES": ",".join(lane_of(agency) for agency in AGENCIES),
+        "BENCH_GROUP": f"bench-{time.time_ns()}",
+    }
+    process = subprocess.Popen([sys.executable, *command], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        with psycopg.connect(place.database_url, autocommit=True) as connection:
+            return _watch(lambda: _number(connection, progress_sql), events, process)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _watch(done: Callable[[], int], events: int, process: subprocess.Popen[bytes]) -> float:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    first: tuple[float, int] | None = None
+    while time.monotonic() < deadline:
+        count, now = done(), time.monotonic()
+        if first is None and count > 0:
+            first = (now, count)
+        if count >= events:
+            assert first is not None
+            return (events - first[1]) / (now - first[0])
+        if process.poll() is not None:
+            raise RuntimeError(f"the process ended with status {process.returncode}")
+        time.sleep(0.1)
+    raise TimeoutError(f"{done()} of {events} events after {DEADLINE_SECONDS} s")
+
+
+def _number(connection: psycopg.Connection[tuple[int]], sql: str) -> int:
+    row = connection.execute(sql).fetchone()
+    return int(row[0]) if row else 0
