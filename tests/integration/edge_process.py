@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+
 from portalbus.streams.edge import (
     EdgeSettings,
     LaneApp,

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
+
 from portalbus.infra.stack import Endpoints
 from portalbus.infra.stack.containers import RunningStack
 
@@ -57,8 +58,8 @@ class EdgeRun:
         self.lanes += lanes
         return lanes
 
-    def publish(self, lane: str, count: int, value: bytes = b"event", transaction: str | None = None) -> None:
-        """Publish records and wait until the broker has them."""
+    def publish(self, *lanes: str, count: int, value: bytes = b"event", transaction: str | None = None) -> None:
+        """Publish so many records in each lane and wait until the broker has them."""
         config: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "enable.idempotence": True}
         if transaction:
             config["transactional.id"] = transaction
@@ -67,9 +68,10 @@ class EdgeRun:
             producer.init_transactions(30)
             producer.begin_transaction()
         for number in range(count):
-            producer.produce(lane, value, key=str(number).encode())
-            if number % 20 == 19 and len(value) > 10_000:
-                producer.flush(60)
+            for lane in lanes:
+                producer.produce(lane, value, key=str(number).encode())
+                if len(producer) * len(value) > 20_000_000:
+                    producer.flush(60)
         if transaction:
             producer.commit_transaction(30)
         assert producer.flush(60) == 0
@@ -77,6 +79,14 @@ class EdgeRun:
     def set_position(self, lane: str, offset: int) -> None:
         """Write the ledger's next offset, as an operator would."""
         self.ledger.execute("INSERT OR REPLACE INTO lane VALUES (?,?)", (lane, offset))
+
+    def commit_as_the_group(self, lane: str, offset: int) -> None:
+        """Commit an offset as a member of the workers' group would."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group})
+        consumer.commit(offsets=[TopicPartition(lane, 0, offset)], asynchronous=False)
+        (committed,) = consumer.committed([TopicPartition(lane, 0)], 10)
+        consumer.close()
+        assert committed.offset == offset
 
     def start(self, *, settings: dict[str, Any] | None = None, **config: Any) -> subprocess.Popen[bytes]:
         """Start a worker."""
@@ -179,10 +189,9 @@ def run(endpoints: Endpoints, tmp_path: Path) -> Iterator[EdgeRun]:
 
 def test_a_worker_reads_on_from_the_ledgers_offset_and_not_from_the_groups(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
-    run.publish(lane, 100)
+    run.publish(lane, count=100)
     run.set_position(lane, 60)
-    group = ConsumerGroupTopicPartitions(run.group, [TopicPartition(lane, 0, 90)])
-    run.admin.alter_consumer_group_offsets([group])[run.group].result(10)
+    run.commit_as_the_group(lane, 90)
     run.start()
     run.wait_for("all records", lambda: len(run.applied()) == 40)
     assert run.applied() == [(lane, offset) for offset in range(60, 100)]
@@ -190,7 +199,7 @@ def test_a_worker_reads_on_from_the_ledgers_offset_and_not_from_the_groups(run: 
 
 def test_the_groups_offsets_follow_the_ledger_and_are_never_ahead_of_it(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
-    run.publish(lane, 600)
+    run.publish(lane, count=600)
     run.start(settings={"batch_max_records": 20}, seconds_per_batch=0.05)
     looks = []
 
@@ -214,13 +223,11 @@ def test_two_workers_share_the_lanes_evenly_and_one_takes_over_when_the_other_is
     second = run.start()
     run.wait_for_lanes(second, 4)
     run.wait_for_lanes(first, 4)
-    for lane in lanes:
-        run.publish(lane, 200)
+    run.publish(*lanes, count=200)
     run.wait_for("all records", lambda: len(run.applied()) == 1_600)
     assert {worker for workers in run.workers_since(0).values() for worker in workers} == {first.pid, second.pid}
     first.kill()
-    for lane in lanes:
-        run.publish(lane, 50)
+    run.publish(*lanes, count=50)
     run.wait_for("the takeover", lambda: len(run.applied()) == 2_000, SESSION_TIMEOUT + 10)
     run.assert_each_exactly_once(dict.fromkeys(lanes, 250))
 
@@ -230,19 +237,16 @@ def test_a_worker_frozen_past_its_session_comes_back_and_repeats_nothing(run: Ed
     frozen, other = run.start(seconds_per_batch=0.02), run.start(seconds_per_batch=0.02)
     run.wait_for_lanes(frozen, 2)
     run.wait_for_lanes(other, 2)
-    for lane in lanes:
-        run.publish(lane, 2_000)
+    run.publish(*lanes, count=2_000)
     run.wait_for("some records", lambda: len(run.applied()) > 100)
     frozen.send_signal(signal.SIGSTOP)
     run.wait_for_lanes(other, 4, SESSION_TIMEOUT + 10)
-    for lane in lanes:
-        run.publish(lane, 500)
+    run.publish(*lanes, count=500)
     run.wait_for("all records", lambda: len(run.applied()) == 10_000, 60)
     frozen.send_signal(signal.SIGCONT)
     run.wait_for_lanes(other, 2)
     run.wait_for_lanes(frozen, 2)
-    for lane in lanes:
-        run.publish(lane, 100)
+    run.publish(*lanes, count=100)
     run.wait_for("the last records", lambda: len(run.applied()) == 10_400)
     run.assert_each_exactly_once(dict.fromkeys(lanes, 2_600))
     assert frozen.poll() is None, run.log(frozen)
@@ -257,8 +261,7 @@ def test_a_stopping_worker_finishes_its_batch_and_hands_its_lanes_over_at_once(
     run.wait_for_lanes(leaving, 4)
     staying = run.start()
     run.wait_for_lanes(leaving, 2)
-    for lane in lanes:
-        run.publish(lane, 100)
+    run.publish(*lanes, count=100)
     run.wait_for("a batch in hand", lambda: run.batches(leaving, "took") > run.batches(leaving, "applied"))
     leaving.send_signal(number)
     assert leaving.wait(10) == 0, run.log(leaving)
@@ -289,8 +292,8 @@ def test_a_worker_waits_for_a_broker_that_is_not_there_yet(run: EdgeRun) -> None
 
 
 def test_a_backlog_of_large_events_does_not_fill_the_memory(run: EdgeRun) -> None:
-    (lane,) = run.add_lanes(1)
-    run.publish(lane, 1_000, os.urandom(BIG))
+    lanes = run.add_lanes(50)
+    run.publish(*lanes, count=20, value=os.urandom(BIG))
     worker = run.start(seconds_per_batch=0.2)
     run.wait_for("all records", lambda: len(run.applied()) == 1_000, 60)
     peak = peak_memory(worker.pid)
@@ -305,7 +308,7 @@ def peak_memory(pid: int) -> int:
 
 def test_events_that_expired_unread_stop_the_worker(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
-    run.publish(lane, 100)
+    run.publish(lane, count=100)
     run.set_position(lane, 10)
     run.admin.delete_records([TopicPartition(lane, 0, 50)])[TopicPartition(lane, 0)].result(10)
     worker = run.start()
@@ -315,7 +318,7 @@ def test_events_that_expired_unread_stop_the_worker(run: EdgeRun) -> None:
 
 def test_a_lane_that_ends_before_the_ledgers_offset_stops_the_worker(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
-    run.publish(lane, 10)
+    run.publish(lane, count=10)
     run.set_position(lane, 100)
     worker = run.start()
     assert "deleted and created again" in run.fail_stop_reason(worker)
@@ -324,8 +327,8 @@ def test_a_lane_that_ends_before_the_ledgers_offset_stops_the_worker(run: EdgeRu
 
 def test_a_hole_in_a_lane_stops_the_worker(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
-    run.publish(lane, 5, transaction=run.group)  # its commit marker takes an offset
-    run.publish(lane, 5)
+    run.publish(lane, count=5, transaction=run.group)  # its commit marker takes an offset
+    run.publish(lane, count=5)
     worker = run.start()
     assert "have a hole" in run.fail_stop_reason(worker)
     assert run.applied() == [(lane, offset) for offset in range(5)]
@@ -343,8 +346,8 @@ def test_a_new_lane_is_read_without_a_restart(run: EdgeRun) -> None:
     worker = run.start()
     run.wait_for_lanes(worker, 1)
     (new,) = run.add_lanes(1)
-    run.publish(new, 10)
-    run.publish(old, 10)
+    run.publish(new, count=10)
+    run.publish(old, count=10)
     run.wait_for("both lanes", lambda: len(run.applied()) == 20)
     run.assert_each_exactly_once({old: 10, new: 10})
     assert worker.poll() is None
@@ -352,7 +355,7 @@ def test_a_new_lane_is_read_without_a_restart(run: EdgeRun) -> None:
 
 def test_a_handler_that_raises_ends_the_worker_and_its_log_quotes_no_event(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
-    run.publish(lane, 10, b"Nguyen Van Canary, 0123456789")
+    run.publish(lane, count=10, value=b"Nguyen Van Canary, 0123456789")
     worker = run.start(raise_with_payload=True)
     assert "handler of a batch raised" in run.fail_stop_reason(worker)
     assert "Canary" not in run.log(worker)
@@ -361,7 +364,7 @@ def test_a_handler_that_raises_ends_the_worker_and_its_log_quotes_no_event(run: 
 
 def test_a_worker_whose_event_loop_is_stuck_is_ended(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
-    run.publish(lane, 10)
+    run.publish(lane, count=10)
     worker = run.start(block_the_loop=True, patience=3.0)
     assert "has stalled" in run.fail_stop_reason(worker)
 
@@ -369,13 +372,11 @@ def test_a_worker_whose_event_loop_is_stuck_is_ended(run: EdgeRun) -> None:
 def test_a_worker_outlives_a_broker_that_is_killed(run: EdgeRun, stack: RunningStack) -> None:
     lanes = run.add_lanes(2)
     worker = run.start()
-    for lane in lanes:
-        run.publish(lane, 100)
+    run.publish(*lanes, count=100)
     run.wait_for("the records before", lambda: len(run.applied()) == 200)
     stack.kafka.kill()
     stack.kafka.start()
-    for lane in lanes:
-        run.publish(lane, 100)
+    run.publish(*lanes, count=100)
     run.wait_for("the records after", lambda: len(run.applied()) == 400, 60)
     run.assert_each_exactly_once(dict.fromkeys(lanes, 200))
     assert worker.poll() is None, run.log(worker)

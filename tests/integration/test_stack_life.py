@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-
 from portalbus.infra.stack import (
     AlreadyRunning,
     Stack,

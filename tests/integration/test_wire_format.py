@@ -54,7 +54,7 @@ def as_datum(example: Example) -> dict[str, Any]:
     if example.record in PAYLOADS:
         event = example.event()
         return {"envelope": event.envelope.model_dump(), **as_lists(event.payload.model_dump())}
-    return as_lists(example.plain_record().model_dump())
+    return dict(as_lists(example.plain_record().model_dump()))
 
 
 def as_lists(value: Any) -> Any:

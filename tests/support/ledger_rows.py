@@ -113,6 +113,7 @@ class LedgerRows:
     """Writes rows into one ledger; `at` is the lane time, by default one second after the row before."""
 
     def __init__(self, database_url: str, start: datetime | None = None) -> None:
+        self.database_url = database_url
         self._connection = psycopg.connect(database_url)
         self._time = start or datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
         self._offsets: dict[str, int] = {}
@@ -185,7 +186,8 @@ class LedgerRows:
         """An event in the waiting room."""
         with self._judgement(agency, "FeedbackResolved", key, None, status="WAITING", rule=rule, final=False) as row:
             self._connection.execute(
-                "insert into ledger.waiting values (%(agency)s, %(offset)s, %(key)s, %(rule)s, 1, %(at)s, %(at)s, '\\x00')",
+                "insert into ledger.waiting values"
+                " (%(agency)s, %(offset)s, %(key)s, %(rule)s, 1, %(at)s, %(at)s, '\\x00')",
                 {**row, "rule": rule},
             )
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from hypothesis import given
 from hypothesis import strategies as st
+
 from portalbus.streams.edge.assignor import LaneAssignor, balance
 
 WORKERS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8, unique=True)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from mode.utils.queues import FlowControlEvent
+
 from portalbus.streams.edge.delivery import Delivery
 from portalbus.streams.edge.lane_queue import LaneQueue
 from portalbus.streams.edge.progress import LaneProgress

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 from mode.utils.queues import FlowControlEvent
+
 from portalbus.streams.edge.lane_queue import LaneQueue, cut
 from portalbus.streams.records import Batch, LaneRecord
 

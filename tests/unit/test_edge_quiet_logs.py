@@ -6,8 +6,9 @@ import logging
 import sys
 
 import pytest
+
 from portalbus.streams.edge.logs import LibraryLogHandler, said
-from portalbus.streams.records import Batch, LaneRecord, agency_of
+from portalbus.streams.records import Batch, LaneRecord
 
 CANARY = "Nguyen Van Canary"
 RECORD = LaneRecord("lane.H26", "H26", 7, 0, CANARY.encode(), CANARY.encode(), (("x", CANARY.encode()),))
@@ -60,9 +61,3 @@ def test_an_exception_is_shown_by_its_type_and_place_only(capsys: pytest.Capture
     assert CANARY not in shown
     assert "ValueError" in shown
     assert "test_edge_quiet_logs.py" in shown
-
-
-def test_the_agency_is_the_lanes_name() -> None:
-    assert agency_of("lane.H26") == "H26"
-    with pytest.raises(ValueError, match=r"'central\.alert' is not a lane"):
-        agency_of("central.alert")

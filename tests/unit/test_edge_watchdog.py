@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+
 from portalbus.streams.edge.progress import LaneProgress
 from portalbus.streams.edge.watchdog import StallDetector, Watchdog
 

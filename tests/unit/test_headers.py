@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from portalbus.schemas import example_files
 from portalbus.schemas.headers import cloudevents_headers
+from portalbus.schemas.models import FeedbackReceived
 
 EVENT = next(item for item in example_files.valid() if item.id == "FeedbackReceived/street-light").event()
 
@@ -30,5 +31,6 @@ def test_a_trace_is_passed_on_when_there_is_one() -> None:
 
 def test_no_header_holds_content() -> None:
     everything = b" ".join(value for _, value in cloudevents_headers(EVENT.envelope, EVENT.payload.event_type))
+    assert isinstance(EVENT.payload, FeedbackReceived)
     assert EVENT.payload.subject.encode() not in everything
     assert EVENT.payload.public_code.encode() not in everything

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from portalbus.schemas import example_files, identifiers
+from portalbus.schemas import example_files
 from portalbus.schemas.identifiers import CROCKFORD, PUBLIC_CODE_LENGTH, new_event_id, new_public_code
 from portalbus.schemas.models import Envelope, FeedbackReceived
 
@@ -27,13 +27,13 @@ def test_an_event_id_holds_the_milliseconds_it_was_made_in() -> None:
 
 def test_ids_of_later_milliseconds_sort_later(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1_763_000_000_000_000_000, 1_763_000_000_000_000_000 + 500_000_000, 1_000_000))
-    monkeypatch.setattr(identifiers.time, "time_ns", lambda: next(clock))
+    monkeypatch.setattr(time, "time_ns", lambda: next(clock))
     made = [new_event_id() for _ in range(500)]
     assert made == sorted(made)
 
 
 def test_ids_of_one_millisecond_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identifiers.time, "time_ns", lambda: 1_763_000_000_000_000_000)
+    monkeypatch.setattr(time, "time_ns", lambda: 1_763_000_000_000_000_000)
     assert len({new_event_id() for _ in range(20_000)}) == 20_000
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portalbus.schemas import avro_files, registration
+from portalbus.schemas import avro_files
 from portalbus.schemas.errors import RegistryRefused, RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds, register_all
 from portalbus.schemas.registry import COMPATIBILITY, CONTENT_TYPE, SchemaRegistry
@@ -271,7 +271,7 @@ def test_two_versions_that_differ_in_a_word_have_ids_of_their_own(
     first = avro_files.current("Verdict")
     second = avro_files.AvroFile("Verdict", 2, first.text.replace('"doc": "Agency of the lane."', '"doc": "Agency."'))
     assert second.text != first.text and second.fingerprint == first.fingerprint
-    monkeypatch.setattr(registration.avro_files, "history", lambda name: (first, second))
+    monkeypatch.setattr(avro_files, "history", lambda name: (first, second))
     registry = SchemaRegistry(numbered.url)
     one, two = (registry.register(file.subject, json.dumps(file.raw)) for file in (first, second))
     ids = SchemaIds(registry)

@@ -124,7 +124,7 @@ def test_version_one_is_published_and_later_ones_change_it(action: str, version:
 
 
 def test_a_withdrawal_needs_a_reason_but_no_body_and_a_publication_the_reverse() -> None:
-    withdrawn = {"action": "WITHDRAW", "version": 2, "body": ""}
+    withdrawn: dict[str, Any] = {"action": "WITHDRAW", "version": 2, "body": ""}
     assert broken(event("DirectivePublished", **withdrawn, withdrawal_reason="Nhầm.")) == []
     for reason in (None, "", " \t\n"):
         found = event("DirectivePublished", **withdrawn, withdrawal_reason=reason)
@@ -255,7 +255,7 @@ def test_text_at_fault_is_found_wherever_it_is() -> None:
     ]
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8), min_size=2, max_size=2))
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), min_size=2, max_size=2))
 def test_looking_at_all_texts_as_one_finds_what_looking_at_each_finds(two: list[str]) -> None:
     subject, content = two
     found = set(broken(event("FeedbackReceived", subject=subject, content=content)))

@@ -11,7 +11,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-
 from portalbus.infra.stack.errors import Cancelled, StackError
 from portalbus.infra.stack.fetch import Downloads
 from portalbus.infra.stack.jars import Lock, LockedFile, verify
@@ -44,8 +43,7 @@ FILES = {
 def lock() -> Lock:
     one, two, app = FILES.values()
     members = [
-        LockedFile("registry", "member", name, len(content), digest(content))
-        for name, content in MEMBERS.items()
+        LockedFile("registry", "member", name, len(content), digest(content)) for name, content in MEMBERS.items()
     ]
     return Lock(
         (
@@ -122,9 +120,7 @@ def test_the_shipped_lock_holds_the_promised_versions() -> None:
     assert "io.apicurio:apicurio-registry-app:3.3.3:all:tar.gz" in names
 
 
-def test_missing_files_are_fetched_and_checked(
-    tmp_path: Path, repository: tuple[str, type[Repository]]
-) -> None:
+def test_missing_files_are_fetched_and_checked(tmp_path: Path, repository: tuple[str, type[Repository]]) -> None:
     address, _ = repository
     downloads = Downloads(lock(), tmp_path / "cache", Quiet(), address)
     jars = downloads.ensure("kafka")
@@ -188,9 +184,7 @@ def test_a_file_changed_after_it_was_fetched_is_refused_by_name(
         downloads.ensure("kafka")
 
 
-def test_without_network_the_first_time_it_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_network_the_first_time_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(StackError) as caught:
         Downloads(lock(), tmp_path / "cache", Quiet(), closed_address()).ensure("kafka")
@@ -198,18 +192,14 @@ def test_without_network_the_first_time_it_says_what_to_do(
     assert "only the first start needs it" in caught.value.remedy
 
 
-def test_a_file_the_repository_does_not_have_is_named(
-    tmp_path: Path, repository: tuple[str, type[Repository]]
-) -> None:
+def test_a_file_the_repository_does_not_have_is_named(tmp_path: Path, repository: tuple[str, type[Repository]]) -> None:
     address, _ = repository
     (tmp_path / "repository/org/demo/one/1.0/one-1.0.jar").unlink()
     with pytest.raises(StackError, match=r"org\.demo:one:1\.0 could not be fetched"):
         Downloads(lock(), tmp_path / "cache", Quiet(), address).ensure("kafka")
 
 
-def test_a_download_that_is_called_off_stops(
-    tmp_path: Path, repository: tuple[str, type[Repository]]
-) -> None:
+def test_a_download_that_is_called_off_stops(tmp_path: Path, repository: tuple[str, type[Repository]]) -> None:
     def check() -> None:
         raise Cancelled
 

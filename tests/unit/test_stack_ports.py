@@ -4,7 +4,6 @@ import socket
 from pathlib import Path
 
 import pytest
-
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.ports import SPARE, USUAL, Ports, choose, is_free, remember, remembered
 
@@ -33,9 +32,7 @@ def test_the_ports_of_last_time_come_before_the_usual_ones() -> None:
 
 
 def test_no_port_is_given_to_two_services() -> None:
-    ports = choose(
-        None, lambda text: None, usual=Ports(7, 7, 7, 7, 7), spare=range(20_000, 20_010), free=all_free
-    )
+    ports = choose(None, lambda text: None, usual=Ports(7, 7, 7, 7, 7), spare=range(20_000, 20_010), free=all_free)
     assert len(set(vars(ports).values())) == 5
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from portalbus.infra.stack.errors import Cancelled, StackError
 from portalbus.infra.stack.process import Command, ProcessRecord, Service, end, spawn
 
@@ -100,9 +99,7 @@ def test_a_damaged_pid_file_names_nobody(tmp_path: Path, text: str) -> None:
 
 def test_a_service_that_ends_at_once_is_reported_with_its_last_words(tmp_path: Path) -> None:
     broken = Waiter(tmp_path, "import sys; sys.exit('FATAL: no such table')")
-    with pytest.raises(
-        StackError, match=r"waiter ended with status 1 while starting.*no such table"
-    ) as caught:
+    with pytest.raises(StackError, match=r"waiter ended with status 1 while starting.*no such table") as caught:
         broken.start()
     assert str(broken.log) in caught.value.remedy
 
@@ -126,9 +123,7 @@ def test_one_that_ignores_the_gentle_signal_is_killed(tmp_path: Path) -> None:
 
 
 def test_children_end_with_their_parent(tmp_path: Path) -> None:
-    code = (
-        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {WAITER!r}, sys.argv[1]]); {WAITER}"
-    )
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {WAITER!r}, sys.argv[1]]); {WAITER}"
     family = Waiter(tmp_path, code)
     family.stop_patience_s = 0.2
     family.start()

@@ -4,10 +4,9 @@ import io
 import threading
 
 import pytest
-from rich.console import Console
-
 from portalbus.infra.stack.progress import Lines, RichBars, amount, for_terminal
 from portalbus.infra.stack.together import run_together
+from rich.console import Console
 
 
 def test_bytes_are_told_in_megabytes() -> None:
@@ -19,7 +18,7 @@ def test_lines_tell_each_step_and_each_tenth_once() -> None:
     stream = io.StringIO()
     lines = Lines(stream)
     lines.step("fetching")
-    for done in range(0, 101):
+    for done in range(101):
         lines.update("fetching", done * 1_000_000, 100_000_000, "bytes")
     lines.done("fetching", "45 files")
     lines.note("port 9092 is taken")

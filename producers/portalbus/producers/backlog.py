@@ -12,8 +12,8 @@ from typing import NamedTuple
 from portalbus.producers.database import Database
 from portalbus.producers.outbox import Outbox
 from portalbus.producers.settings import Bounds
-from portalbus.producers.source_row import SourceRow, read_source, write_source
-from portalbus.producers.stored_event import COLUMNS, StoredEvent, stored_events
+from portalbus.producers.source_row import SourceRow, known_source, write_source
+from portalbus.producers.stored_event import SELECT_EVENTS, StoredEvent, stored_events
 from portalbus.schemas.digest import EMPTY, event_digest, joined
 from portalbus.schemas.errors import OutboxDamaged
 
@@ -47,7 +47,7 @@ class Backlog:
     def source_row(self) -> SourceRow:
         """How far the outbox got."""
         with self.database.reading() as connection:
-            return _row(connection)
+            return known_source(connection)
 
     def blocked_keys(self) -> set[str]:
         """Keys with an event that could not be delivered."""
@@ -58,7 +58,7 @@ class Backlog:
         """The next events, in order and without a hole. Raises OutboxDamaged when one is missing."""
         with self.database.reading() as connection:
             found = connection.execute(
-                f"select {COLUMNS} from event where sequence > ? order by sequence limit ?", (sequence, rows)
+                SELECT_EVENTS + " where sequence > ? order by sequence limit ?", (sequence, rows)
             )
             events = stored_events(found)
         if events and events[-1].sequence != sequence + len(events):
@@ -69,8 +69,7 @@ class Backlog:
         """Events that are to be sent again, oldest first."""
         with self.database.reading() as connection:
             found = connection.execute(
-                f"select {COLUMNS} from event where sequence in (select sequence from resend order by sequence limit ?)"
-                " order by sequence",
+                SELECT_EVENTS + " join resend using (sequence) order by sequence limit ?",
                 (rows,),
             )
             return stored_events(found)
@@ -78,7 +77,7 @@ class Backlog:
     def settle(self, settled: Sequence[Settled]) -> None:
         """Records the fates of the events that follow the delivered ones, in order."""
         with self.database.transaction() as connection:
-            row = _row(connection)
+            row = known_source(connection)
             for event, fate, reason in settled:
                 if event.sequence != row.delivered_sequence + 1:
                     raise OutboxDamaged(f"event {event.sequence} settled behind {row.delivered_sequence}")
@@ -103,7 +102,8 @@ class Backlog:
                     _count(connection, [event])  # its first delivery
             # Events that were held while their key was sent again follow it, unless it died again.
             connection.execute(
-                "insert or ignore into resend select sequence from undeliverable as held where state = 'held' and not exists"
+                "insert or ignore into resend select sequence from undeliverable as held where state = 'held'"
+                " and not exists"
                 " (select 1 from undeliverable as dead where dead.key = held.key and dead.state = 'dead')"
             )
 
@@ -122,13 +122,10 @@ class Backlog:
         """Lets go of delivered events that are older or larger than what is kept; returns how many."""
         oldest = now - bounds.keep_days * DAY
         with self.database.transaction() as connection:
-            row = _row(connection)
-            delivered = (
-                "from event where sequence <= ? and sequence not in (select sequence from undeliverable union all"
-                " select sequence from resend)"
-            )
+            row = known_source(connection)
             found = connection.execute(
-                f"select sequence, published_at, length(body) {delivered} order by sequence limit ?",
+                "select sequence, published_at, length(body) from event where sequence <= ? and sequence not in"
+                " (select sequence from undeliverable union all select sequence from resend) order by sequence limit ?",
                 (row.delivered_sequence, PRUNE_ROWS),
             ).fetchall()
             gone = []
@@ -155,13 +152,6 @@ def resend(connection: sqlite3.Connection, first: int, last: int) -> int:
     return found.rowcount
 
 
-def _row(connection: sqlite3.Connection) -> SourceRow:
-    row = read_source(connection)
-    if row is None:
-        raise OutboxDamaged("the outbox was emptied: run `portalbus outbox repair`")
-    return row
-
-
 def _refuse(connection: sqlite3.Connection, event: StoredEvent, fate: Fate, reason: str) -> None:
     connection.execute(
         "insert or replace into undeliverable values (?, ?, ?, ?, ?)",
@@ -178,8 +168,8 @@ def _count(connection: sqlite3.Connection, events: Sequence[StoredEvent]) -> Non
         counts[place] += 1
         digests[place] = joined(digests.get(place, EMPTY), event_digest(event.event_id, event.content_hash))
     for place, digest in digests.items():
-        found = connection.execute("select count, digest from bucket where day = ? and event_type = ?", place).fetchone()
-        count, before = found or (0, EMPTY)
+        found = connection.execute("select count, digest from bucket where day = ? and event_type = ?", place)
+        count, before = found.fetchone() or (0, EMPTY)
         connection.execute(
             "insert or replace into bucket values (?, ?, ?, ?)", (*place, count + counts[place], joined(before, digest))
         )

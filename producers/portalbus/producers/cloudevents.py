@@ -25,17 +25,17 @@ def from_cloudevent(event: Mapping[str, Any]) -> tuple[Payload, About]:
     the payload's own fields are relative to `data`.
     """
     if not isinstance(event, Mapping):
-        raise EventRefused([_finding("schema.value", "", "A CloudEvent is a JSON object")])
+        raise EventRefused([_finding("schema.value", "", "JSON object")])
     missing = [name for name in REQUIRED if event.get(name) in (None, "")]
     if missing:
         raise EventRefused([_finding("schema.field-missing", f"/{name}") for name in missing])
     if event["specversion"] != "1.0":
-        raise EventRefused([_finding("schema.value-not-allowed", "/specversion", "Use 1.0")])
+        raise EventRefused([_finding("schema.value-not-allowed", "/specversion", "1.0")])
     if not isinstance(event["data"], Mapping):
-        raise EventRefused([_finding("schema.value", "/data", "The data is a JSON object")])
+        raise EventRefused([_finding("schema.value", "/data", "JSON object")])
     wrong = [name for name in ("id", "source", "type", *EXTENSIONS) if not isinstance(event.get(name) or "", str)]
     if wrong:
-        raise EventRefused([_finding("schema.value", f"/{name}", "This is a text") for name in wrong])
+        raise EventRefused([_finding("schema.value", f"/{name}", "JSON string") for name in wrong])
     about = About(
         event_id=event["id"],
         occurred_at=None if event.get("time") is None else _time(event["time"]),
@@ -57,11 +57,12 @@ def _time(text: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
-        raise EventRefused([_finding("schema.format", "/time", "Use RFC 3339, as in 2026-11-22T08:00:00+07:00")]) from None
+        advice = "RFC 3339: 2026-11-22T08:00:00+07:00"
+        raise EventRefused([_finding("schema.format", "/time", advice)]) from None
     if moment.tzinfo is None:
         raise EventRefused([_finding("schema.time-without-zone", "/time")])
     return moment
 
 
-def _finding(rule: str, path: str, detail: str = "") -> Finding:
-    return Finding(rule, path, {"field": path, "detail": detail})
+def _finding(rule: str, path: str, bound: str = "") -> Finding:
+    return Finding(rule, path, {"field": path, "bound": bound})

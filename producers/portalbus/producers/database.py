@@ -113,7 +113,11 @@ def create_file(path: Path) -> None:
 def _connect(path: Path, durable: bool) -> sqlite3.Connection:
     # mode=rw: a file that vanished must be noticed, not made anew.
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=BUSY_SECONDS,
     )
     try:
         connection.execute("pragma journal_mode = wal")

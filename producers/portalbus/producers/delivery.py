@@ -8,6 +8,7 @@ import time
 from typing import Protocol
 
 from confluent_kafka import KafkaError
+
 from portalbus.producers import logs
 from portalbus.producers.backlog import Backlog
 from portalbus.producers.delivery_lock import DeliveryLock
@@ -130,21 +131,22 @@ class Delivery:
                 self._lead()
             except Exception as error:
                 # Nobody is there to catch it; the outbox is intact, and the next round starts from what it says.
-                self._say_trouble(str(error) if isinstance(error, PortalbusError) else f"{type(error).__name__}: {error}", 9)
+                ours = isinstance(error, PortalbusError)
+                self._say_trouble(str(error) if ours else f"{type(error).__name__}: {error}", 9)
                 self._rest()
             finally:
                 self._lock.release()
 
     def _lead(self) -> None:
         with self._files:
-            self._backlog = Backlog(self._outbox)
-            self._backlog.report(os.getpid(), self._trouble)
+            backlog = self._backlog = Backlog(self._outbox)
+            backlog.report(os.getpid(), self._trouble)
         logs.info(logs.DELIVERY_STARTED, source=self._settings.source, topic=self._topic)
         if self._companion is not None:
-            self._companion.begin(self._backlog)
+            self._companion.begin(backlog)
         try:
             while not self._stopping.is_set():
-                self._one_producer()
+                self._one_producer(backlog)
         except OutboxDamaged as error:
             self._say_damaged(str(error))
             self._stopping.wait()
@@ -152,21 +154,18 @@ class Delivery:
             if self._companion is not None:
                 self._companion.end()
             with self._files:
-                self._backlog.report(None, self._trouble)
-                self._backlog.database.close()
+                backlog.report(None, self._trouble)
+                backlog.database.close()
                 self._backlog = None
             logs.info(logs.DELIVERY_STOPPED, source=self._settings.source, topic=self._topic)
 
-    def _one_producer(self) -> None:
+    def _one_producer(self, backlog: Backlog) -> None:
         """The life of one producer: until it is told to stop, or something was not acknowledged."""
-        assert self._backlog is not None
         writer = self._writer = LaneWriter(self._settings, self._topic, self._on_error)
-        shipping = Shipping(
-            self._backlog, writer, self._records, suspects=self._suspects, on_success=self._say_recovered
-        )
+        shipping = Shipping(backlog, writer, self._records, suspects=self._suspects, on_success=self._say_recovered)
         try:
             while not self._stopping.is_set():
-                self._step(shipping)
+                self._step(backlog, shipping)
         except ShippingBroken as broken:
             self._suspects = broken.suspects
             self._say_trouble(in_plain_words(broken.error, self._settings, self._topic), rank(broken.error))
@@ -180,12 +179,12 @@ class Delivery:
         if self._trouble is not None:
             self._rest()
 
-    def _step(self, shipping: Shipping) -> None:
+    def _step(self, backlog: Backlog, shipping: Shipping) -> None:
         with self._files:
             self._check_companion()
             if self._published() > shipping.sent:
                 shipping.fill()
-            self._now_and_then(shipping)
+            self._now_and_then(backlog, shipping)
         if shipping.in_flight:
             shipping.poll(ANSWER_SECONDS if self._trouble is None else IDLE_SECONDS)
         else:
@@ -193,7 +192,7 @@ class Delivery:
         with self._files:
             settled = shipping.settle()
             if settled:
-                self._checkpoint()
+                self._checkpoint(backlog)
         if not shipping.in_flight and not settled:
             self._wake.wait(IDLE_SECONDS)
         self._wake.clear()
@@ -202,29 +201,27 @@ class Delivery:
         mark = self._mark.read()
         return mark.sequence if mark else 0
 
-    def _now_and_then(self, shipping: Shipping) -> None:
-        assert self._backlog is not None
+    def _now_and_then(self, backlog: Backlog, shipping: Shipping) -> None:
         now = time.monotonic()
         if now >= self._again_at:
             self._again_at = now + 4 * IDLE_SECONDS
             shipping.fill_again()
         if now >= self._heartbeat_at:
             full = now >= self._full_manifest_at
-            shipping.tell(self._records.manifest(self._backlog, days=None if full else RECENT_DAYS))
+            shipping.tell(self._records.manifest(backlog, days=None if full else RECENT_DAYS))
             self._heartbeat_at = now + self._settings.heartbeat
             if full:
                 self._full_manifest_at = now + FULL_MANIFEST_SECONDS
             self._mark.sync()
         if now >= self._tidy_at:
-            gone = self._backlog.prune(self._settings.bounds, int(time.time() * 1000))
+            gone = backlog.prune(self._settings.bounds, int(time.time() * 1000))
             self._tidy_at = now + (0 if gone else 60.0)
 
-    def _checkpoint(self) -> None:
-        assert self._backlog is not None
+    def _checkpoint(self, backlog: Backlog) -> None:
         log = self._outbox.path.with_name(self._outbox.path.name + "-wal")
         size = log.stat().st_size if log.exists() else 0
         if size > CHECKPOINT_BYTES:
-            self._backlog.database.checkpoint(restart=size > RESTART_BYTES)
+            backlog.database.checkpoint(restart=size > RESTART_BYTES)
 
     def _check_companion(self) -> None:
         if self._companion is not None and (found := self._companion.damage()):

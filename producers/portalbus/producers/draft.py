@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from portalbus.producers.stored_event import id_bytes
 from portalbus.schemas import avro_files
-from portalbus.schemas.codec import HEADER_BYTES, MAX_VALUE_BYTES, content_hash, encode_envelope, encode_payload
+from portalbus.schemas.codec import HEADER_BYTES, MAX_VALUE_BYTES, encode_envelope, encode_payload
 from portalbus.schemas.directory import directory
 from portalbus.schemas.errors import EventRefused
 from portalbus.schemas.findings import Finding
@@ -18,13 +20,11 @@ from portalbus.schemas.identifiers import new_event_id
 from portalbus.schemas.models import PAYLOADS, Envelope, Event, Payload, aggregate_key
 from portalbus.schemas.normal_form import normalise
 from portalbus.schemas.rules import Facts, findings, shape_findings
-from pydantic import ValidationError
 
 TRACEPARENT_LENGTH = 55
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A checked event without its sequence; `repeatable` when the caller chose the id and may come again with it."""
 
     event_id: str
@@ -41,8 +41,8 @@ class Draft:
 
     def body(self, epoch: int, sequence: int, published_at: int) -> bytes:
         """The Avro body, once the place is known; the time in milliseconds since 1970 UTC."""
-        place = {"epoch": epoch, "sequence": sequence, "published_at": published_at}
-        return encode_envelope({**self.envelope, **place}) + self.payload
+        fields = {**self.envelope, "epoch": epoch, "sequence": sequence, "published_at": published_at}
+        return encode_envelope(fields) + self.payload
 
 
 class Drafter:
@@ -50,7 +50,8 @@ class Drafter:
 
     def __init__(self, agency: str, portal: str) -> None:
         self._agency = agency
-        self._portal = portal
+        self._fixed = {"agency": agency, "portal": portal, "epoch": 1, "sequence": 1, "published_at": _ANY_TIME}
+        self._envelope = Envelope(id=new_event_id(), occurred_at=_ANY_TIME, **self._fixed)
         self._versions = {name: avro_files.current(name).version for name in PAYLOADS}
 
     def draft(
@@ -66,59 +67,44 @@ class Drafter:
         """The draft of a payload. Raises EventRefused with every finding of the stateless rules."""
         said = normalise(_revalidated(payload))
         now = datetime.now(UTC)
-        envelope = self._envelope(event_id, occurred_at or now, now, correlation_id, causation_id)
-        found = list(findings(Event(envelope, said), Facts(directory(), now)))
-        if traceparent is not None and not _is_header(traceparent):
-            found.append(Finding("schema.format", "/traceparent", {"field": "/traceparent", "detail": "not W3C trace context"}))
-        if found:
-            raise EventRefused(found)
-        encoded = encode_payload(said)
-        fields = {**envelope.__dict__, "occurred_at": _milliseconds(envelope.occurred_at)}
-        if len(encoded) + HEADER_BYTES + ENVELOPE_BYTES > MAX_VALUE_BYTES:
-            raise EventRefused([Finding("schema.event-too-large")])
-        return Draft(
-            event_id=envelope.id,
-            id_bytes=id_bytes(envelope.id),
-            repeatable=event_id is not None,
-            event_type=said.event_type,
-            schema_version=self._versions[said.event_type],
-            key=aggregate_key(self._agency, said),
-            occurred_at=fields["occurred_at"],
-            traceparent=traceparent,
-            content_hash=bytes.fromhex(content_hash(encoded)),
-            envelope=fields,
-            payload=encoded,
-        )
-
-    def _envelope(
-        self, event_id: str | None, occurred_at: datetime, now: datetime, correlation_id: str | None, causation_id: str | None
-    ) -> Envelope:
         fields: dict[str, Any] = {
+            **self._fixed,
             "id": event_id or new_event_id(),
-            "agency": self._agency,
-            "portal": self._portal,
-            "epoch": 1,
-            "sequence": 1,
-            "occurred_at": occurred_at,
-            "published_at": now,
-            "correlation_id": correlation_id,
+            "occurred_at": occurred_at or now,
+            "correlation_id": correlation_id and unicodedata.normalize("NFC", correlation_id),
             "causation_id": causation_id,
         }
-        if event_id is None and occurred_at is now and correlation_id is None and causation_id is None:
-            return Envelope.model_construct(**fields)  # nothing in it comes from the caller
-        if correlation_id is not None:
-            fields["correlation_id"] = unicodedata.normalize("NFC", correlation_id)
-        try:
-            return Envelope.model_validate(fields)
-        except ValidationError as error:
-            raise EventRefused([_in_envelope(finding) for finding in shape_findings(error)]) from None
+        # Nothing in the envelope comes from the caller as a rule; then it was checked when this object was made.
+        about = event_id, occurred_at, correlation_id, causation_id, traceparent
+        envelope = self._envelope if about == _NOTHING else _checked(fields, traceparent)
+        if found := list(findings(Event(envelope, said), Facts(directory(), now))):
+            raise EventRefused(found)
+        encoded = encode_payload(said)
+        if len(encoded) + HEADER_BYTES + ENVELOPE_BYTES > MAX_VALUE_BYTES:
+            raise EventRefused([Finding("schema.event-too-large")])
+        fields["occurred_at"] = (fields["occurred_at"] - _EPOCH) // _MILLISECOND
+        return Draft(
+            fields["id"],
+            id_bytes(fields["id"]),
+            event_id is not None,
+            said.event_type,
+            self._versions[said.event_type],
+            aggregate_key(self._agency, said),
+            fields["occurred_at"],
+            traceparent,
+            sha256(encoded).digest(),
+            fields,
+            encoded,
+        )
 
+
+_NOTHING = (None,) * 5
+_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 ENVELOPE_BYTES = 1_024
 """Room for any envelope; its longest field, the correlation id, takes at most 512 bytes."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 def payload_from_json(event_type: str, data: Mapping[str, Any]) -> Payload:
@@ -127,7 +113,7 @@ def payload_from_json(event_type: str, data: Mapping[str, Any]) -> Payload:
     if model is None:
         known = ", ".join(PAYLOADS)
         raise EventRefused(
-            [Finding("schema.value-not-allowed", "/type", {"field": "/type", "detail": f"Use one of {known}"})]
+            [Finding("schema.value-not-allowed", "/type", {"field": "/type", "bound": str(known)})]
         )
     try:
         return model.model_validate(data)
@@ -147,14 +133,24 @@ def _revalidated(payload: Payload) -> Payload:
         raise EventRefused(shape_findings(error)) from None
 
 
-def _in_envelope(finding: Finding) -> Finding:
-    path = "/envelope" + finding.path
-    return Finding(finding.rule, path, {**finding.params, "field": path})
+def _checked(fields: Mapping[str, Any], traceparent: str | None) -> Envelope:
+    """The envelope of what the caller gave. Raises EventRefused."""
+    found: list[Finding] = []
+    if traceparent is not None and not _is_header(traceparent):
+        found.append(_in_envelope("schema.format", "/traceparent", "W3C Trace Context: 00-…-…-01"))
+    try:
+        envelope = Envelope.model_validate(fields)
+    except ValidationError as error:
+        found += [_in_envelope(one.rule, one.path, one.params.get("bound", "")) for one in shape_findings(error)]
+    if found:
+        raise EventRefused(found)
+    return envelope
+
+
+def _in_envelope(rule: str, path: str, bound: str) -> Finding:
+    place = f"/envelope{path}"
+    return Finding(rule, place, {"field": place, "bound": bound})
 
 
 def _is_header(text: str) -> bool:
     return len(text) == TRACEPARENT_LENGTH and text.isascii() and text.replace("-", "").isalnum()
-
-
-def _milliseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MILLISECOND

@@ -64,22 +64,26 @@ class GroupCommit(Generic[W, R]):
         with self._mutex:
             group = list(self._waiting)
             self._waiting.clear()
+        settled = False
         try:
             self._commit(group)
+            settled = True
         except Exception as error:
             for request in group:
                 request.error = error
-        except BaseException:
-            # This thread is being interrupted; the work of the others goes back, in order, for the next one to commit.
-            for request in group:
-                request.tried = True
-            with self._mutex:
-                self._waiting.extendleft(reversed(group))
-            raise
+            settled = True
+        finally:
+            if settled:
+                _wake(group)
+            else:
+                self._give_back(group)
+
+    def _give_back(self, group: Sequence[Request[W, R]]) -> None:
+        """This thread is being interrupted: the work waits again, in order, for the next one to commit."""
         for request in group:
-            request.done = True
-            if not request.leads:
-                request.woken.release()
+            request.tried = True
+        with self._mutex:
+            self._waiting.extendleft(reversed(group))
 
     def _hand_over(self, request: Request[W, R]) -> None:
         """Lets the next one lead, when this one did; an interrupted caller takes its work back."""
@@ -94,3 +98,10 @@ class GroupCommit(Generic[W, R]):
                 heir.woken.release()
             else:
                 self._led = False
+
+
+def _wake(group: Sequence[Request[W, R]]) -> None:
+    for request in group:
+        request.done = True
+        if not request.leads:
+            request.woken.release()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from portalbus.producers.backlog import DAY, Backlog
 from portalbus.producers.settings import Settings
-from portalbus.producers.source_row import read_source
+from portalbus.producers.source_row import known_source
 from portalbus.producers.stored_event import StoredEvent, id_text
 from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.codec import MAGIC, encode_record
@@ -52,7 +52,8 @@ class LaneRecords:
         ]
         if event.traceparent:
             headers.append(("traceparent", event.traceparent.encode()))
-        return LaneRecord(event.key.encode(), self._prefix(event.event_type, event.schema_version) + event.body, headers)
+        value = self._prefix(event.event_type, event.schema_version) + event.body
+        return LaneRecord(event.key.encode(), value, headers)
 
     def manifest(self, backlog: Backlog, *, days: int | None) -> LaneRecord:
         """The source's manifest: how far it got, and the digests of the last `days` (of all that is kept, for None)."""
@@ -81,10 +82,11 @@ def read_manifest(backlog: Backlog, *, days: int | None) -> SourceManifest:
     now = datetime.now(UTC)
     since = 0 if days is None else int(now.timestamp() * 1000) // DAY - days + 1
     with backlog.database.reading() as connection:
-        row = read_source(connection)
-        assert row is not None
+        row = known_source(connection)
         (first,) = connection.execute("select min(sequence) from event").fetchone()
-        buckets = connection.execute("select * from bucket where day >= ? order by day, event_type", (since,)).fetchall()
+        buckets = connection.execute(
+            "select day, event_type, count, digest from bucket where day >= ? order by day, event_type", (since,)
+        ).fetchall()
     return SourceManifest(
         id=new_event_id(),
         agency=row.agency,

@@ -1,4 +1,4 @@
-"""One librdkafka producer on one lane. After any error it is thrown away: a new one starts at the first unacknowledged."""
+"""One librdkafka producer on one lane; after any error it is thrown away, and a new one starts where it got to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
+
 from portalbus.producers.settings import Settings
 
 FIXED: dict[str, Any] = {

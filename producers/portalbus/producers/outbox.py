@@ -15,8 +15,15 @@ from portalbus.producers.database import REPAIR, Database, create_file
 from portalbus.producers.group_commit import GroupCommit, Request
 from portalbus.producers.high_water import HighWater, Mark
 from portalbus.producers.receipt import Receipt
-from portalbus.producers.source_row import SourceRow, read_source, write_source
-from portalbus.producers.stored_event import COLUMNS, StoredEvent, id_bytes, stored_events
+from portalbus.producers.source_row import SourceRow, known_source, read_source, write_source
+from portalbus.producers.stored_event import (
+    EVENT_COLUMNS,
+    INSERT_EVENTS,
+    SELECT_EVENTS,
+    StoredEvent,
+    id_bytes,
+    stored_events,
+)
 from portalbus.schemas.errors import EventRefused, OutboxDamaged, OutboxFull
 
 if TYPE_CHECKING:
@@ -24,8 +31,7 @@ if TYPE_CHECKING:
     from portalbus.producers.settings import Bounds
 
 _INSERT_ROWS = 50
-_INSERT = f"insert into event ({COLUMNS}) values "
-_PLACES = "(" + ",".join("?" * 11) + ")"
+_PLACES = "(" + ",".join("?" * EVENT_COLUMNS) + ")"
 
 
 class Outbox:
@@ -80,12 +86,14 @@ class Outbox:
     def source_row(self) -> SourceRow:
         """How far the outbox got."""
         with self.reading() as connection:
-            return _known(connection)
+            return known_source(connection)
 
     def events(self, first: int, last: int) -> list[StoredEvent]:
         """Stored events by sequence, both ends included, oldest first; delivered ones as long as they are kept."""
         with self.reading() as connection:
-            rows = connection.execute(f"select {COLUMNS} from event where sequence between ? and ?", (first, last))
+            rows = connection.execute(
+                SELECT_EVENTS + " where sequence between ? and ? order by sequence", (first, last)
+            )
             return stored_events(rows)
 
     def event(self, event_id: str) -> StoredEvent | None:
@@ -96,8 +104,10 @@ class Outbox:
     def stuck_between(self, first: int, last: int) -> int:
         """How many events of a range could not be delivered."""
         with self.reading() as connection:
-            found = connection.execute("select count(*) from undeliverable where sequence between ? and ?", (first, last))
-            return int(found.fetchone()[0])
+            (count,) = connection.execute(
+                "select count(*) from undeliverable where sequence between ? and ?", (first, last)
+            ).fetchone()
+        return int(count)
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection to read one consistent state from, as a context."""
@@ -156,12 +166,13 @@ class Outbox:
 
     def _check(self, connection: sqlite3.Connection, row: SourceRow) -> None:
         if (row.agency, row.portal) != (self.agency, self.portal):
-            raise OutboxDamaged(f"{self.path} belongs to {row.agency}/{row.portal}, not to {self.source}: give each its own")
+            owner = f"{row.agency}/{row.portal}"
+            raise OutboxDamaged(f"{self.path} belongs to {owner}, not to {self.source}: give each its own")
         if row.last_sequence and self.mark.read() is None:
             raise OutboxDamaged(f"{self.mark.path} is gone: put it back, or {REPAIR}")
         self._check_mark(row)
         after = row.delivered_sequence
-        stored = connection.execute(f"select {COLUMNS} from event where sequence > ? order by sequence", (after,))
+        stored = connection.execute(SELECT_EVENTS + " where sequence > ? order by sequence", (after,))
         for expected, event in enumerate(_one_by_one(stored), after + 1):
             if event.sequence != expected:
                 break
@@ -175,14 +186,15 @@ class Outbox:
         mark = self.mark.read()
         if mark is not None and mark > (row.epoch, row.last_sequence):
             raise OutboxDamaged(
-                f"{self.path} ends at event {row.last_sequence} of epoch {row.epoch}, but event {mark.sequence} of epoch "
-                f"{mark.epoch} was acknowledged: it was damaged, or is an old copy. Put the newest one back, or {REPAIR}"
+                f"{self.path} ends at event {row.last_sequence} of epoch {row.epoch}, but event {mark.sequence} of"
+                f" epoch {mark.epoch} was acknowledged: it was damaged, or is an old copy. Put the newest one back,"
+                f" or {REPAIR}"
             )
 
     def _commit(self, group: Sequence[Request[Sequence[Draft], list[Receipt]]]) -> None:
         with self._database.lock:
             with self._database.transaction() as connection:
-                row = _known(connection)
+                row = known_source(connection)
                 _check_reported(connection)
                 self._check_mark(row)
                 self._check_disk()
@@ -229,9 +241,9 @@ class Outbox:
     def _check_bounds(self, row: SourceRow, growing: bool) -> None:
         if growing and (row.undelivered > self.bounds.rows or row.undelivered_bytes > self.bounds.bytes):
             raise OutboxFull(
-                f"the outbox of {self.source} may hold {self.bounds.rows} undelivered events and {self.bounds.bytes} bytes; "
-                f"this would make {row.undelivered} and {row.undelivered_bytes}. Nothing was stored. "
-                "See status() for what keeps them from being delivered, or raise the bounds"
+                f"the outbox of {self.source} may hold {self.bounds.rows} undelivered events and {self.bounds.bytes}"
+                f" bytes; this would make {row.undelivered} and {row.undelivered_bytes}. Nothing was stored."
+                " See status() for what keeps them from being delivered, or raise the bounds"
             )
 
     def _check_disk(self) -> None:
@@ -249,13 +261,6 @@ def outbox_path(folder: Path, agency: str, portal: str) -> Path:
     return folder / f"{agency}.{portal}.outbox"
 
 
-def _known(connection: sqlite3.Connection) -> SourceRow:
-    row = read_source(connection)
-    if row is None:
-        raise OutboxDamaged(f"the outbox was emptied: {REPAIR}")
-    return row
-
-
 def _check_reported(connection: sqlite3.Connection) -> None:
     (damaged,) = connection.execute("select damaged from delivery").fetchone()
     if damaged:
@@ -263,7 +268,7 @@ def _check_reported(connection: sqlite3.Connection) -> None:
 
 
 def _by_id(connection: sqlite3.Connection, event_id: bytes) -> StoredEvent | None:
-    found = stored_events(connection.execute(f"select {COLUMNS} from event where event_id = ?", (event_id,)))
+    found = stored_events(connection.execute(SELECT_EVENTS + " where event_id = ?", (event_id,)))
     return found[0] if found else None
 
 
@@ -296,7 +301,7 @@ def insert_events(connection: sqlite3.Connection, events: Sequence[StoredEvent])
         for event in some:
             values += event
             values.append(event.checksum)
-        connection.execute(_INSERT + ",".join([_PLACES] * len(some)), values)
+        connection.execute(INSERT_EVENTS + ",".join([_PLACES] * len(some)), values)
 
 
 def _id_reused() -> EventRefused:

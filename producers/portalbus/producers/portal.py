@@ -80,8 +80,10 @@ class Portal:
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """A portal as the environment describes it: PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX,
-        _HEARTBEAT, _VERDICTS, and PORTALBUS_KAFKA_… for librdkafka properties. Raises ValueError naming what is missing.
+        """A portal as the environment describes it.
+
+        PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _HEARTBEAT, _VERDICTS, and PORTALBUS_KAFKA_… for
+        librdkafka properties. Raises ValueError naming what is missing.
         """
         return cls(**{**settings_from_env(), **overrides})
 
@@ -207,7 +209,7 @@ class Portal:
         return done
 
     def close(self) -> None:
-        """Waits a moment (`flush_at_exit` seconds) for deliveries and stops; what is left goes out at the next start."""
+        """Waits a moment (`flush_at_exit` seconds) for deliveries and stops; the rest goes out at the next start."""
         with self._beginning:
             if self._closed:
                 return

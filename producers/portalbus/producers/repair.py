@@ -12,7 +12,7 @@ from portalbus.producers.delivery_lock import DeliveryLock
 from portalbus.producers.high_water import HighWater, Mark
 from portalbus.producers.outbox import insert_events, outbox_path
 from portalbus.producers.salvage import Salvage, placed, salvage
-from portalbus.producers.source_row import SourceRow, read_source, write_source
+from portalbus.producers.source_row import SourceRow, known_source, write_source
 from portalbus.schemas.errors import OutboxDamaged, OutboxUnavailable
 
 MINUTES_2020 = 26_297_280
@@ -101,9 +101,8 @@ def _build(whole: Path, row: SourceRow, readable: Salvage) -> None:
 def _row_of(path: Path) -> SourceRow:
     database = Database(path, durable=True)
     with database.reading() as connection:
-        row = read_source(connection)
+        row = known_source(connection)
     database.close()
-    assert row is not None
     return row
 
 

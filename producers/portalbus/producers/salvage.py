@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
+
 from portalbus.producers.source_row import read_source
-from portalbus.producers.stored_event import COLUMNS, StoredEvent
+from portalbus.producers.stored_event import SELECT_EVENTS, StoredEvent
 from portalbus.schemas import avro_files
 from portalbus.schemas.errors import PortalbusError
 
@@ -40,19 +41,20 @@ def salvage(path: Path) -> Salvage:
         stuck = {sequence for (sequence,) in _rows(connection, "select sequence from undeliverable")}
         events = {}
         for order in ("asc", "desc"):  # from both ends: a bad page stops a walk
-            for raw in _rows(connection, f"select {COLUMNS} from event order by sequence {order}"):
-                events[raw[0]] = raw
+            for raw in _rows(connection, f"{SELECT_EVENTS} order by sequence {order}"):
+                events[int(raw[0])] = raw
         for sequence, raw in sorted(events.items()):
             event = _sound(raw)
             if event is None:
                 found.altered += 1
             elif sequence > delivered or sequence in stuck:
                 found.undelivered.append(event)
-        found.verdicts = _rows(connection, "select * from verdict")
-        place = _rows(connection, "select next_offset, called_offset from verdict_place")
-        found.verdict_place = place[0] if place else (0, 0)
+        verdicts = _rows(connection, "select offset, event_id, sequence, value, judged_at from verdict")
+        found.verdicts = [row for row in verdicts if _are(row, int, bytes | None, int | None, str, int)]
+        places = _rows(connection, "select next_offset, called_offset from verdict_place")
+        found.verdict_place = next((place for place in places if _are(place, int, int)), (0, 0))
         heard = _rows(connection, "select max(json_extract(value, '$.epoch')) from verdict")
-        epochs = [row.epoch if row else 0, (heard[0][0] or 0) if heard else 0]
+        epochs = [row.epoch if row else 0, *(epoch for (epoch,) in heard if _are((epoch,), int))]
         epochs += [_epoch(event) for event in found.undelivered[-1:]]
         found.epoch, found.last = max(epochs), max([*events, row.last_sequence if row else 0], default=0)
     return found
@@ -87,13 +89,16 @@ def _sound(raw: Sequence[Any]) -> StoredEvent | None:
         return None  # a bit flip may have changed a column's type as well
 
 
+def _are(values: Sequence[Any], *kinds: Any) -> bool:
+    """True when each value has its kind: in a damaged page any column may hold anything."""
+    return all(isinstance(value, kind) for value, kind in zip(values, kinds, strict=True))
+
+
 def _rows(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
     """The rows up to the first one that cannot be read."""
     rows: list[tuple[Any, ...]] = []
-    try:
+    with suppress(sqlite3.Error, OverflowError, UnicodeDecodeError):
         rows.extend(connection.execute(query))
-    except (sqlite3.Error, OverflowError, UnicodeDecodeError):
-        pass
     return rows
 
 

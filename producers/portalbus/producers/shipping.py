@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from confluent_kafka import KafkaError
+
 from portalbus.producers.backlog import Backlog, Fate, Settled
 from portalbus.producers.lane_records import LaneRecord, LaneRecords
 from portalbus.producers.lane_writer import LaneWriter
@@ -20,7 +21,7 @@ IN_FLIGHT_BYTES = 16 * 1024 * 1024
 
 
 class ShippingBroken(Exception):
-    """A record was not acknowledged; this instance is finished. `suspects`: the culprit is one of the events up to there."""
+    """A record was not acknowledged, so this instance is finished. The culprit is an event up to `suspects`."""
 
     def __init__(self, error: KafkaError, suspects: int | None) -> None:
         self.error = error
@@ -42,7 +43,13 @@ class Shipping:
     """
 
     def __init__(
-        self, backlog: Backlog, writer: LaneWriter, records: LaneRecords, *, suspects: int | None, on_success: Callable[[], None]
+        self,
+        backlog: Backlog,
+        writer: LaneWriter,
+        records: LaneRecords,
+        *,
+        suspects: int | None,
+        on_success: Callable[[], None],
     ) -> None:
         self._backlog = backlog
         self._writer = writer
@@ -119,7 +126,7 @@ class Shipping:
             self._backlog.settle_again(again)
             self._blocked = self._backlog.blocked_keys()
         if self._error is not None:
-            raise ShippingBroken(self._error, None if self._blamed() else self._sent)
+            raise ShippingBroken(self._error, None if self._blamed(self._error) else self._sent)
         if settled or again:
             self._on_success()
         return bool(settled or again)
@@ -136,14 +143,13 @@ class Shipping:
             return usual
         return 0 if self.in_flight else 1
 
-    def _blamed(self) -> bool:
+    def _blamed(self, error: KafkaError) -> bool:
         """Marks the event dead that was alone when it was refused; False when there were several to suspect."""
-        assert self._error is not None
         if not self._event_refused:
             return True  # the connection, the login or the topic: no event is to blame
-        reason = f"{self._error.name()}: {self._error.str()}"
         if len(self._line) + len(self._again) != 1:
             return False
+        reason = f"{error.name()}: {error.str()}"
         if self._line:
             self._backlog.settle([Settled(self._line.popleft().event, Fate.DEAD, reason)])
         else:

@@ -27,6 +27,14 @@ class SourceRow:
         return self.last_sequence - self.delivered_sequence
 
 
+def known_source(connection: sqlite3.Connection) -> SourceRow:
+    """The row of an outbox that was opened before. Raises OutboxDamaged when it is gone or was altered."""
+    row = read_source(connection)
+    if row is None:
+        raise OutboxDamaged("the outbox was emptied: run `portalbus outbox repair`")
+    return row
+
+
 def read_source(connection: sqlite3.Connection) -> SourceRow | None:
     """The row, None in a new file. Raises OutboxDamaged when the row contradicts its checksum."""
     found = connection.execute(
@@ -43,7 +51,8 @@ def read_source(connection: sqlite3.Connection) -> SourceRow | None:
 
 def write_source(connection: sqlite3.Connection, row: SourceRow) -> None:
     """Stores the row."""
-    connection.execute("insert or replace into source values (1, ?, ?, ?, ?, ?, ?, ?, ?)", (*astuple(row), _checksum(row)))
+    values = (*astuple(row), _checksum(row))
+    connection.execute("insert or replace into source values (1, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def _checksum(row: SourceRow) -> int:

@@ -7,7 +7,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 from portalbus.producers.outbox import Outbox
-from portalbus.producers.source_row import SourceRow, read_source
+from portalbus.producers.source_row import SourceRow, known_source
 from portalbus.producers.status import PortalStatus
 from portalbus.schemas.errors import OutboxDamaged
 
@@ -16,9 +16,7 @@ def read_status(outbox: Outbox) -> PortalStatus:
     """How the outbox is doing. A damaged one is reported, not raised."""
     try:
         with outbox.reading() as connection:
-            row = read_source(connection)
-            if row is None:
-                raise OutboxDamaged("the outbox was emptied: run `portalbus outbox repair`")
+            row = known_source(connection)
             return _status(outbox, connection, row)
     except OutboxDamaged as error:
         return _blank(outbox, str(error))
@@ -29,7 +27,8 @@ def _status(outbox: Outbox, connection: sqlite3.Connection, row: SourceRow) -> P
     pid, trouble, trouble_at, damaged = connection.execute(
         "select pid, trouble, trouble_at, damaged from delivery"
     ).fetchone()
-    oldest = connection.execute("select published_at from event where sequence = ?", (row.delivered_sequence + 1,)).fetchone()
+    next_one = (row.delivered_sequence + 1,)
+    oldest = connection.execute("select published_at from event where sequence = ?", next_one).fetchone()
     bounds = outbox.bounds
     dead, held = stuck.get("dead", 0), stuck.get("held", 0)
     return PortalStatus(

@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 
 from portalbus.schemas.errors import OutboxDamaged
 
-COLUMNS = (
-    "sequence, event_id, event_type, schema_version, key, occurred_at, published_at, traceparent, content_hash, body,"
-    " checksum"
+SELECT_EVENTS = (
+    "select sequence, event_id, event_type, schema_version, key, occurred_at, published_at, traceparent, content_hash,"
+    " body, checksum from event"
 )
+INSERT_EVENTS = (
+    "insert into event (sequence, event_id, event_type, schema_version, key, occurred_at, published_at, traceparent,"
+    " content_hash, body, checksum) values "
+)
+EVENT_COLUMNS = 11
 
 
 class StoredEvent(NamedTuple):
@@ -35,13 +40,14 @@ class StoredEvent(NamedTuple):
     @property
     def checksum(self) -> int:
         """CRC-32 over everything that is sent: SQLite itself would not notice a flipped bit in a value."""
-        head = f"{self.event_type}|{self.schema_version}|{self.key}|{self.occurred_at}|{self.published_at}|{self.traceparent}"
+        times = f"{self.occurred_at}|{self.published_at}"
+        head = f"{self.event_type}|{self.schema_version}|{self.key}|{times}|{self.traceparent}"
         start = zlib.crc32(struct.pack(">Q", self.sequence) + self.event_id + self.content_hash + head.encode())
         return zlib.crc32(self.body, start)
 
 
 def stored_events(rows: Iterable[Any]) -> list[StoredEvent]:
-    """Rows of `COLUMNS`, each checked. Raises OutboxDamaged naming the first that was altered."""
+    """Rows of `SELECT_EVENTS`, each checked. Raises OutboxDamaged naming the first that was altered."""
     events = []
     for row in rows:
         event = StoredEvent(*row[:-1])

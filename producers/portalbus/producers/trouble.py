@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from confluent_kafka import KafkaError
+
 from portalbus.producers.settings import Settings
 
 FINAL = frozenset(
@@ -29,9 +30,16 @@ _AWAY = frozenset(
     }
 )
 _NO_TOPIC = frozenset(
-    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_ID}
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_ID,
+    }
 )
-_LOGIN = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.UNSUPPORTED_SASL_MECHANISM})
+_LOGIN = frozenset(
+    {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.UNSUPPORTED_SASL_MECHANISM}
+)
 _NOT_ALLOWED = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -54,7 +62,8 @@ def in_plain_words(error: KafkaError, settings: Settings, topic: str) -> str:
     if code in _NOT_ALLOWED:
         return f"not allowed to write {topic}: ask the operator of the bus to let this login write it"
     if code in _NO_TOPIC:
-        return f"{topic} does not exist on {settings.bootstrap}: ask the operator of the bus to provision {settings.agency}"
+        who = f"ask the operator of the bus to provision {settings.agency}"
+        return f"{topic} does not exist on {settings.bootstrap}: {who}"
     if code == KafkaError._SSL:
         return f"no secure connection with {settings.bootstrap}: check certificates and the names in them"
     if code in _AWAY:

@@ -6,13 +6,14 @@ from io import BytesIO
 from typing import Any
 
 from fastavro import parse_schema, schemaless_reader
+from pydantic import ValidationError
+
 from portalbus.schemas import avro_files
 from portalbus.schemas.codec import describe, unframe
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.models import Verdict
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.schema_lint import lint_schema
-from pydantic import ValidationError
 
 NAME = f"{avro_files.NAMESPACE}.Verdict"
 
@@ -25,7 +26,10 @@ class VerdictSchemas:
         self._writers: dict[int, Any] = {}
 
     def decode(self, value: bytes | None) -> Verdict:
-        """The verdict in a value. Raises UndecodableRecord; RegistryUnavailable or RegistryRefused for an unknown id."""
+        """The verdict in a value.
+
+        Raises UndecodableRecord, and RegistryUnavailable or RegistryRefused while a schema id is unknown.
+        """
         schema_id, body = unframe(value)
         writer = self._writer(schema_id)
         stream = BytesIO(body)

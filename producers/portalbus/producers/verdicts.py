@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
 from portalbus.producers import logs
 from portalbus.producers.backlog import Backlog
 from portalbus.producers.database import Database
@@ -34,7 +35,8 @@ class VerdictReader:
     """Reads `verdict.<agency>` beside the delivery, in the one process that delivers.
 
     `on_verdict` is called for each verdict on this portal's events, in order, and again when the process died or the
-    callback raised before it returned. A verdict on a sequence that this outbox never gave means that the outbox is an old copy.
+    callback raised before it returned. A verdict on a sequence that this outbox never gave means that the outbox is an
+    old copy.
     """
 
     def __init__(self, settings: Settings, outbox: Outbox, on_verdict: Callable[[Verdict], None] | None) -> None:
@@ -55,7 +57,8 @@ class VerdictReader:
         self._stopping.clear()
         self._caught_up.clear()
         self._database = self._outbox.second_database()
-        self._thread = threading.Thread(target=self._run, name=f"portalbus-verdicts-{self._settings.source}", daemon=True)
+        name = f"portalbus-verdicts-{self._settings.source}"
+        self._thread = threading.Thread(target=self._run, args=(self._database,), name=name, daemon=True)
         self._thread.start()
         self._caught_up.wait(CAUGHT_UP_SECONDS)
 
@@ -86,21 +89,19 @@ class VerdictReader:
         if self._consumer is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._consumer))
 
-    def _run(self) -> None:
-        assert self._database is not None
+    def _run(self, database: Database) -> None:
         try:
             while not self._stopping.is_set():
                 try:
-                    self._read()
+                    self._read(database)
                 except (KafkaException, PortalbusError) as error:
                     logs.warning(logs.VERDICT_UNREADABLE, topic=self._topic, trouble=str(error))
                     self._stopping.wait(PAUSE_SECONDS)
         finally:
-            self._database.close()
+            database.close()
 
-    def _read(self) -> None:
-        assert self._database is not None
-        with self._database.reading() as connection:
+    def _read(self, database: Database) -> None:
+        with database.reading() as connection:
             (place,) = connection.execute("select next_offset from verdict_place").fetchone()
         consumer = Consumer(consumer_config(self._settings), logger=logging.getLogger("portalbus.librdkafka"))
         self._consumer = consumer
@@ -108,13 +109,13 @@ class VerdictReader:
             consumer.assign([TopicPartition(self._topic, 0, place or OFFSET_BEGINNING)])
             while not self._stopping.is_set():
                 messages = consumer.consume(BATCH, WAIT_SECONDS)
-                self._take(messages)
-                self._call_back()
+                self._take(database, messages)
+                self._call_back(database)
         finally:
             self._consumer = None
             consumer.close()
 
-    def _take(self, messages: list[Message]) -> None:
+    def _take(self, database: Database, messages: list[Message]) -> None:
         found: list[tuple[int, Verdict]] = []
         place = 0
         at_end = False
@@ -129,7 +130,7 @@ class VerdictReader:
             if verdict is not None and verdict.portal == self._settings.portal:
                 found.append((place - 1, verdict))
         if place:
-            self._store(found, place)
+            self._store(database, found, place)
         if at_end:
             self._caught_up.set()
 
@@ -142,9 +143,8 @@ class VerdictReader:
             logs.warning(logs.VERDICT_UNREADABLE, topic=self._topic, offset=message.offset(), rule=error.rule)
             return None
 
-    def _store(self, found: list[tuple[int, Verdict]], place: int) -> None:
-        assert self._database is not None
-        with self._database.transaction() as connection:
+    def _store(self, database: Database, found: list[tuple[int, Verdict]], place: int) -> None:
+        with database.transaction() as connection:
             connection.executemany(
                 "insert or replace into verdict values (?, ?, ?, ?, ?)",
                 [
@@ -171,11 +171,10 @@ class VerdictReader:
                     "`portalbus outbox repair`"
                 )
 
-    def _call_back(self) -> None:
+    def _call_back(self, database: Database) -> None:
         if self._on_verdict is None:
             return
-        assert self._database is not None
-        with self._database.reading() as connection:
+        with database.reading() as connection:
             waiting = connection.execute(
                 "select offset, value from verdict where offset >= (select called_offset from verdict_place)"
                 " order by offset limit ?",
@@ -187,7 +186,7 @@ class VerdictReader:
             except Exception as error:  # the portal's own code: whatever it raises must not stop the reading
                 logs.warning(logs.CALLBACK_FAILED, topic=self._topic, offset=offset, kind=type(error).__name__)
                 return
-            with self._database.transaction() as connection:
+            with database.transaction() as connection:
                 connection.execute("update verdict_place set called_offset = ?", (offset + 1,))
 
 

@@ -113,7 +113,20 @@ def _field_results(reader: Any, writer: Any, path: str) -> Iterator[tuple[str, S
         theirs = writer.fields_dict.get(field.name)
         inside = _record_in(field.type), _record_in(theirs.type) if theirs else None
         deeper = list(_field_results(*inside, place)) if all(inside) else []
-        yield from deeper or [(place, result)]
+        yield from deeper or [(place, _closer(field.type, theirs.type, result) if theirs else result)]
+
+
+def _closer(reader: Any, writer: Any, result: SchemaCompatibilityResult) -> SchemaCompatibilityResult:
+    """The answer for what two nullable types hold: it says more than that a union lacks a type."""
+    held = _held(reader), _held(writer)
+    inside = _checker().get_compatibility(*held) if all(held) else result
+    return inside if inside.incompatibilities else result
+
+
+def _held(schema: Any) -> Any:
+    """The one type that a nullable type holds; None for another type."""
+    branches = [branch for branch in schema.schemas if branch.type != "null"] if schema.type == "union" else []
+    return branches[0] if len(branches) == 1 else None
 
 
 def _checker() -> ReaderWriterCompatibilityChecker:

@@ -23,6 +23,7 @@ from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import PAYLOADS, DirectivePublished, Envelope, Event, Model, Payload, SourceManifest
 from portalbus.schemas.rules import shape_findings
+from portalbus.schemas.schema_lint import lint_schema
 
 MAGIC = b"\x00"
 HEADER_BYTES = 5
@@ -61,6 +62,7 @@ class WriterSchemas:
     """The schema ids that may appear on a lane, with the record type each one writes.
 
     The allow-list is what keeps a record from choosing its own decoder: an id that is not here is never read.
+    Raises ValueError for a schema that is not safe to decode with.
     """
 
     def __init__(self, by_id: Mapping[int, tuple[str, Any]]) -> None:
@@ -169,15 +171,22 @@ def describe(error: ValidationError) -> str:
 
 
 def _writer(name: str, raw: Any) -> Writer:
+    problems = lint_schema(raw)
+    if problems:
+        raise ValueError(f"the schema of {name} is not safe to decode with: {'; '.join(problems)}")
     parts = _parts(name, raw)
     in_force = _parts(name, avro_files.current(name).raw)
-    # Resolving to a reader schema costs half a decode, so it is done only where the schemas differ.
-    same = [avro_files.fingerprint(part) == avro_files.fingerprint(now) for part, now in zip(parts, in_force, strict=True)]
     return Writer(
         name,
         tuple(parse_schema(part) for part in parts),
-        tuple(None if equal else parse_schema(now) for equal, now in zip(same, in_force, strict=True)),
+        tuple(_reader(part, now) for part, now in zip(parts, in_force, strict=True)),
     )
+
+
+def _reader(part: Any, in_force: Any) -> Any:
+    """The schema to resolve to, or None where it writes the same: resolving costs half a decode."""
+    same = avro_files.fingerprint(part) == avro_files.fingerprint(in_force)
+    return None if same else parse_schema(in_force)
 
 
 def _parts(name: str, raw: Any) -> tuple[Any, ...]:

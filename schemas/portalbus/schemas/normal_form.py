@@ -1,4 +1,4 @@
-"""NFC: the one normal form of text on the bus.
+"""The one normal form of text on the bus: Unicode NFC, and lines that end with a newline alone.
 
 The SDK and the gateway put text into it; the processor insists on it.
 """
@@ -10,23 +10,26 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from portalbus.schemas.rules import texts_of
+from portalbus.schemas.rules import plain_texts
 
 T = TypeVar("T", bound=BaseModel)
 
 
 def normalise(record: T) -> T:
-    """The same record with every text in NFC; the record itself when it already is."""
-    if all(text.isascii() or unicodedata.is_normalized("NFC", text) for _, text in texts_of(record)):
+    """The same record with every text in normal form; the record itself when it already is."""
+    # One look at all texts together; a newline between them composes with nothing.
+    together = "\n".join(plain_texts(record))
+    if "\r" not in together and unicodedata.is_normalized("NFC", together):
         return record
-    return type(record).model_validate(_nfc(record.model_dump()))
+    return type(record).model_validate(_normal(record.model_dump()))
 
 
-def _nfc(value: Any) -> Any:
+def _normal(value: Any) -> Any:
     if isinstance(value, str):
-        return unicodedata.normalize("NFC", value)
+        # Web forms send CR LF (HTML standard, form submission); a lone CR is an old Macintosh's newline.
+        return unicodedata.normalize("NFC", value).replace("\r\n", "\n").replace("\r", "\n")
     if isinstance(value, dict):
-        return {key: _nfc(item) for key, item in value.items()}
+        return {key: _normal(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return tuple(_nfc(item) for item in value)
+        return tuple(_normal(item) for item in value)
     return value

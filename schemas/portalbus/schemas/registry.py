@@ -57,6 +57,11 @@ class SchemaRegistry:
         """Sets the compatibility level of a subject."""
         self._call("PUT", f"/config/{quote(subject)}", {"compatibility": level})
 
+    def compatibility(self, subject: str) -> str:
+        """The compatibility level of a subject."""
+        answer = self._expect(dict, "GET", f"/config/{quote(subject)}?defaultToGlobal=true")
+        return str(answer.get("compatibilityLevel", ""))
+
     def _id(self, method: str, path: str, body: object) -> int:
         try:
             return int(self._expect(dict, method, path, body)["id"])

@@ -16,6 +16,7 @@ from importlib.resources import files
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.errors import AgencyUnknown
@@ -144,7 +145,7 @@ def refusal_has_reason(event: Event, facts: Facts) -> Iterator[Finding]:
 def text_is_clean(event: Event, facts: Facts) -> Iterator[Finding]:
     """Text is NFC and holds no control characters but newline and tab."""
     # Nearly every event is clean, so all its texts are looked at as one; a newline composes with nothing.
-    if _is_clean("\n".join(_texts(event.payload))):
+    if _is_clean("\n".join(plain_texts(event.payload))):
         return
     for path, text in texts_of(event.payload):
         if not unicodedata.is_normalized("NFC", text):
@@ -176,8 +177,17 @@ def shape_findings(error: ValidationError) -> tuple[Finding, ...]:
     for item in error.errors(include_url=False, include_input=False):
         rule = SHAPE_RULES.get(item["type"], "schema.value")
         path = "".join(f"/{_place(part)}" for part in item["loc"])
-        found.append(Finding(rule, path, {"field": path, "detail": item["msg"]}))
+        found.append(Finding(rule, path, {"field": path, "bound": _bound(item)}))
     return tuple(found)
+
+
+def _bound(item: ErrorDetails) -> str:
+    """What the contract asks of a field, as far as it needs no words: a number, a pattern, the values allowed."""
+    asked = item.get("ctx", {})
+    for name in ("expected", "max_length", "pattern", "ge", "le"):
+        if name in asked:
+            return str(asked[name]).replace(" or ", ", ")
+    return item["type"]
 
 
 SHAPE_RULES = {
@@ -246,7 +256,7 @@ def _agency_exists(code: str, path: str, facts: Facts) -> Iterator[Finding]:
             yield Finding("agency.abolished", path, {"code": code, "successors": names})
 
 
-def _texts(record: BaseModel) -> list[str]:
+def plain_texts(record: BaseModel) -> list[str]:
     """The texts of `texts_of`, without their places: twice as fast."""
     found: list[str] = []
     for value in record.__dict__.values():
@@ -254,7 +264,7 @@ def _texts(record: BaseModel) -> list[str]:
             found.append(value)
         elif type(value) is tuple:
             for item in value:
-                found.extend((item,) if type(item) is str else _texts(item))
+                found.extend((item,) if type(item) is str else plain_texts(item))
     return found
 
 

@@ -6,18 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-LANE_PREFIX = "lane."
-
-
-def agency_of(lane: str) -> str:
-    """Return the agency that a lane belongs to: the lane's name says it, never a field of an event.
-
-    Raises ValueError when the topic is not a lane.
-    """
-    if not lane.startswith(LANE_PREFIX) or len(lane) == len(LANE_PREFIX):
-        raise ValueError(f"{lane!r} is not a lane: a lane is named {LANE_PREFIX}<agency>, such as lane.H26")
-    return lane[len(LANE_PREFIX) :]
-
 
 class LaneRecord(NamedTuple):
     """One record as it lies in a lane, undecoded.

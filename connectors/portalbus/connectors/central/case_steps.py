@@ -35,9 +35,7 @@ def case_steps(history: CaseHistory, words: Words, agency_name: Callable[[str], 
 
 
 def _received(step: StepRow, case: CaseRow, words: Words, agency_name: Callable[[str], str]) -> CaseStep:
-    text = words(
-        "step.received_text", agency=agency_name(case.receiver), channel=words.name("channel", case.channel)
-    )
+    text = words("step.received_text", agency=agency_name(case.receiver), channel=words.name("channel", case.channel))
     if case.owner != case.receiver:
         gap = "" if words.language == "zh" else " "
         text = f"{text}{gap}{words('step.owner_text', agency=agency_name(case.owner))}"

@@ -6,7 +6,20 @@ from datetime import date, datetime, timedelta, timezone
 
 # Viet Nam has had UTC+7 without daylight saving time since 1975, so no time zone database is needed.
 ICT = timezone(timedelta(hours=7), "ICT")
-MONTHS = ("January February March April May June July August September October November December").split()
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -44,7 +57,7 @@ def machine(value: datetime) -> str:
 def size(octets: int, language: str) -> str:
     """A file size in powers of 1,000 with at most one decimal."""
     value, unit = float(octets), UNITS[0]
-    for unit in UNITS:  # noqa: B007 - the unit that fits is used below
+    for unit in UNITS:
         if value < 999.5 or unit == UNITS[-1]:
             break
         value /= 1_000

@@ -38,10 +38,13 @@ class SearchWords:
                 found.extend((token.start() + start, token.start() + end) for start, end in self._in_run(token[0]))
             elif self._is_marked(fold(token[0])):
                 found.append(token.span())
-        return found
+        joined = _joined(text, found)
+        # Where words stand together, they are what was meant: `ket noi` marks `kết nối`, not the `Nội` of `Hà Nội`.
+        together = [span for span in joined if span not in found]
+        return together or joined
 
     def _is_marked(self, word: str) -> bool:
-        return word in self.words or bool(self.beginning) and word.startswith(self.beginning)
+        return word in self.words or (bool(self.beginning) and word.startswith(self.beginning))
 
     def _in_run(self, text: str) -> list[tuple[int, int]]:
         folded = _folded(text)
@@ -77,6 +80,17 @@ def snippet(text: str, words: SearchWords) -> Markup:
         cut = piece.rfind(" ", LENGTH - 20)
         piece = f"{piece[:cut] if cut > 0 else piece} …"
     return marked(f"… {piece}" if start else piece, words)
+
+
+def _joined(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans with nothing but spaces between them made one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in spans:
+        if joined and not text[joined[-1][1] : start].strip() and start > joined[-1][1]:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _folded(run: str) -> str:

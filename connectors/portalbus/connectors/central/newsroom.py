@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import anyio
 import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
@@ -14,6 +15,7 @@ from psycopg_pool import PoolTimeout
 from portalbus.streams.reading.directives import DirectiveRow, changed_between
 from portalbus.streams.reading.news import ledger_positions
 from portalbus.streams.reading.pool import Pool
+from portalbus.streams.reading.tally import last_position
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +46,6 @@ class Newsroom:
         self._look_every_s = look_every_s
         self._most = most_listeners
         self._listeners: set[asyncio.Queue[News | None]] = set()
-        self._position = 0
 
     async def run(self) -> None:
         """Follows the ledger until cancelled."""
@@ -55,7 +56,6 @@ class Newsroom:
                 known = await self._tell(known, position)
             else:
                 known = position
-            self._position = known
             await asyncio.sleep(SHORTEST_INTERVAL_S)
 
     async def _tell(self, after: int, upto: int) -> int:
@@ -81,35 +81,43 @@ class Newsroom:
     def _cut_off(self, queue: asyncio.Queue[News | None]) -> None:
         """The page connects again and catches up from the last position it has seen."""
         self._listeners.discard(queue)
-        queue.get_nowait()
+        if queue.full():
+            queue.get_nowait()
         queue.put_nowait(None)
 
-    async def follow(self, after: int) -> AsyncIterator[News]:
-        """What changed since a position, and from then on whatever changes. Raises TooManyListeners."""
-        with self._listening() as queue:
+    async def _cut_off_at(self, ending: anyio.Event, queue: asyncio.Queue[News | None]) -> None:
+        await ending.wait()
+        self._cut_off(queue)
+
+    async def follow(self, after: int, ending: anyio.Event) -> AsyncIterator[News]:
+        """What changed since a position, and from then on whatever changes, until `ending`. Raises TooManyListeners."""
+        with self._listening(ending) as queue:
             caught_up = await self._catch_up(after)
             yield caught_up
             while (news := await queue.get()) is not None:
-                if news.position > caught_up.position:
-                    yield news
+                fresh = tuple(row for row in news.changed if row.position > caught_up.position)
+                if fresh:
+                    yield News(news.position, fresh)
 
     @contextmanager
-    def _listening(self) -> Iterator[asyncio.Queue[News | None]]:
+    def _listening(self, ending: anyio.Event) -> Iterator[asyncio.Queue[News | None]]:
         if len(self._listeners) >= self._most:
             raise TooManyListeners
         queue: asyncio.Queue[News | None] = asyncio.Queue(QUEUE_LENGTH)
         self._listeners.add(queue)
+        watching = asyncio.create_task(self._cut_off_at(ending, queue))
         try:
             yield queue
         finally:
+            watching.cancel()
             self._listeners.discard(queue)
 
     async def _catch_up(self, after: int) -> News:
-        position = self._position
-        start = max(after, position - CATCH_UP_POSITIONS)
-        if start >= position:
-            return News(position, ())
         async with self._pool.connection() as connection:
+            position = await last_position(connection)
+            start = max(after, position - CATCH_UP_POSITIONS)
+            if start >= position:
+                return News(position, ())
             return News(position, await changed_between(connection, start, position))
 
     @property

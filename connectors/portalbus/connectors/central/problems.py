@@ -80,7 +80,9 @@ def add_error_handlers(app: FastAPI) -> None:
 def _answer(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     path = request.url.path
     if path.startswith("/api/"):
-        problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, instance=path, type="about:blank")
+        problem = Problem(
+            title=HTTPStatus(status).phrase, status=status, detail=detail, instance=path, type="about:blank"
+        )
         return JSONResponse(problem.model_dump(), status, dict(headers or {}), "application/problem+json")
     language = path.split("/")[1]
     if language not in LANGUAGES:

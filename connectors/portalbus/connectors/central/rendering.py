@@ -34,7 +34,9 @@ class Templates:
         self.environment.globals.update(
             static=static_address, own_names=OWN_NAMES, host_of=host_of, directive_path=directive_path
         )
-        self.environment.filters.update(exact=exact_text, body=shown_body, machine=formats.machine, code=formats.public_code)
+        self.environment.filters.update(
+            exact=exact_text, body=shown_body, machine=formats.machine, code=formats.public_code
+        )
 
     def render(self, template: str, language: str, **values: Any) -> str:
         """One page or fragment in one language."""

@@ -1,4 +1,4 @@
-"""Headers that keep the pages to themselves: nothing is loaded from elsewhere, nothing runs inline, nobody frames us."""
+"""Headers that keep the pages to themselves: nothing from elsewhere, nothing inline, no foreign frame around them."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from portalbus.connectors.central import formats
 from portalbus.schemas.catalogue import LANGUAGES
 
@@ -22,7 +24,12 @@ class Words:
     def __call__(self, key: str, **places: object) -> str:
         """The text with this key, its {places} filled. Raises KeyError for a key that is not in the file."""
         text = self._texts[key]
-        return text.format(**{name: self._shown(value) for name, value in places.items()}) if places else text
+        if not places:
+            return text
+        shown = {name: self._shown(value) for name, value in places.items()}
+        # A text that takes in markup (such as a <time>) becomes markup; whatever else goes in is escaped.
+        is_markup = any(isinstance(value, Markup) for value in shown.values())
+        return escape(text).format(**shown) if is_markup else text.format(**shown)
 
     def count(self, key: str, number: int, **places: object) -> str:
         """The text `<key>.one` or `<key>.other`, with {n} filled. Only English tells one from many."""

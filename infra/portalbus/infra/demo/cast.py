@@ -21,7 +21,7 @@ def choose_cast(directory: AgencyDirectory, portals: int, on: date) -> tuple[Age
     """
     current = directory.current(on)
     if not 3 <= portals <= len(current):
-        raise ValueError(f"the number of portals must be from 3 to {len(current)}, the agencies of today's directory")
+        raise ValueError(f"--portals must be from 3 to {len(current)}, the agencies of today's directory")
     first = [agency for agency in current if agency.code == GOVERNMENT_PORTAL]
     provinces = [agency for agency in current if agency.kind == "province"]
     centre = [agency for agency in current if agency.kind in FIRST_LEVEL_KINDS[:3] and agency not in first]

@@ -39,10 +39,11 @@ class SimulatedPortals:
                 agency=agency.code,
                 bootstrap=self._addresses.bootstrap,
                 registry_url=self._addresses.registry_url,
-                outbox=self._outboxes / agency.code,
+                outbox=self._outboxes,
             )
             self._portals[agency.code] = portal
             self._closing.callback(portal.close)
+            portal.start()
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -22,7 +22,7 @@ from portalbus.infra.demo.figures import Figures, figures
 from portalbus.infra.demo.legacy import LegacySystems
 from portalbus.infra.demo.plan import Plan
 from portalbus.infra.demo.portals import SimulatedPortals
-from portalbus.infra.demo.scenario import write_plan
+from portalbus.infra.demo.scenario import FEWEST_EVENTS, write_plan
 from portalbus.infra.demo.sent import SentLog
 from portalbus.infra.demo.store_check import check_store
 from portalbus.infra.demo.verdict_check import (
@@ -55,6 +55,15 @@ class DemoOptions:
     events: int = 2_000
     seed: int = 1
     rate: float = 80.0
+
+
+def check_options(options: DemoOptions) -> None:
+    """Raises ValueError, with what is allowed, for options with which no day can be planned."""
+    choose_cast(directory(), options.portals, datetime.now(UTC).date())
+    if options.events < FEWEST_EVENTS:
+        raise ValueError(f"--events must be at least {FEWEST_EVENTS}, so that every kind of fault takes part")
+    if options.rate <= 0:
+        raise ValueError("--rate must be more than 0 events a second")
 
 
 @dataclass(frozen=True)
@@ -167,10 +176,10 @@ class DemoRun:
         while len(self._log.all()) < wanted and not clockwork.failures:
             self._tell(self._progress("the working day", plan, watch, began))
             time.sleep(LOOK_EVERY_S)
-        legacy.finish()
-        portals.finish(PATIENCE_S)
         if clockwork.failures:
             raise clockwork.failures[0]
+        legacy.finish()
+        portals.finish(PATIENCE_S)
         self._tell(self._progress("waiting for the last verdicts", plan, watch, began))
         watch.wait_for(sum(self._log.counts().values()), PATIENCE_S)
         self._tell(self._progress("waiting for the last verdicts", plan, watch, began))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.java import java
 from portalbus.infra.stack.paths import StateFolder
@@ -83,9 +82,7 @@ class Kafka(Service):
 
     name = "Kafka"
 
-    def __init__(
-        self, state: StateFolder, port: int, controller_port: int, jars: Callable[[], list[Path]]
-    ) -> None:
+    def __init__(self, state: StateFolder, port: int, controller_port: int, jars: Callable[[], list[Path]]) -> None:
         super().__init__(state.logs / "kafka.log", state.run / "kafka.pid")
         self.port = port
         self.controller_port = controller_port

@@ -56,7 +56,7 @@ def main() -> None:
         libc.prctl(PR_SET_PDEATHSIG, spec["signal"], 0, 0, 0)
         if os.getppid() != spec["parent"]:
             sys.exit("the parent has ended already")
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - to become the service is what this script is for
 
 
 if __name__ == "__main__":

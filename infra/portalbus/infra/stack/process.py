@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-
 from portalbus.infra.stack.endpoints import write_private
 from portalbus.infra.stack.errors import StackError
 

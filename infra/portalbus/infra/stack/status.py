@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-
 from portalbus.infra.stack.endpoints import Endpoints
 from portalbus.infra.stack.process import ProcessRecord
 

@@ -10,6 +10,7 @@ import faust
 import structlog
 from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
+
 from portalbus.streams.edge.assignor import LaneAssignor
 from portalbus.streams.edge.consumer import LaneConsumer, Lanes, Positions
 from portalbus.streams.edge.delivery import Delivery, Handle, Settle

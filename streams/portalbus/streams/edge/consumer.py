@@ -10,6 +10,7 @@ import structlog
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
+
 from portalbus.streams.edge.consumer_thread import LaneConsumerThread
 from portalbus.streams.edge.delivery import Delivery
 from portalbus.streams.edge.failstop import FailStop

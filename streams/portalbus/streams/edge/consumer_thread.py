@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
+
 from portalbus.streams.edge.settings import EdgeSettings
 from portalbus.streams.edge.unpacking import give_out_lane_records
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
+
 from portalbus.streams.edge.failstop import FailStop
 from portalbus.streams.edge.lane_queue import LaneQueue
 from portalbus.streams.edge.logs import shown

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import faust
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
+
 from portalbus.streams.records import Batch, LaneRecord
 
 _PIECE_RECORDS = 500

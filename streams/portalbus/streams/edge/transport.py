@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
+
 from portalbus.streams.edge.consumer import LaneConsumer, Lanes, Positions
 from portalbus.streams.edge.delivery import Delivery
 from portalbus.streams.edge.failstop import FailStop

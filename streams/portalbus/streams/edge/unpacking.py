@@ -14,7 +14,9 @@ from typing import Any
 
 from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.errors import CorruptRecordException
-from portalbus.streams.records import LaneRecord, agency_of
+
+from portalbus.schemas.topics import agency_of
+from portalbus.streams.records import LaneRecord
 
 _new_record = partial(tuple.__new__, LaneRecord)  # LaneRecord(…) without a Python call: a third of the time
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import structlog
+
 from portalbus.streams.edge.app import LaneApp
 from portalbus.streams.edge.broker import wait_for_broker
 from portalbus.streams.edge.failstop import EXIT_FAIL_STOP, FailStop, fail_stop
@@ -50,10 +51,14 @@ async def _run(
     deadline = threading.Timer(stop_within, fail_stop, (f"the worker did not stop within {stop_within:g} s",))
     deadline.daemon = True
 
+    def out_of_time() -> None:
+        if not deadline.is_alive():
+            deadline.start()
+
     def on_signal(number: signal.Signals) -> None:
         if not stop.is_set():
             log.info("worker.stopping", signal=number.name)
-            deadline.start()
+            out_of_time()
             stop.set()
 
     loop = asyncio.get_running_loop()
@@ -64,14 +69,19 @@ async def _run(
             watchdog = Watchdog(StallDetector(app.parts.progress, patience=patience), fail_stop=fail_stop)
             watchdog.start()
             try:
-                return await _serve(app, stop, on_started)
+                return await _serve(app, stop, on_started, out_of_time)
             finally:
                 watchdog.stop()
     finally:
         deadline.cancel()
 
 
-async def _serve(app: LaneApp, stop: asyncio.Event, on_started: Callable[[LaneApp], Awaitable[None]] | None) -> int:
+async def _serve(
+    app: LaneApp,
+    stop: asyncio.Event,
+    on_started: Callable[[LaneApp], Awaitable[None]] | None,
+    out_of_time: Callable[[], None],
+) -> int:
     app.in_worker = True
     starting = asyncio.ensure_future(_start(app))
     stopping = asyncio.ensure_future(stop.wait())
@@ -84,13 +94,15 @@ async def _serve(app: LaneApp, stop: asyncio.Event, on_started: Callable[[LaneAp
         _calm_garbage_collector()
         await asyncio.wait((stopping, crashed), return_when=asyncio.FIRST_COMPLETED)
     reason = starting.exception() if starting.done() and not starting.cancelled() else app.crash_reason
-    if reason is not None or app.crashed:
+    broken = reason is not None or app.crashed
+    if broken:
         log.critical("worker.crashed", error=type(reason or app.crash_reason).__name__)
+        out_of_time()  # nobody knows in what state it is: it gets as long to stop as after a signal
     for task in (starting, stopping, crashed):
         task.cancel()
     await app.stop()
     log.info("worker.stopped")
-    return EXIT_FAIL_STOP if reason is not None or app.crashed else 0
+    return EXIT_FAIL_STOP if broken else 0
 
 
 async def _start(app: LaneApp) -> None:

@@ -110,6 +110,8 @@ class DirectivePage:
 
 
 COLUMNS = ", ".join(f"directive.{name}" for name in DirectiveRow.__dataclass_fields__)
+# Only constants of this module are ever put into the text of a query; values go beside it.
+SELECT = f"select {COLUMNS} from ledger.directive"  # noqa: S608
 ORDER = "order by directive.published_at desc, directive.position desc"
 
 
@@ -136,7 +138,7 @@ async def directives(
         where.append("(directive.published_at, directive.position) < (%(instant)s, %(position)s)")
         values |= {"instant": after.published_at, "position": after.position}
     condition = f"where {' and '.join(where)}" if where else ""
-    rows = await _rows(connection, f"select {COLUMNS} from ledger.directive {condition} {ORDER} limit %(limit)s", values)
+    rows = await _rows(connection, f"{SELECT} {condition} {ORDER} limit %(limit)s", values)
     page = rows[:limit]
     more = Cursor(page[-1].published_at, page[-1].position) if len(rows) > limit else None
     return DirectivePage(tuple(page), more)
@@ -145,7 +147,7 @@ async def directives(
 async def directive(connection: Connection, key: str) -> DirectiveHistory | None:
     """A directive with all its versions by its key `<agency>/<directive_id>`; None when there is none."""
     # In this order: a version written in between is in the second answer, never missing from it.
-    row = await _rows(connection, f"select {COLUMNS} from ledger.directive where key = %(key)s", {"key": key})
+    row = await _rows(connection, f"{SELECT} where key = %(key)s", {"key": key})
     if not row:
         return None
     cursor = await connection.execute(
@@ -163,14 +165,14 @@ async def directive(connection: Connection, key: str) -> DirectiveHistory | None
 async def changed_between(
     connection: Connection, after: int, upto: int, *, limit: int = 50
 ) -> tuple[DirectiveRow, ...]:
-    """The directives with an event accepted at a position in (after, upto], at their newest version, oldest change first.
+    """The directives with an event accepted at a position in (after, upto], at their newest version.
 
-    When there are more than `limit`, the newest ones.
+    The oldest change comes first; when there are more than `limit`, only the newest ones.
     """
     # Read through the judgements' primary key, so that directives need no index on position.
     rows = await _rows(
         connection,
-        f"select {COLUMNS} from ledger.directive where directive.key in ("
+        f"{SELECT} where directive.key in ("  # noqa: S608
         " select key from ledger.judgement where position > %(after)s and position <= %(upto)s"
         " and event_type = 'DirectivePublished' and status = 'ACCEPTED' and final)"
         " order by directive.position desc limit %(limit)s",
@@ -183,10 +185,10 @@ async def excerpts(connection: Connection, rows: Sequence[DirectiveRow]) -> dict
     """The beginning of the abstract and body of these directives, with the body's format, by key."""
     cursor = await connection.execute(
         "select wanted.key, concat_ws(E'\\n', nullif(version.document->>'abstract', ''),"
-        f" left(version.document->>'body', {EXCERPT_CHARACTERS})), version.document->>'body_format'"
+        " left(version.document->>'body', %s)), version.document->>'body_format'"
         " from unnest(%s::text[], %s::int[]) as wanted(key, version)"
         " join ledger.directive_version as version using (key, version)",
-        ([row.key for row in rows], [row.version for row in rows]),
+        (EXCERPT_CHARACTERS, [row.key for row in rows], [row.version for row in rows]),
     )
     return {key: (text, body_format) async for key, text, body_format in cursor}
 

@@ -83,7 +83,7 @@ class FeedbackStep(Answer):
 
 
 class FeedbackAnswer(Answer):
-    """What became of a feedback. Holds no personal data; reason and answer in words only if the agency made them public."""
+    """What became of a feedback. No personal data; the answer in words only if the agency made it public."""
 
     public_code: str
     state: str = Field(examples=["RECEIVED", "RESOLVED"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 
@@ -23,8 +23,9 @@ from portalbus.streams.reading.directives import Cursor, DirectiveFilter, direct
 from portalbus.streams.reading.standing import sources
 
 Parts = Annotated[Services, Depends(services)]
-ANYWHERE = {code: PROBLEM_ANSWERS[code] for code in (422, 503)}
-NOT_FOUND = {404: PROBLEM_ANSWERS[404]}
+Answers = dict[int | str, dict[str, Any]]
+ANYWHERE: Answers = {code: PROBLEM_ANSWERS[code] for code in (422, 503)}
+NOT_FOUND: Answers = {404: PROBLEM_ANSWERS[404]}
 
 router = APIRouter(prefix="/api/v1", responses=ANYWHERE)
 
@@ -53,13 +54,11 @@ async def list_directives(
         return DirectiveList.of(await directives(connection, wanted, after=after, limit=limit))
 
 
-@router.get(
-    "/directives/{agency}/{directive_id}", tags=["directives"], summary="One directive", responses=NOT_FOUND
-)
+@router.get("/directives/{agency}/{directive_id}", tags=["directives"], summary="One directive", responses=NOT_FOUND)
 async def one_directive(
     parts: Parts,
-    agency: Annotated[str, Path(max_length=35, examples=["G22"])],
-    directive_id: Annotated[str, Path(max_length=128)],
+    agency: Annotated[str, Path(max_length=35, description="Code of the issuing agency.", examples=["G22"])],
+    directive_id: Annotated[str, Path(max_length=128, description="The id its portal gave it.")],
 ) -> DirectiveAnswer:
     """A directive with all its versions, also when it was withdrawn."""
     async with parts.pool.connection() as connection:
@@ -101,7 +100,9 @@ async def list_agencies(parts: Parts) -> AgencyList:
 
 
 @router.get("/agencies/{code}/sources", tags=["agencies"], summary="The sources of an agency", responses=NOT_FOUND)
-async def list_sources(parts: Parts, code: Annotated[str, Path(max_length=35, examples=["H26"])]) -> SourceList:
+async def list_sources(
+    parts: Parts, code: Annotated[str, Path(max_length=35, description="Code of the agency.", examples=["H26"])]
+) -> SourceList:
     """The portals through which an agency was heard."""
     if not parts.names.known(code):
         raise HTTPException(404, f"there is no agency with the code {code}")

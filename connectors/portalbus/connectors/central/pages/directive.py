@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
 from portalbus.connectors.central.pages.page import Page, PageAsked
+from portalbus.connectors.central.rendering import directive_path
 from portalbus.schemas.models import Relation
 from portalbus.streams.reading.directives import directive, existing_keys
 from portalbus.streams.reading.pool import Connection
@@ -54,5 +55,4 @@ async def _links(connection: Connection, page: Page, agency: str, relations: tup
     if not keys:
         return {}
     here = await existing_keys(connection, list(keys.values()))
-    path = page.services.templates.environment.globals["directive_path"]
-    return {target: path(page.language, key) for target, key in keys.items() if key in here}
+    return {target: directive_path(page.language, key) for target, key in keys.items() if key in here}

@@ -47,5 +47,3 @@ def _private(response: HTMLResponse, more: dict[str, str] | None = None) -> HTML
     """A page behind a code is kept by nobody and passed on to nobody."""
     response.headers.update({**PRIVATE, **(more or {})})
     return response
-
-

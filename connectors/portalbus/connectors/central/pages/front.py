@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated
 
+import anyio
+import psycopg
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from psycopg_pool import PoolTimeout
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from portalbus.connectors.central.language import preferred
-from portalbus.connectors.central.newsroom import News
+from portalbus.connectors.central.newsroom import News, TooManyListeners
 from portalbus.connectors.central.pages.page import Page, PageAsked
 from portalbus.streams.reading.directives import DirectiveFilter, DirectiveRow, directives
 from portalbus.streams.reading.tally import last_position
@@ -59,16 +63,24 @@ async def live(page: PageAsked, after: Annotated[int, Query(ge=0, le=MAX_POSITIO
         return Response(status_code=204)
     seen = page.request.headers.get("last-event-id", "")
     start = int(seen) if seen.isdecimal() and len(seen) < 19 else after
+    ending = anyio.Event()  # set when the process is asked to stop
     return EventSourceResponse(
-        _events(page, start), ping=PING_S, send_timeout=30, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        _events(page, start, ending),
+        shutdown_event=ending,
+        shutdown_grace_period=2,
+        ping=PING_S,
+        send_timeout=30,
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _events(page: Page, after: int) -> AsyncIterator[ServerSentEvent]:
+async def _events(page: Page, after: int, ending: anyio.Event) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent("", event="hello", retry=RETRY_MS)
-    async for news in page.services.newsroom.follow(after):
-        for event in _told(page, news):
-            yield event
+    # An end without a word makes the browser connect again, from the last position it has seen.
+    with suppress(psycopg.Error, PoolTimeout, TooManyListeners):
+        async for news in page.services.newsroom.follow(after, ending):
+            for event in _told(page, news):
+                yield event
 
 
 def _told(page: Page, news: News) -> list[ServerSentEvent]:

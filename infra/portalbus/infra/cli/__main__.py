@@ -1,0 +1,7 @@
+"""`python -m portalbus.infra.cli` is `portalbus`."""
+
+import sys
+
+from portalbus.infra.cli import main
+
+sys.exit(main())

@@ -1,0 +1,82 @@
+"""The commands of `portalbus`, and how one is run. Each imports what it needs when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from portalbus.infra.cli import bus_commands, demo_command, doctor_command, outbox_commands, publish_command
+from portalbus.infra.cli import schemas_commands, tail_command, trace_command
+from portalbus.infra.cli.exits import EPILOG, say_error, status_of
+
+EXAMPLES = """The event-streaming integration bus of government portals.
+
+\b
+  portalbus demo                                   the whole bus with 43 simulated portals
+  portalbus up --detach && portalbus status        the bus in the background
+  portalbus publish events.ndjson --agency H26     CloudEvents, one a line
+  portalbus trace 7GQ2M0Z4KX9A                     follow an event, case or directive to its page
+  portalbus tail verdict.H26 --from-beginning      what the centre said to H26
+  portalbus doctor                                 what is wrong, and what to do about it
+"""
+
+app = typer.Typer(
+    name="portalbus",
+    help=EXAMPLES,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+app.command("up", epilog=EPILOG)(bus_commands.up)
+app.command("down", epilog=EPILOG)(bus_commands.down)
+app.command("status", epilog=EPILOG)(bus_commands.status)
+app.command("demo", epilog=EPILOG)(demo_command.demo)
+app.command("publish", epilog=EPILOG)(publish_command.publish)
+app.command("trace", epilog=EPILOG)(trace_command.trace)
+app.command("tail", epilog=EPILOG)(tail_command.tail)
+app.command("doctor", epilog=EPILOG)(doctor_command.doctor)
+app.add_typer(schemas_commands.app, name="schemas")
+app.add_typer(outbox_commands.app, name="outbox")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"portalbus {version('portalbus')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Runs one command line and returns its exit status."""
+    try:
+        app(args=argv, prog_name="portalbus")
+    except SystemExit as ended:
+        return _as_status(ended.code)
+    except BaseException as error:
+        status, sentence = status_of(error)
+        say_error(sentence)
+        return status
+    return 0
+
+
+def _as_status(code: object) -> int:
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return 1

@@ -1,0 +1,74 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from portalbus.infra.bus.addresses import Addresses
+    from portalbus.schemas.models import Texts
+
+
+class Language(StrEnum):
+    """Languages of the rules' texts."""
+
+    VI = "vi"
+    EN = "en"
+    ZH = "zh"
+
+
+def usual_language() -> str:
+    """The language of the environment when it is one of ours, else English."""
+    said = os.environ.get("PORTALBUS_LANG") or os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    return said[:2] if said[:2] in set(Language) else Language.EN
+
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="State folder of the local bus. [env: PORTALBUS_HOME; default: .portalbus]", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+Lang = Annotated[Language, typer.Option("--lang", help="Language of the rules' texts. [env: PORTALBUS_LANG]")]
+Bootstrap = Annotated[
+    str | None, typer.Option(help="Kafka, host:port. [env: PORTALBUS_BOOTSTRAP; default: the local bus]", show_default=False)
+]
+RegistryUrl = Annotated[
+    str | None,
+    typer.Option(help="Schema registry, base of its API. [env: PORTALBUS_REGISTRY; default: the local bus]", show_default=False),
+]
+DatabaseUrl = Annotated[
+    str | None, typer.Option(help="The ledger. [env: PORTALBUS_DATABASE; default: the local bus]", show_default=False)
+]
+
+
+def home_folder(home: Path | None) -> Path:
+    """The state folder that was meant."""
+    if home is not None:
+        return home.expanduser().resolve()
+    return Path(os.environ.get("PORTALBUS_HOME") or ".portalbus").expanduser().resolve()
+
+
+def addresses(home: Path | None, need: tuple[str, ...], **given: Any) -> Addresses:
+    """Where the bus is. Raises BusNotRunning when what is needed is not known."""
+    from portalbus.infra.bus.addresses import find_addresses
+
+    return find_addresses(home_folder(home), need, **given)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where text for people goes."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def in_language(texts: Texts | None, language: str) -> str:
+    """One of the three languages of a text; empty for no text."""
+    return str(getattr(texts, language)) if texts is not None else ""

@@ -1,0 +1,74 @@
+"""`portalbus schemas list|check|register`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+
+from portalbus.infra.cli.exits import EPILOG, NO, Ended
+from portalbus.infra.cli.options import Home, Json, RegistryUrl, addresses, console
+
+app = typer.Typer(
+    help="The contracts: what ships with this package, and what a registry holds.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list", epilog=EPILOG)
+def list_(json_: Json = False, registry_url: RegistryUrl = None, home: Home = None) -> None:
+    """List the contracts with their versions, and their ids in the registry when one is known."""
+    from portalbus.infra.contracts import contract_rows
+
+    where = addresses(home, (), registry_url=registry_url)
+    rows = contract_rows(where.registry_url)
+    if json_:
+        typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
+        return
+    from rich.table import Table
+
+    table = Table("contract", "version", "id", "fingerprint", "fields", box=None, header_style="bold")
+    for row in rows:
+        table.add_row(row.subject, str(row.version), str(row.id or "–"), row.fingerprint[:16], str(row.fields))
+    console().print(table)
+
+
+@app.command("check", epilog=EPILOG)
+def check(json_: Json = False, registry_url: RegistryUrl = None, home: Home = None) -> None:
+    """Check the shipped contracts, and that the registry holds exactly them; exit status 1 for any difference."""
+    from portalbus.infra.contracts import check_contracts
+
+    where = addresses(home, (), registry_url=registry_url)
+    problems = check_contracts(where.registry_url)
+    _report(problems, json_, "the contracts are sound" + (" and the registry holds them" if where.registry_url else ""))
+
+
+@app.command("register", epilog=EPILOG)
+def register(json_: Json = False, registry_url: RegistryUrl = None, home: Home = None) -> None:
+    """Register every version of every contract, oldest first, with FULL_TRANSITIVE; any number of times."""
+    from portalbus.schemas.registration import register_all
+    from portalbus.schemas.registry import SchemaRegistry
+
+    where = addresses(home, ("registry_url",), registry_url=registry_url)
+    ids = register_all(SchemaRegistry(where.registry_url))
+    if json_:
+        typer.echo(json.dumps(ids, indent=2))
+        return
+    for name, schema_id in ids.items():
+        console().print(f"{name} has the id {schema_id}")
+
+
+def _report(problems: list[str], as_json: bool, good: str) -> None:
+    said: dict[str, Any] = {"ok": not problems, "problems": problems}
+    if as_json:
+        typer.echo(json.dumps(said, indent=2))
+    else:
+        for problem in problems:
+            console().print(f"[red]✗[/red] {problem}")
+        if not problems:
+            console().print(f"[green]✓[/green] {good}")
+    if problems:
+        raise Ended(NO)

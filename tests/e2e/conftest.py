@@ -1,0 +1,79 @@
+"""A real Chromium for the tests of pages; they are skipped, with the reason, where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync --disable-dev-shm-usage"
+).split()
+SCREENSHOTS = Path(__file__).parents[2] / "artifacts" / "central"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium of the system, or the one that PORTALBUS_CHROMIUM names."""
+    named = os.environ.get("PORTALBUS_CHROMIUM")
+    program = named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not program:
+        pytest.skip(
+            "there is no Chromium here: install it (Debian: apt-get install chromium) or set PORTALBUS_CHROMIUM"
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """One browser tab that remembers what it should not have done."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.page: Page = context.new_page()
+        self.address = address
+        self.complaints: list[str] = []
+        self.page.on("console", lambda message: self._complain(message.type in ("error", "warning"), message.text))
+        self.page.on("pageerror", lambda error: self._complain(True, str(error)))
+        self.page.on("request", lambda request: self._complain(not request.url.startswith(address), request.url))
+
+    def open(self, path: str) -> Page:
+        """Goes to a page of the portal and returns the tab."""
+        self.page.goto(f"{self.address}{path}", wait_until="load")
+        return self.page
+
+    def _complain(self, wrong: bool, what: str) -> None:
+        if wrong:
+            self.complaints.append(what)
+
+
+@pytest.fixture
+def new_tab(browser: Browser) -> Iterator[object]:
+    """Makes watched tabs; at the end, none may have complained or asked anything of another host."""
+    contexts: list[BrowserContext] = []
+    tabs: list[Watched] = []
+
+    def make(address: str, **options: object) -> Watched:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        tabs.append(Watched(context, address))
+        return tabs[-1]
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert [complaint for tab in tabs for complaint in tab.complaints] == []
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """Where pictures of the pages are kept for people to look at."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    return SCREENSHOTS

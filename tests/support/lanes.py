@@ -1,0 +1,106 @@
+"""Topics for tests, and what lies on a lane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+
+from portalbus.schemas.topics import contracts
+
+
+@dataclass(frozen=True)
+class OnLane:
+    """One event of a source as it lies on a lane."""
+
+    offset: int
+    sequence: int
+    event_id: str
+    key: bytes
+    value: bytes
+    headers: dict[str, bytes]
+
+
+def make_topics(bootstrap: str, agency: str, **changed: str) -> str:
+    """Makes the agency's topics from their contracts, the lane with some settings changed; returns the lane's name."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    present = admin.list_topics(timeout=10).topics
+    wanted = {contract.name_for(agency): contract for contract in contracts() if contract.per_agency}
+    missing = [
+        NewTopic(name, contract.partitions, 1, config=dict(contract.config))
+        for name, contract in wanted.items()
+        if name not in present
+    ]
+    for future in admin.create_topics(missing).values() if missing else ():
+        future.result(30)
+    lane = f"lane.{agency}"
+    if changed:
+        set_config(bootstrap, lane, **changed)
+    return lane
+
+
+def set_config(bootstrap: str, topic: str, **changed: str) -> None:
+    """Sets some of a topic's settings; `_` in a name stands for `.`."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    for name, value in changed.items():
+        resource.set_config(name.replace("_", "."), value)
+    for future in admin.alter_configs([resource]).values():
+        future.result(30)
+
+
+def read_topic(bootstrap: str, topic: str, **config: str) -> list[Message]:
+    """Every record of a one-partition topic, up to its present end."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "tests",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "enable.auto.commit": False,
+            **config,
+        }
+    )
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    found: list[Message] = []
+    try:
+        while True:
+            for message in consumer.consume(1_000, 30):
+                error = message.error()
+                if error is None:
+                    found.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    return found
+                else:
+                    raise AssertionError(str(error))
+    finally:
+        consumer.close()
+
+
+def events_of(bootstrap: str, lane: str, source: str) -> list[OnLane]:
+    """The events of one source on a lane, in the order of the lane, without its manifests."""
+    found = []
+    for message in read_topic(bootstrap, lane):
+        headers = dict(message.headers() or [])
+        if headers["ce_source"] == f"/{source}".encode() and "ce_sequence" in headers:
+            found.append(
+                OnLane(
+                    offset=message.offset() or 0,
+                    sequence=int(headers["ce_sequence"]),
+                    event_id=headers["ce_id"].decode(),
+                    key=message.key() or b"",
+                    value=message.value() or b"",
+                    headers=headers,
+                )
+            )
+    return found
+
+
+def first_arrivals(events: list[OnLane]) -> list[OnLane]:
+    """The events without repetitions. Raises AssertionError when a repetition is not the very same event."""
+    seen: dict[int, OnLane] = {}
+    for event in events:
+        first = seen.setdefault(event.sequence, event)
+        assert (first.event_id, first.value) == (event.event_id, event.value), f"sequence {event.sequence} says two things"
+    return list(seen.values())
