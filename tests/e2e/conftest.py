@@ -8,12 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from portalbus_command import Portalbus
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --disable-dev-shm-usage"
-).split()
+from watched_tab import Watched
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
 SCREENSHOTS = Path(__file__).parents[2] / "artifacts" / "central"
 
 
@@ -30,27 +39,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser
         browser.close()
-
-
-class Watched:
-    """One browser tab that remembers what it should not have done."""
-
-    def __init__(self, context: BrowserContext, address: str) -> None:
-        self.page: Page = context.new_page()
-        self.address = address
-        self.complaints: list[str] = []
-        self.page.on("console", lambda message: self._complain(message.type in ("error", "warning"), message.text))
-        self.page.on("pageerror", lambda error: self._complain(True, str(error)))
-        self.page.on("request", lambda request: self._complain(not request.url.startswith(address), request.url))
-
-    def open(self, path: str) -> Page:
-        """Goes to a page of the portal and returns the tab."""
-        self.page.goto(f"{self.address}{path}", wait_until="load")
-        return self.page
-
-    def _complain(self, wrong: bool, what: str) -> None:
-        if wrong:
-            self.complaints.append(what)
 
 
 @pytest.fixture
@@ -77,3 +65,14 @@ def screenshots() -> Path:
     """Where pictures of the pages are kept for people to look at."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     return SCREENSHOTS
+
+
+@pytest.fixture(scope="session")
+def running_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portalbus]:
+    """The whole bus, brought up once in the background by the command line itself."""
+    command = Portalbus(tmp_path_factory.mktemp("bus"))
+    done = command("up", "--detach", "--any-ports", timeout=600)
+    assert done.returncode == 0, done.stderr
+    yield command
+    assert command("down").returncode == 0
+    assert command.processes() == []

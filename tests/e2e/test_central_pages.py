@@ -1,13 +1,16 @@
-"""The central portal in a real browser: three languages, live, accessible, nothing from elsewhere, text to the letter."""
+"""The central portal in a real browser: three languages, live, open to all, nothing from elsewhere, exact text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from central_process import CentralProcess
 from ledger_rows import (
     ARTICLE_NAMES,
     TITLES,
@@ -19,10 +22,7 @@ from ledger_rows import (
     directive,
     feedback,
 )
-from playwright.sync_api import Page, expect
-
-if TYPE_CHECKING:
-    from conftest import CentralProcess, Watched
+from watched_tab import Watched
 
 pytestmark = pytest.mark.browser
 
@@ -51,7 +51,7 @@ NARROWEST = {"viewport": {"width": 320, "height": 640}}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 DARK = {"color_scheme": "dark"}
 
-Tab = Callable[..., "Watched"]
+Tab = Callable[..., Watched]
 
 
 @pytest.fixture

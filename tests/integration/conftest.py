@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from portalbus.infra.stack import Endpoints, Lines, Stack
 from portalbus.infra.stack.containers import ContainerStack, RunningStack, why_no_engine
 

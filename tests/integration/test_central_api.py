@@ -1,20 +1,18 @@
-"""The JSON API over a real ledger: typed answers, problems that say what to do, no personal data, described by OpenAPI."""
+"""The JSON API over a real ledger: typed answers, problems that help, no personal data, described by OpenAPI."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 import psycopg
 import pytest
+
+from central_process import CentralProcess
 from ledger_rows import ARTICLE_NAMES, LedgerRows, answer, article, article_text, attachment, directive, feedback
-
 from portalbus.schemas.models import Outcome, RefusalReason
-
-if TYPE_CHECKING:
-    from conftest import CentralProcess
 
 
 @pytest.fixture

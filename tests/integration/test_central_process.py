@@ -1,4 +1,4 @@
-"""The central portal as a process: starts while the ledger is away, says so, comes back, stops in order, keeps quiet."""
+"""The central portal as a process: starts while the ledger is away, stops in order, stays small and quiet."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx2
 import psutil
 import pytest
+
+from central_process import CentralProcess
 from ledger_rows import LedgerRows, directive, feedback
 
-if TYPE_CHECKING:
-    from conftest import CentralProcess
-
+Start = Callable[..., CentralProcess]
 HEADERS = (
     "content-security-policy",
     "x-content-type-options",
@@ -30,12 +29,12 @@ HEADERS = (
 
 
 @pytest.fixture
-def start(central: CentralProcess, ledger_url: str, tmp_path: Path) -> Iterator[object]:
+def start(ledger_url: str, tmp_path: Path) -> Iterator[Start]:
     """Starts further portal processes and ends them after the test."""
     started: list[CentralProcess] = []
 
     def start(*arguments: str, database_url: str = ledger_url) -> CentralProcess:
-        process = type(central)(database_url, tmp_path / f"{len(started)}.log", *arguments)
+        process = CentralProcess(database_url, tmp_path / f"{len(started)}.log", *arguments)
         started.append(process)
         return process
 
@@ -58,8 +57,8 @@ def test_a_visitor_is_sent_to_the_language_of_the_browser(central: CentralProces
         assert (answer.status_code, answer.headers["location"]) == (302, f"/{language}/")
 
 
-def test_too_many_look_ups_of_one_address_are_slowed_down(start: object, ledger: LedgerRows) -> None:
-    portal: CentralProcess = start("--lookups-per-minute", "3")  # type: ignore[operator]
+def test_too_many_look_ups_of_one_address_are_slowed_down(start: Start, ledger: LedgerRows) -> None:
+    portal = start("--lookups-per-minute", "3")
     portal.wait_until()
     ledger.receive(feedback("H26-0001", "7GQ2M0Z4KX9A"))
     answers = [httpx2.get(f"{portal.address}/api/v1/feedback/7GQ2M0Z4KX9A") for _ in range(4)]
@@ -72,11 +71,11 @@ def test_too_many_look_ups_of_one_address_are_slowed_down(start: object, ledger:
     assert elsewhere.status_code == 200
 
 
-def test_it_starts_without_a_ledger_and_says_so(start: object) -> None:
+def test_it_starts_without_a_ledger_and_says_so(start: Start) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         nowhere = f"postgresql://nobody@127.0.0.1:{taken.getsockname()[1]}/nothing"
-        portal: CentralProcess = start(database_url=nowhere)  # type: ignore[operator]
+        portal = start(database_url=nowhere)
         portal.wait_until("/healthz")
         assert httpx2.get(f"{portal.address}/readyz", timeout=10).status_code == 503
         page = httpx2.get(f"{portal.address}/en/", timeout=10)
@@ -87,8 +86,8 @@ def test_it_starts_without_a_ledger_and_says_so(start: object) -> None:
         assert problem.headers["content-type"] == "application/problem+json"
 
 
-def test_it_stops_in_order_while_pages_are_live(start: object, ledger: LedgerRows) -> None:
-    portal: CentralProcess = start()  # type: ignore[operator]
+def test_it_stops_in_order_while_pages_are_live(start: Start, ledger: LedgerRows) -> None:
+    portal = start()
     portal.wait_until()
     with httpx2.stream("GET", f"{portal.address}/vi/live", timeout=20) as live:
         lines = live.iter_lines()
@@ -124,7 +123,7 @@ def test_it_is_small(central: CentralProcess, ledger: LedgerRows) -> None:
     for path in ("/vi/", "/en/search?q=ket+noi", "/zh/agencies", "/vi/api", "/api/v1/openapi.json") * 5:
         assert httpx2.get(f"{central.address}{path}").status_code == 200
     megabytes = psutil.Process(central.pid).memory_info().rss / 2**20
-    assert megabytes < 150, f"{megabytes:.0f} MB"
+    assert megabytes < 120, f"{megabytes:.0f} MB"
 
 
 def test_a_live_page_catches_up_after_it_was_cut_off(central: CentralProcess, ledger: LedgerRows) -> None:

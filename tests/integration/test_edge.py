@@ -337,6 +337,7 @@ def test_a_hole_in_a_lane_stops_the_worker(run: EdgeRun) -> None:
 def test_a_lane_with_two_partitions_stops_the_worker(run: EdgeRun) -> None:
     (lane,) = run.add_lanes(1)
     run.admin.create_partitions([NewPartitions(lane, 2)])[lane].result(10)
+    run.wait_for("two partitions", lambda: len(run.admin.list_topics(lane, 10).topics[lane].partitions) == 2)
     worker = run.start()
     assert "more than one partition" in run.fail_stop_reason(worker)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from ledger_rows import LedgerRows, directive
 
+from ledger_rows import LedgerRows, directive
 from portalbus.streams.reading.directives import changed_between
 from portalbus.streams.reading.news import ledger_positions
 from portalbus.streams.reading.pool import Connection, connection_arguments, reading_pool

@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
 from portalbus.infra.stack import Endpoints
 from portalbus.infra.stack.containers import RunningStack
 

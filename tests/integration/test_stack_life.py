@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+
 from portalbus.infra.stack import (
     AlreadyRunning,
     Stack,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from portalbus.schemas.topics import contracts
 
@@ -42,11 +49,13 @@ def make_topics(bootstrap: str, agency: str, **changed: str) -> str:
 
 def set_config(bootstrap: str, topic: str, **changed: str) -> None:
     """Sets some of a topic's settings; `_` in a name stands for `.`."""
+    entries = [
+        ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in changed.items()
+    ]
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    for name, value in changed.items():
-        resource.set_config(name.replace("_", "."), value)
-    for future in admin.alter_configs([resource]).values():
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+    for future in admin.incremental_alter_configs([resource]).values():
         future.result(30)
 
 

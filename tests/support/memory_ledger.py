@@ -31,6 +31,8 @@ class MemoryLedger:
     parked: list[Any] = field(default_factory=list)
     answers: dict[str, tuple[str, Place]] = field(default_factory=dict)
     """Who answered a case, and which record did."""
+    titles: dict[str, list[str]] = field(default_factory=dict)
+    """The titles of each directive's accepted versions, in the order in which they were accepted."""
 
     def take(self, *items: Item) -> list[Entry]:
         """Judges one batch; returns what was decided in it."""
@@ -86,6 +88,8 @@ class MemoryLedger:
             if case.resolved is not None:
                 decided = next(entry for entry in docket.entries if entry.position == case.position)
                 self.answers[case.case_id] = (case.answered_by or "", (decided.agency, decided.lane_offset))
+        for key, directive in docket.history.directives.items():
+            self.titles.setdefault(key, []).extend(version.payload.title for version in directive.added)
         self.history = docket.history
         self.entries += docket.entries
         self.parked += docket.parked

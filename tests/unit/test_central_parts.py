@@ -1,4 +1,4 @@
-"""The small parts of the central portal: languages, formats, cursors, codes, names, steps of a case, the visitor limit."""
+"""The small parts of the central portal: languages, formats, cursors, codes, names, steps of a case, visitor limit."""
 
 from __future__ import annotations
 

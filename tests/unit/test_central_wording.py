@@ -1,4 +1,4 @@
-"""Every text exists in all three languages, every key that templates and code use exists, no text hides in a template."""
+"""Every text exists in all three languages, every key that is used exists, and no text hides in a template."""
 
 from __future__ import annotations
 

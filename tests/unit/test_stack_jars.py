@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from portalbus.infra.stack.errors import Cancelled, StackError
 from portalbus.infra.stack.fetch import Downloads
 from portalbus.infra.stack.jars import Lock, LockedFile, verify

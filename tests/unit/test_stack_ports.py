@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.ports import SPARE, USUAL, Ports, choose, is_free, remember, remembered
 

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from portalbus.infra.stack import preflight
 from portalbus.infra.stack.endpoints import Endpoints
 from portalbus.infra.stack.errors import AlreadyRunning, StackError

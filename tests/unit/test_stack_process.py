@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from portalbus.infra.stack.errors import Cancelled, StackError
 from portalbus.infra.stack.process import Command, ProcessRecord, Service, end, spawn
 

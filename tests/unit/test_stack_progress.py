@@ -4,9 +4,10 @@ import io
 import threading
 
 import pytest
+from rich.console import Console
+
 from portalbus.infra.stack.progress import Lines, RichBars, amount, for_terminal
 from portalbus.infra.stack.together import run_together
-from rich.console import Console
 
 
 def test_bytes_are_told_in_megabytes() -> None:

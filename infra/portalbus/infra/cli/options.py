@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from portalbus.schemas.models import Texts
 
 
+WIDE = 240
+"""Columns where there is no terminal that has a width."""
+
+
 class Language(StrEnum):
     """Languages of the rules' texts."""
 
@@ -63,10 +67,24 @@ def addresses(home: Path | None, need: tuple[str, ...], **given: Any) -> Address
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where text for people goes."""
+    """Where text for people goes; what is not a terminal gets long lines whole."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    found = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, soft_wrap=True, width=WIDE)
+
+
+def quiet_logs() -> None:
+    """The SDK's warnings go to standard error, and nothing else of its log, so that standard output is the answer alone."""
+    import logging
+    import sys
+
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )
 
 
 def in_language(texts: Texts | None, language: str) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import Json, console
+from portalbus.infra.cli.options import Json, console, quiet_logs
 
 FILE = re.compile(r"^(?P<agency>[A-Y][0-9]{2}(?:\.[A-Z0-9]+)*)\.(?P<portal>[a-z0-9][a-z0-9._-]*)\.outbox$")
 
@@ -27,6 +27,7 @@ def status(path: Folder, json_: Json = False) -> None:
     """Tell how the outboxes of a folder are doing; exit status 1 when one needs somebody to look."""
     from portalbus.producers import Portal
 
+    quiet_logs()
     found = []
     for folder, agency, portal in _outboxes(path):
         speaker = Portal(agency, portal, outbox=folder, deliver=False)
@@ -52,6 +53,7 @@ def repair(path: Folder, json_: Json = False) -> None:
     """Start a new epoch of a damaged or restored outbox; nothing that can still be read is lost. Stop the portal before."""
     from portalbus.producers import repair_outbox
 
+    quiet_logs()
     outboxes = _outboxes(path)
     if len(outboxes) > 1:
         raise Ended(USAGE, f"there are {len(outboxes)} outboxes in {path}: name the file of the one to repair")

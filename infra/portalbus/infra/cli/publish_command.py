@@ -24,6 +24,7 @@ from portalbus.infra.cli.options import (
     console,
     home_folder,
     in_language,
+    quiet_logs,
     usual_language,
 )
 
@@ -82,6 +83,7 @@ def publish(
         )
     except ValueError as error:
         raise Ended(USAGE, str(error)) from None
+    quiet_logs()
     answers = Answers(json_, lang)
     with speaker:
         receipts = [receipt for line in lines if (receipt := _publish(speaker, line, answers)) is not None]

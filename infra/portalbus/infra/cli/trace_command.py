@@ -94,7 +94,7 @@ def _print(found: Trace, page: str | None, language: str) -> None:
         root.add(f"store: {kind} {shown}")
     if page:
         root.add(f"page: {page}")
-    console().print(root)
+    console().print(root, soft_wrap=False)
 
 
 def _add_event(root: Tree, event: TracedEvent, language: str) -> None:

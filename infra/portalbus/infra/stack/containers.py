@@ -11,12 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+
 from portalbus.infra.stack import kafka, postgres, registry
 from portalbus.infra.stack.endpoints import Endpoints
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.ports import LOOPBACK, Ports, choose
-from testcontainers.core.container import DockerContainer
-from testcontainers.core.network import Network
 
 IMAGES = {
     "kafka": "apache/kafka:4.4.0",

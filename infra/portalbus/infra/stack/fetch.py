@@ -18,6 +18,7 @@ from pathlib import Path
 
 import requests
 from jgo.maven import MavenContext, PythonResolver
+
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.jars import App, Lock, LockedFile, is_whole, refuse_unless_locked, verify
 from portalbus.infra.stack.preflight import require_disk

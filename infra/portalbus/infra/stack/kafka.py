@@ -11,6 +11,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.java import java
 from portalbus.infra.stack.paths import StateFolder

@@ -12,13 +12,14 @@ from urllib.parse import quote
 
 import psutil
 import psycopg
+from psycopg import sql
+
 from portalbus.infra.stack.endpoints import write_private
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.ports import LOOPBACK
 from portalbus.infra.stack.process import Command, Service, User, spawn
 from portalbus.infra.stack.unprivileged import service_user
-from psycopg import sql
 
 SUPERUSER = "postgres"
 # database and its owner: the ledger and central store, and the registry's own

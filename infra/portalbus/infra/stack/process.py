@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
 from portalbus.infra.stack.endpoints import write_private
 from portalbus.infra.stack.errors import StackError
 

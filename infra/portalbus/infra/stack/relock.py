@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from jgo.maven import Artifact, MavenContext
+
 from portalbus.infra.stack.jars import App, Kind, Lock, LockedFile, sha256_of
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
 from portalbus.infra.stack.endpoints import Endpoints
 from portalbus.infra.stack.process import ProcessRecord
 

@@ -107,7 +107,11 @@ class LaneConsumer(driver.Consumer):
 
     async def _take_positions(self) -> None:
         epoch = self.queue.epoch
-        tps = {tp.topic: tp for tp in self.assignment()}
+        assigned = self.assignment()
+        if split := sorted(tp.topic for tp in assigned if tp.partition != 0):
+            self.fail_stop("a lane has more than one partition, so it has no order", lane=split[0])
+            return
+        tps = {tp.topic: tp for tp in assigned}
         if not await self.delivery.finish(self.settings.finish_batch_within):
             return
         try:
@@ -137,9 +141,6 @@ class LaneConsumer(driver.Consumer):
     async def _plausible(self, wanted: Mapping[str, int], starts: Mapping[Any, int], ends: Mapping[Any, int]) -> bool:
         for tp, start in starts.items():
             offset, end = wanted[tp.topic], ends[tp]
-            if tp.partition != 0:
-                self.fail_stop("a lane has more than one partition, so it has no order", lane=tp.topic)
-                return False
             if offset < start:
                 self.fail_stop(
                     "events expired before the ledger read them; an operator must say where to read on",

@@ -21,12 +21,13 @@ from portalbus.streams.judgement.judge import judge
 from portalbus.streams.judgement.sources import hear, hear_manifest, take_sequence
 from portalbus.streams.records import LaneRecord
 
-NO_CLAIM_RULES = frozenset({"event.duplicate", "event.id-reused", "lane.agency-mismatch"})
+NO_CLAIM_RULES = frozenset({"event.duplicate", "event.id-reused", "lane.agency-mismatch", "source.blocked"})
+"""Decisions after which the event id is not this record's: it is another's, or may be used again later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long an event may wait for its cause (lane time), and how many may wait for one key."""
+    """How long an event may wait for its cause (lane time), and how many of one agency may wait for one key."""
 
     wait: timedelta = timedelta(days=7)
     waiting_per_key: int = 100
@@ -114,10 +115,11 @@ class Docket:
         received_at = facts.now
         decision = judge(content, record.key, record.agency, self.history, facts)
         envelope = content.event.envelope if isinstance(content, Decoded) else content.envelope
-        if decision.rule not in NO_CLAIM_RULES:
+        if decision.rule != "lane.agency-mismatch":
             source = hear(envelope, received_at, self.history)
-            if decision.rule not in ("source.sequence-reused", "source.blocked"):
+            if decision.rule != "source.blocked":  # its place stays open, so that it can be sent again
                 take_sequence(envelope, source, received_at)
+        if decision.rule not in NO_CLAIM_RULES:
             self.history.event_ids[record.agency, envelope.id] = content.content_hash
         if isinstance(content, Decoded) and decision.status is VerdictStatus.WAITING:
             decision = self._seat(record, content, received_at, decision)
@@ -130,7 +132,8 @@ class Docket:
         """Gives an event a seat in the waiting room, or refuses it when the room is full."""
         key = content.event.key
         room = self.history.waiting.setdefault(key, [])
-        if len(room) >= self.bounds.waiting_per_key:
+        # Counted by agency: on a case, anybody may speak, and nobody may keep the others out.
+        if sum(seat.agency == record.agency for seat in room) >= self.bounds.waiting_per_key:
             return rejected("waiting.room-full")
         room.append(
             WaitingEvent(

@@ -111,7 +111,7 @@ class DirectivePage:
 
 COLUMNS = ", ".join(f"directive.{name}" for name in DirectiveRow.__dataclass_fields__)
 # Only constants of this module are ever put into the text of a query; values go beside it.
-SELECT = f"select {COLUMNS} from ledger.directive"  # noqa: S608
+SELECT = f"select {COLUMNS} from ledger.directive"
 ORDER = "order by directive.published_at desc, directive.position desc"
 
 
@@ -172,7 +172,7 @@ async def changed_between(
     # Read through the judgements' primary key, so that directives need no index on position.
     rows = await _rows(
         connection,
-        f"{SELECT} where directive.key in ("  # noqa: S608
+        f"{SELECT} where directive.key in ("
         " select key from ledger.judgement where position > %(after)s and position <= %(upto)s"
         " and event_type = 'DirectivePublished' and status = 'ACCEPTED' and final)"
         " order by directive.position desc limit %(limit)s",

@@ -1,0 +1,168 @@
+"""Generated histories of several lanes, and a small model of its own that says how they end.
+
+The model shares no code with the judge: it works on whole lanes with sets, where the judge works record by record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from bus_events import Lane, answer, directive, receipt, with_id_of, withdrawal
+from portalbus.schemas.codec import Decoded
+from portalbus.schemas.models import (
+    DirectiveAction,
+    DirectivePublished,
+    Event,
+    FeedbackReceived,
+    FeedbackResolved,
+    Payload,
+)
+from portalbus.streams.judgement.docket import Item, Unreadable
+
+AGENCIES = ("H26", "H29", "G22")
+PORTALS = ("www", "edu")
+
+
+@dataclass
+class Past:
+    """Lanes with their records, and the choices they were made from."""
+
+    random: Random
+    lanes: dict[str, Lane] = field(default_factory=dict)
+
+    def interleaved(self, random: Random) -> list[Item]:
+        """All records in some order that keeps the order of each lane."""
+        rests = {agency: list(lane.items) for agency, lane in self.lanes.items()}
+        merged: list[Item] = []
+        while any(rests.values()):
+            merged.append(rests[random.choice([agency for agency, rest in rests.items() if rest])].pop(0))
+        return merged
+
+    @property
+    def records(self) -> int:
+        """How many records there are."""
+        return sum(len(lane.items) for lane in self.lanes.values())
+
+
+def past(seed: int, steps: int) -> Past:
+    """A history: mostly in order, with every kind of disorder that the judge has an answer for."""
+    random = Random(seed)
+    found = Past(random, {agency: Lane(agency) for agency in AGENCIES})
+    codes = iter(range(1, 1_000_000))
+    for _ in range(steps):
+        lane = found.lanes[random.choice(AGENCIES)]
+        _one_step(lane, random, next(codes))
+    return found
+
+
+def _one_step(lane: Lane, random: Random, code: int) -> None:
+    kind = random.random()
+    if kind < 0.08 and lane.items:
+        lane.again(random.choice(lane.items))
+    elif kind < 0.11:
+        lane.put(Unreadable("record.not-avro", "made so"), value=b"rubbish")
+    elif kind < 0.14:
+        lane.say(directive(f"d-{random.randint(1, 3)}"), agency=random.choice([a for a in AGENCIES if a != lane.agency]))
+    elif kind < 0.17 and any(isinstance(item.content, Decoded) for item in lane.items):
+        known = random.choice([item for item in lane.items if isinstance(item.content, Decoded)])
+        other = lane.say(directive("d-other", 1, title=f"Khác {code}"))
+        lane.items.pop()
+        lane.put(with_id_of(other, known))
+    else:
+        lane.say(_something(lane.agency, random, code), **_place_in_source(lane, random))
+
+
+def _place_in_source(lane: Lane, random: Random) -> dict[str, Any]:
+    values: dict[str, Any] = {"portal": random.choice(PORTALS)}
+    kind = random.random()
+    if kind < 0.08:
+        values["sequence"] = random.randint(1, 30)
+    elif kind < 0.12:
+        values["epoch"] = random.randint(1, 3)
+    return values
+
+
+def _something(agency: str, random: Random, code: int) -> Payload:
+    kind = random.random()
+    if kind < 0.45:
+        name, version = f"d-{random.randint(1, 3)}", random.randint(1, 5)
+        if version > 1 and random.random() < 0.15:
+            return withdrawal(name, version, title=f"Thu hồi {code}")
+        return directive(name, version, title=f"Văn bản {code}")
+    if kind < 0.7:
+        owner = random.choice(AGENCIES)
+        return receipt(f"{agency}-000{random.randint(1, 4)}", code, addressed_to=owner)
+    return answer(f"{random.choice(AGENCIES)}-000{random.randint(1, 4)}", answer=f"Trả lời {code}.")
+
+
+@dataclass
+class Prediction:
+    """How a history ends: the accepted versions of each directive, each case with who may have answered it."""
+
+    versions: dict[str, list[str]] = field(default_factory=dict)
+    withdrawn: dict[str, bool] = field(default_factory=dict)
+    cases: dict[str, tuple[str, str]] = field(default_factory=dict)
+    answers: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+
+
+def predicted(history: Past) -> Prediction:
+    """What the lanes come to, whatever the order in which they are read against each other."""
+    valid = {agency: _valid(lane) for agency, lane in history.lanes.items()}
+    said = Prediction()
+    for agency, events in valid.items():
+        _fold_directives(agency, [event for _, event in events], said)
+        for _, event in events:
+            payload = event.payload
+            if isinstance(payload, FeedbackReceived):  # public codes differ, so only the case id can be taken
+                said.cases.setdefault(payload.case_id, (agency, payload.addressed_to))
+    for agency, events in valid.items():
+        first: dict[str, int] = {}
+        for offset, event in events:
+            payload = event.payload
+            if isinstance(payload, FeedbackResolved) and agency in said.cases.get(payload.case_id, ()):
+                first.setdefault(payload.case_id, offset)
+        for case_id, offset in first.items():
+            said.answers.setdefault(case_id, set()).add((agency, offset))
+    return said
+
+
+def _fold_directives(agency: str, events: list[Event], said: Prediction) -> None:
+    by_key: dict[str, dict[int, DirectivePublished]] = {}
+    for event in events:
+        payload = event.payload
+        if isinstance(payload, DirectivePublished):
+            by_key.setdefault(f"{agency}/{payload.directive_id}", {}).setdefault(payload.version, payload)
+    for key, versions in by_key.items():
+        chain: list[DirectivePublished] = []
+        while (version := versions.get(len(chain) + 1)) is not None:
+            chain.append(version)
+            if version.action is DirectiveAction.WITHDRAW:
+                break
+        if chain:
+            said.versions[key] = [version.title for version in chain]
+            said.withdrawn[key] = chain[-1].action is DirectiveAction.WITHDRAW
+
+
+def _valid(lane: Lane) -> list[tuple[int, Event]]:
+    """The events of a lane that stand in their place: said by their own agency, once, under an id and place of their own."""
+    ids: dict[str, bytes] = {}
+    used: dict[str, set[tuple[int, int]]] = {}
+    found: list[tuple[int, Event]] = []
+    for record, content in lane.items:
+        if not isinstance(content, Decoded) or content.event.envelope.agency != lane.agency:
+            continue
+        head = content.event.envelope
+        places = used.setdefault(head.portal, set())
+        place = (head.epoch, head.sequence)
+        newest = max((epoch for epoch, _ in places), default=0)
+        passed = max((sequence for epoch, sequence in places if epoch == head.epoch), default=0)
+        free = place not in places and (head.epoch >= newest or head.sequence < passed)
+        known = head.id in ids
+        ids.setdefault(head.id, content.content_hash)
+        if free:
+            places.add(place)
+        if free and not known:
+            found.append((record.offset, content.event))
+    return found

@@ -1,0 +1,134 @@
+"""The command line: quick, helpful, and honest in its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from portalbus.infra.cli import main
+
+COMMANDS = ["up", "down", "status", "demo", "publish", "trace", "tail", "doctor", "schemas", "outbox"]
+
+
+@pytest.fixture(autouse=True)
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("PORTALBUS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PORTALBUS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_help_names_every_command_and_every_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(command in said for command in COMMANDS)
+    assert "Exit status: 0" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert f"portalbus {command}" in capsys.readouterr().out
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("portalbus 0.")
+
+
+@pytest.mark.parametrize("argv", [["nonsense"], ["demo", "--portals", "2"], ["demo", "--events", "5"], ["publish", "-"]])
+def test_wrong_usage_is_status_2(argv: list[str]) -> None:
+    assert main(argv) == 2
+
+
+@pytest.mark.parametrize(
+    "argv", [["trace", "x"], ["tail", "lane.H26"], ["publish", "-", "--agency", "H26"], ["schemas", "register"], ["status"]]
+)
+def test_a_bus_that_is_not_up_is_status_3_and_says_what_to_do(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 3
+    assert "portalbus up" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["publish", "nothing.ndjson", "--agency", "H26"]) == 2
+    assert "there is no file nothing.ndjson" in capsys.readouterr().err
+
+
+def test_status_in_json_can_be_read_by_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["running"] is False
+
+
+def test_down_without_a_bus_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["down"]) == 0
+    assert "no bus was running" in capsys.readouterr().out
+
+
+def test_schemas_are_listed_and_checked_without_a_registry(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schemas", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"DirectivePublished", "FeedbackReceived", "FeedbackResolved", "Verdict", "SourceManifest"} <= {
+        row["name"] for row in rows
+    }
+    assert main(["schemas", "check"]) == 0
+
+
+def test_the_outbox_of_a_portal_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from portalbus.producers import Portal, new_public_code
+
+    with Portal("H26", outbox=tmp_path / "outbox", deliver=False) as portal:
+        portal.publish_json(
+            "FeedbackReceived",
+            {
+                "case_id": "H26-2026-000001",
+                "public_code": new_public_code(),
+                "regime": "R6",
+                "category": 1,
+                "channel": "WEB",
+                "received_at": "2026-11-20T08:00:00+07:00",
+                "addressed_to": "H26",
+                "subject": "Đèn đường hỏng",
+                "content": "Đèn đường hỏng đã ba tuần.",
+                "language": "vi",
+            },
+        )
+    assert main(["outbox", "status", str(tmp_path / "outbox"), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["agency"], found["portal"], found["undelivered"]) == ("H26", "www", 1)
+    assert main(["outbox", "status", str(tmp_path)]) == 2
+
+
+def test_missing_extras_are_told_in_one_sentence(tmp_path: Path) -> None:
+    for module in ("typer", "rich"):
+        (tmp_path / module).mkdir()
+        (tmp_path / module / "__init__.py").write_text(
+            f"raise ModuleNotFoundError('missing', name={module!r})"
+        )
+    done = subprocess.run(
+        [sys.executable, "-m", "portalbus.infra.cli", "status"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert done.stderr.strip().splitlines() == [
+        "portalbus: the package typer is not installed; install the extra: pip install 'portalbus[local]'"
+    ]
+
+
+def test_help_imports_none_of_the_heavy_packages() -> None:
+    program = (
+        "import sys\n"
+        "from portalbus.infra.cli import main\n"
+        "main(['--help'])\n"
+        "heavy = {'confluent_kafka', 'psycopg', 'fastavro', 'pydantic', 'faust', 'fastapi', 'psutil', 'jgo'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.strip() == "[]"
