@@ -92,9 +92,10 @@ def upper_bound(metadata: list[Any]) -> float:
 
 
 def bare(node: Any) -> Any:
-    """A schema without what models do not carry: documentation and the namespace."""
+    """A schema without what models do not carry: documentation, the namespace, and what an older enum reads as."""
     if isinstance(node, dict):
-        return {key: bare(item) for key, item in node.items() if key not in ("doc", "namespace")}
+        left_out = ("doc", "namespace", "default") if node.get("type") == "enum" else ("doc", "namespace")
+        return {key: bare(item) for key, item in node.items() if key not in left_out}
     return [bare(item) for item in node] if isinstance(node, list) else node
 
 

@@ -141,3 +141,29 @@ def test_a_live_page_catches_up_after_it_was_cut_off(central: CentralProcess, le
     text = "\n".join(told)
     assert f'data-key="{second}"' in text
     assert f'data-key="{first}"' not in text
+
+
+@pytest.mark.parametrize(
+    "odd", ["%00", "%ff%fe", "%E2%91%B4", "%27%22%3B--", "..%2f..%2fetc", "%0d%0aX-A:%20b", "9" * 4_000]
+)
+def test_an_odd_address_is_refused_and_breaks_nothing(central: CentralProcess, ledger: LedgerRows, odd: str) -> None:
+    ledger.publish(directive("a"))
+    for path in (
+        f"/vi/{odd}",
+        f"/{odd}/",
+        f"/vi/search?q={odd}",
+        f"/vi/search?agency={odd}&lang={odd}&after={odd}",
+        f"/vi/directives/G22/{odd}",
+        f"/vi/directives/G22/a?version={odd}",
+        f"/vi/feedback/{odd}",
+        f"/vi/feedback?code={odd}",
+        f"/vi/agencies/{odd}",
+        f"/api/v1/directives?q={odd}&cursor={odd}",
+        f"/api/v1/directives/{odd}/{odd}",
+        f"/api/v1/feedback/{odd}",
+        f"/api/v1/agencies/{odd}/sources",
+        f"/static/{odd}",
+    ):
+        answer = httpx2.get(f"{central.address}{path}", follow_redirects=False)
+        assert answer.status_code < 500, path
+        assert "x-a" not in answer.headers

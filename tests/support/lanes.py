@@ -74,15 +74,15 @@ def read_topic(bootstrap: str, topic: str, **config: str) -> list[Message]:
     consumer.assign([TopicPartition(topic, 0, 0)])
     found: list[Message] = []
     try:
-        while True:
-            for message in consumer.consume(1_000, 30):
-                error = message.error()
-                if error is None:
-                    found.append(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    return found
-                else:
-                    raise AssertionError(str(error))
+        while (message := consumer.poll(30)) is not None:
+            error = message.error()
+            if error is None:
+                found.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return found
+            else:
+                raise AssertionError(str(error))
+        raise AssertionError(f"{topic} does not answer")
     finally:
         consumer.close()
 

@@ -67,6 +67,7 @@ class RelationKind(StrEnum):
     REPEALS = "REPEALS"
     CORRECTS = "CORRECTS"
     TRANSLATES = "TRANSLATES"
+    RELATES_TO = "RELATES_TO"
 
 
 class Channel(StrEnum):
@@ -78,6 +79,7 @@ class Channel(StrEnum):
     PHONE = "PHONE"
     POST = "POST"
     IN_PERSON = "IN_PERSON"
+    OTHER = "OTHER"
 
 
 class CaseUrgency(StrEnum):
@@ -116,6 +118,7 @@ class RefusalReason(StrEnum):
     NO_LEGAL_CAPACITY_OR_MANDATE = "NO_LEGAL_CAPACITY_OR_MANDATE"
     STATE_SECRET = "STATE_SECRET"  # noqa: S105 - a reason
     ABUSIVE_OR_SPAM = "ABUSIVE_OR_SPAM"
+    OTHER_GROUND = "OTHER_GROUND"
 
 
 class VerdictStatus(StrEnum):

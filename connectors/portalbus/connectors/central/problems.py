@@ -70,6 +70,10 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(psycopg.OperationalError, unavailable)
     app.add_exception_handler(PoolTimeout, unavailable)
 
+    @app.exception_handler(psycopg.DataError)
+    async def no_text(request: Request, error: psycopg.DataError) -> Response:
+        return _answer(request, 422, "the address holds something that cannot be looked up, such as a NUL character")
+
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("request.failed", route=_route(request), error=type(error).__name__, exc_info=error)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 import structlog
 from psycopg import Connection
-from psycopg.errors import IdleInTransactionSessionTimeout
+from psycopg.errors import IdleInTransactionSessionTimeout, LockNotAvailable, ProgramLimitExceeded
 from psycopg.rows import TupleRow
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,14 @@ MIGRATION_LOCK = 7_310_441_009
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 
-WORKER_OPTIONS = "-c idle_in_transaction_session_timeout=15s -c lock_timeout=20s -c statement_timeout=120s"
+WORKER_OPTIONS = "-c idle_in_transaction_session_timeout=10s -c lock_timeout=10s -c statement_timeout=120s"
+
+END_SILENT_WORKERS = """
+select pid, pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and usename = current_user and application_name = 'portalbus-worker'
+  and pid <> pg_backend_pid() and wait_event = 'ClientRead' and xact_start < now() - interval '8 seconds'"""
+"""Ends who holds a transaction open and says nothing. A worker that was frozen in the middle of a COPY would hold the
+ledger for ever: while the server waits for the rest of a COPY, none of its own timeouts ends the session."""
 
 
 class Session:
@@ -55,6 +62,8 @@ class Session:
         while True:
             try:
                 return self._once(work)
+            except ProgramLimitExceeded:
+                raise  # psycopg counts it among the operational errors, but it would come again for ever
             except (psycopg.OperationalError, IdleInTransactionSessionTimeout) as error:
                 log.warning(
                     "database.away",
@@ -64,6 +73,8 @@ class Session:
                     retry_in_s=pause,
                 )
                 self.close()
+                if isinstance(error, LockNotAvailable):
+                    self._end_silent_workers()
                 self._pause(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
@@ -72,6 +83,15 @@ class Session:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _end_silent_workers(self) -> None:
+        try:
+            with connect(self._url, application=self._application, autocommit=True) as connection:
+                ended = [pid for pid, _ in connection.execute(END_SILENT_WORKERS)]
+        except psycopg.Error as error:
+            log.warning("database.silent-workers-not-ended", error=type(error).__name__, sqlstate=error.sqlstate)
+        else:
+            log.warning("database.lock-not-free", silent_workers_ended=ended)
 
     def _once(self, work: Callable[[Connection[Any]], T]) -> T:
         if self._connection is None or self._connection.closed:
@@ -87,11 +107,15 @@ class Session:
 def connect(
     database_url: str, *, application: str, options: str = "", autocommit: bool = False
 ) -> Connection[TupleRow]:
-    """A connection that names itself. Raises psycopg.OperationalError when the database is away."""
+    """A connection that names itself. Raises psycopg.OperationalError when the database is away.
+
+    It speaks UTC whatever the server's time zone is: the last moment of the year 9999, which a sender may well claim,
+    is in the year 10000 further east, and Python has no such year.
+    """
     return psycopg.connect(
         database_url,
         application_name=f"portalbus-{application}",
-        options=options,
+        options=f"-c timezone=UTC {options}",
         autocommit=autocommit,
         connect_timeout=5,
         keepalives_idle=10,

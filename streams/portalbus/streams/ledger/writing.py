@@ -166,6 +166,8 @@ def _write_sources(connection: Connection[Any], history: History) -> None:
 
 def _source_row(source: SourceState) -> tuple[Any, ...]:
     manifest = source.manifest.model_dump(mode="json", exclude={"buckets"}) if source.manifest else None
+    if manifest:
+        manifest["sdk"] = _storable(manifest["sdk"])  # the one free text in it
     return (
         source.agency,
         source.portal,
