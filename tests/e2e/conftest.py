@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
-from portalbus_command import Portalbus
 
+from portalbus_command import Portalbus
 from watched_tab import Watched
 
 FLAGS = [
@@ -26,9 +26,12 @@ FLAGS = [
 SCREENSHOTS = Path(__file__).parents[2] / "artifacts" / "central"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium of the system, or the one that PORTALBUS_CHROMIUM names."""
+    """Chromium of the system, or the one that PORTALBUS_CHROMIUM names.
+
+    Not for the whole session: while Playwright's synchronous API is open, no other test can run an event loop.
+    """
     named = os.environ.get("PORTALBUS_CHROMIUM")
     program = named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not program:

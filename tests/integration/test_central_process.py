@@ -167,3 +167,16 @@ def test_an_odd_address_is_refused_and_breaks_nothing(central: CentralProcess, l
         answer = httpx2.get(f"{central.address}{path}", follow_redirects=False)
         assert answer.status_code < 500, path
         assert "x-a" not in answer.headers
+
+
+def test_a_live_page_begins_again_when_the_ledger_was_rebuilt(central: CentralProcess, ledger: LedgerRows) -> None:
+    for number in range(3):
+        ledger.publish(directive(f"d-{number}"))
+    with httpx2.stream("GET", f"{central.address}/en/live", timeout=20) as live:
+        lines = live.iter_lines()
+        assert next(lines) == "event: hello"
+        told = ledger.publish(directive("told"))
+        assert any(f'data-key="{told}"' in line for line in lines if "data-key" in line)
+        ledger.empty()
+        # The stream ends, and the browser connects again.
+        assert [line for line in lines if "data-key" in line] == []

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -272,12 +272,12 @@ def send_verdicts(endpoints: Endpoints, verdicts: list[Verdict]) -> None:
     producer.commit_transaction(30)
 
 
-def verdict(receipt: Receipt, portal: str, rule: str = "event.accepted", offset: int = 0) -> Verdict:
+def verdict(receipt: Receipt, portal: str, rule: str = "event.accepted", late: int = 0) -> Verdict:
     accepted = rule == "event.accepted"
     return Verdict(
         agency="H26",
         lane="lane.H26",
-        offset=offset,
+        offset=0,
         event_id=receipt.event_id,
         event_type="FeedbackReceived",
         portal=portal,
@@ -290,7 +290,7 @@ def verdict(receipt: Receipt, portal: str, rule: str = "event.accepted", offset:
         path=None,
         message=Texts(vi="…", en="…", zh="…"),
         mend=None,
-        judged_at=datetime.now(UTC),
+        judged_at=datetime.now(UTC) + timedelta(seconds=late),
     )
 
 
@@ -311,7 +311,7 @@ def test_verdicts_come_back_to_their_portal(
         foreign = Receipt(new_event_id(), 1, 1, "H26-1")
         send_verdicts(
             endpoints,
-            [verdict(mine[0], "asks"), verdict(foreign, "another"), verdict(mine[1], "asks", "case.already-received")],
+            [verdict(mine[0], "asks"), verdict(foreign, "another"), verdict(mine[1], "asks", "case.already-received", late=1)],
         )
         assert eventually(lambda: heard == [mine[0].event_id, mine[1].event_id])
         assert [found.event_id for found in portal.verdicts()] == heard

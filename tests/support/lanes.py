@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -59,32 +59,24 @@ def set_config(bootstrap: str, topic: str, **changed: str) -> None:
         future.result(30)
 
 
-def read_topic(bootstrap: str, topic: str, **config: str) -> list[Message]:
-    """Every record of a one-partition topic, up to its present end."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "tests",
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "enable.auto.commit": False,
-            **config,
-        }
-    )
-    consumer.assign([TopicPartition(topic, 0, 0)])
+def read_topic(bootstrap: str, topic: str) -> list[Message]:
+    """Every record that a one-partition topic holds at this moment."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "tests", "enable.auto.commit": False})
+    partition = TopicPartition(topic, 0, 0)
+    consumer.assign([partition])
     found: list[Message] = []
     try:
-        while (message := consumer.poll(30)) is not None:
-            error = message.error()
-            if error is None:
-                found.append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return found
-            else:
-                raise AssertionError(str(error))
-        raise AssertionError(f"{topic} does not answer")
+        _, end = consumer.get_watermark_offsets(partition, timeout=30)
+        while not found or (found[-1].offset() or 0) < end - 1:
+            message = consumer.poll(30) if end else None
+            if message is None:
+                break
+            assert message.error() is None, str(message.error())
+            found.append(message)
     finally:
         consumer.close()
+    assert len(found) == end, f"{len(found)} of {end} records of {topic} were read"
+    return found
 
 
 def events_of(bootstrap: str, lane: str, source: str) -> list[OnLane]:

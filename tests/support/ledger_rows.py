@@ -116,7 +116,6 @@ class LedgerRows:
         self.database_url = database_url
         self._connection = psycopg.connect(database_url)
         self._time = start or datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
-        self._offsets: dict[str, int] = {}
 
     def close(self) -> None:
         """Closes the connection."""
@@ -131,7 +130,6 @@ class LedgerRows:
             )
             self._connection.execute("update ledger.position set next = 1")
             self._connection.execute("notify ledger, '0'")
-        self._offsets.clear()
 
     def publish(self, document: DirectivePublished, agency: str = "G22", at: datetime | None = None) -> str:
         """An accepted DirectivePublished; returns the directive's key."""
@@ -213,9 +211,8 @@ class LedgerRows:
         final: bool = True,
     ) -> Iterator[dict[str, Any]]:
         self._time = at or self._time + timedelta(seconds=1)
-        offset = self._offsets.get(agency, 0)
-        self._offsets[agency] = offset + 1
         with self._connection.transaction():
+            offset = self._next_offset(agency)
             taken = self._connection.execute("update ledger.position set next = next + 1 returning next - 1").fetchone()
             assert taken is not None
             row = {
@@ -235,6 +232,13 @@ class LedgerRows:
             self._write_judgement(row)
             yield row
             self._connection.execute(f"notify ledger, '{taken[0]}'")
+
+    def _next_offset(self, agency: str) -> int:
+        query = "select coalesce(max(lane_offset) + 1, 0) from ledger.event where agency = %s"
+        row = self._connection.execute(query, (agency,)).fetchone()
+        assert row is not None
+        offset: int = row[0]
+        return offset
 
     def _write_judgement(self, row: dict[str, Any]) -> None:
         run = self._connection.execute

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from portalbus.infra.cli import main
 
 COMMANDS = ["up", "down", "status", "demo", "publish", "trace", "tail", "doctor", "schemas", "outbox"]

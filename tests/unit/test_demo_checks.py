@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+
 from portalbus.infra.demo.cast import choose_cast
 from portalbus.infra.demo.figures import Latency
 from portalbus.infra.demo.plan import Door, Plan, Step

@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, date, datetime
 
 import pytest
+
 from portalbus.infra.demo.cast import choose_cast
 from portalbus.infra.demo.day import last_working_day
 from portalbus.infra.demo.expectation import expect

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from random import Random
 
 import pytest
+
 from portalbus.infra.demo.articles import ARTICLES, article_directives
 from portalbus.infra.demo.cast import choose_cast
 from portalbus.infra.demo.grammar import SLOT, grammar

@@ -5,48 +5,51 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from operator import attrgetter
 
 import structlog
 from portalbus.schemas.codec import WriterSchemas, read
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.topics import lane_of
 from portalbus.streams.judgement.docket import Content, Item, Unreadable
-from portalbus.streams.ledger.attempts import NO_MARK, Mark, read_marks, write_marks
+from portalbus.streams.ledger.attempts import NO_MARK, WHOLE, Mark, read_marks, write_marks
 from portalbus.streams.ledger.database import Session
-from portalbus.streams.ledger.ledger import Ledger, Taken
+from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.records import Batch, LaneRecord
 
 log = structlog.get_logger(__name__)
 
 Committed = Callable[[Mapping[str, int]], None]
+Failed = Callable[[Exception], None]
+
+DEADLY_RECORD = Unreadable("record.crashed-worker", "the worker died three times on this record")
 
 
 class Intake:
     """Takes batches into the ledger, in the order in which they come.
 
     Two threads: one decodes, one talks to the ledger. While a batch commits, the next one is decoded; never more
-    than that, so memory is bounded by two batches. `committed` hears the lanes' next offsets after each commit.
+    than that, so memory is bounded by two batches. `committed` hears the lanes' next offsets after each commit,
+    `failed` why there will not be another one: the worker has to end, and no next batch may come to say so.
     """
 
-    def __init__(self, ledger: Ledger, marks: Session, writers: WriterSchemas, committed: Committed) -> None:
+    def __init__(
+        self, ledger: Ledger, marks: Session, writers: WriterSchemas, committed: Committed, failed: Failed
+    ) -> None:
         self._ledger = ledger
         self._marks_session = marks
         self._writers = writers
         self._committed = committed
-        self._marks: dict[str, Mark] = {}
-        self._open: dict[str, Mark] = {}
+        self._failed = failed
+        self._marks: dict[str, Mark] | None = None
         self._decoding = ThreadPoolExecutor(1, "decode")
         self._committing = ThreadPoolExecutor(1, "ledger")
-        self._in_hand: asyncio.Future[Taken] | None = None
+        self._in_hand: asyncio.Future[None] | None = None
 
     async def handle(self, batch: Batch) -> None:
         """Decodes a batch and starts its commit once the one before has committed."""
-        loop = asyncio.get_running_loop()
-        careful = await loop.run_in_executor(self._decoding, self._mark, batch.records)
-        if careful:
-            await self._one_by_one(batch.records)
-            return
-        items = await loop.run_in_executor(self._decoding, self._read_all, batch.records)
+        items = await asyncio.get_running_loop().run_in_executor(self._decoding, self._read_all, batch.records)
         await self.settle()
         self._in_hand = asyncio.ensure_future(self._commit(items))
 
@@ -78,57 +81,57 @@ class Intake:
         agencies = {lane: lane.removeprefix("lane.") for lane in lanes}
         self._ledger.open_lanes(agencies.values())
         found = self._ledger.next_offsets(list(agencies.values()))
-        self._marks, self._open = {}, {}
+        self._marks = None
         return {lane: found[agency] for lane, agency in agencies.items()}
 
-    async def _commit(self, items: Sequence[Item]) -> Taken:
-        loop = asyncio.get_running_loop()
-        taken = await loop.run_in_executor(self._committing, self._ledger.take_in, items)
-        for agency, offset in taken.next_offsets.items():
-            if agency in self._open and self._open[agency].last < offset:
-                del self._open[agency]
+    async def _commit(self, items: Sequence[Item]) -> None:
+        try:
+            taken = await asyncio.get_running_loop().run_in_executor(self._committing, self._ledger.take_in, items)
+        except Exception as error:
+            self._failed(error)
+            raise
         self._committed({lane_of(agency): offset for agency, offset in taken.next_offsets.items()})
         if taken.replayed:
             log.info("intake.replayed", records=taken.replayed)
-        return taken
-
-    def _mark(self, records: Sequence[LaneRecord]) -> bool:
-        """Marks what is tried now; True when an earlier worker died twice in here, and care is needed."""
-        if not self._marks:
-            self._marks = self._marks_session.transact(read_marks) or {"": NO_MARK}
-        ranges = _ranges(records)
-        if any(self._marks.get(agency, NO_MARK).careful(first) for agency, (first, _) in ranges.items()):
-            return True
-        for agency, (first, last) in ranges.items():
-            behind = self._open.get(agency)
-            if behind is not None:
-                mark = Mark(behind.first, last, behind.attempts)
-            else:
-                mark = self._marks.get(agency, NO_MARK).next(first, last)
-            self._marks[agency] = self._open[agency] = mark
-        marks = {agency: self._marks[agency] for agency in ranges}
-        self._marks_session.transact(lambda connection: write_marks(connection, marks))
-        return False
-
-    async def _one_by_one(self, records: Sequence[LaneRecord]) -> None:
-        loop = asyncio.get_running_loop()
-        await self.settle()
-        for record in records:
-            item = await loop.run_in_executor(self._decoding, self._read_carefully, record)
-            await self._commit([item])
-
-    def _read_carefully(self, record: LaneRecord) -> Item:
-        before = self._marks.get(record.agency, NO_MARK)
-        if before.deadly(record.offset):
-            log.error("intake.deadly-record-parked", lane=record.lane, offset=record.offset)
-            return Item(record, Unreadable("record.crashed-worker", "the worker died three times on this record"))
-        mark = before.next(record.offset, record.offset)
-        self._marks[record.agency] = mark
-        self._marks_session.transact(lambda connection: write_marks(connection, {record.agency: mark}))
-        return Item(record, self._read(record))
 
     def _read_all(self, records: Sequence[LaneRecord]) -> list[Item]:
-        return [Item(record, self._read(record)) for record in records]
+        """Marks what is tried now, then decodes it: record by record where an earlier worker died."""
+        if self._marks is None:
+            self._marks = self._marks_session.transact(read_marks)
+        marks = self._marks
+        ranges = _ranges(records)
+        careful = {agency: marks[agency] for agency, (first, _) in ranges.items() if _died(marks, agency, first)}
+        self._mark(marks, {agency: Mark(*ends, WHOLE) for agency, ends in ranges.items() if agency not in careful})
+        if not careful:
+            return [Item(record, self._read(record)) for record in records]
+        log.warning("intake.careful", lanes=sorted(careful), records=len(records))
+        items: list[Item] = []
+        for agency, part in groupby(records, key=attrgetter("agency")):
+            if agency in careful:
+                items += self._read_carefully(list(part), marks)
+            else:
+                items += [Item(record, self._read(record)) for record in part]
+        return items
+
+    def _read_carefully(self, records: Sequence[LaneRecord], marks: dict[str, Mark]) -> list[Item]:
+        """Decodes one lane's records, each under a mark of its own; parks the one that has killed three workers."""
+        agency = records[0].agency
+        before = marks[agency]
+        items: list[Item] = []
+        for record in records:
+            if before.deadly(record.offset):
+                log.error("intake.deadly-record-parked", lane=record.lane, offset=record.offset)
+                items.append(Item(record, DEADLY_RECORD))
+                continue
+            self._mark(marks, {agency: before.in_hand(record.offset)})
+            items.append(Item(record, self._read(record)))
+        self._mark(marks, {agency: before.passed(records[0].offset, records[-1].offset)})
+        return items
+
+    def _mark(self, marks: dict[str, Mark], new: Mapping[str, Mark]) -> None:
+        if new:
+            marks.update(new)
+            self._marks_session.transact(lambda connection: write_marks(connection, new))
 
     def _read(self, record: LaneRecord) -> Content:
         try:
@@ -145,3 +148,7 @@ def _ranges(records: Sequence[LaneRecord]) -> dict[str, tuple[int, int]]:
         first = found.get(record.agency, (record.offset, 0))[0]
         found[record.agency] = (first, record.offset)
     return found
+
+
+def _died(marks: Mapping[str, Mark], agency: str, offset: int) -> bool:
+    return marks.get(agency, NO_MARK).careful(offset)

@@ -18,13 +18,14 @@ from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import LANE_PREFIX
 from portalbus.streams.edge.app import LaneApp, build_app, every
-from portalbus.streams.edge.logs import route_library_logs
+from portalbus.streams.edge.failstop import fail_stop
+from portalbus.streams.edge.logs import route_library_logs, shown
 from portalbus.streams.edge.progress import LaneProgress
 from portalbus.streams.edge.settings import EdgeSettings
 from portalbus.streams.edge.worker import run_worker
 from portalbus.streams.intake import Intake
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
-from portalbus.streams.ledger.ledger import Ledger
+from portalbus.streams.ledger.ledger import LaneJump, Ledger
 from portalbus.streams.logging_setup import log_json
 from portalbus.streams.settings import StreamSettings
 
@@ -61,7 +62,12 @@ async def open_app(settings: StreamSettings) -> AsyncIterator[LaneApp]:
         autocommit=True,
         pause=pause,
     )
-    intake = Intake(ledger, marks, writers, progress.committed)
+
+    def failed(error: Exception) -> None:
+        jump = str(error) if isinstance(error, LaneJump) else None
+        fail_stop("a batch could not be committed", **shown(error), jump=jump)
+
+    intake = Intake(ledger, marks, writers, progress.committed, failed)
     admin = AdminClient({"bootstrap.servers": settings.bootstrap})
 
     async def lanes() -> Collection[str]:

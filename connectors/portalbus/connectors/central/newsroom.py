@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 import psycopg
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 QUEUE_LENGTH = 32
 CATCH_UP_POSITIONS = 20_000
+RETRY_AFTER_S = 1.0
 SHORTEST_INTERVAL_S = 0.1
 """Changes that come faster are told together."""
 
@@ -35,6 +36,13 @@ class News:
 
     position: int
     changed: tuple[DirectiveRow, ...]
+    told: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    """The cards of what changed, by language: rendered once, however many pages are live."""
+
+    def after(self, position: int) -> News:
+        """What of it changed after a position."""
+        rows = tuple(row for row in self.changed if row.position > position)
+        return self if len(rows) == len(self.changed) else News(self.position, rows)
 
 
 class Newsroom:
@@ -51,25 +59,27 @@ class Newsroom:
         """Follows the ledger until cancelled."""
         known: int | None = None
         async for position in ledger_positions(self._database_url, look_every_s=self._look_every_s):
-            # A shorter ledger is a rebuilt one: everything is new again, and pages reload by themselves.
-            if known is not None and position > known:
-                known = await self._tell(known, position)
-            else:
-                known = position
+            if known is not None and position < known:
+                # A shorter ledger is a rebuilt one, with new positions: the pages are to begin again.
+                for queue in list(self._listeners):
+                    self._cut_off(queue)
+            elif known is not None and self._listeners:
+                while not await self._tell(known, position):
+                    await asyncio.sleep(RETRY_AFTER_S)
+            known = position
             await asyncio.sleep(SHORTEST_INTERVAL_S)
 
-    async def _tell(self, after: int, upto: int) -> int:
-        if not self._listeners:
-            return upto
+    async def _tell(self, after: int, upto: int) -> bool:
+        """True when the listeners were told what changed; False when the ledger could not be read."""
         try:
             async with self._pool.connection() as connection:
                 changed = await changed_between(connection, after, upto)
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("newsroom.read-failed", error=type(error).__name__, position=after)
-            return after
+            return False
         if changed:
             self._hand_out(News(upto, changed))
-        return upto
+        return True
 
     def _hand_out(self, news: News) -> None:
         for queue in list(self._listeners):
@@ -95,9 +105,9 @@ class Newsroom:
             caught_up = await self._catch_up(after)
             yield caught_up
             while (news := await queue.get()) is not None:
-                fresh = tuple(row for row in news.changed if row.position > caught_up.position)
-                if fresh:
-                    yield News(news.position, fresh)
+                fresh = news.after(caught_up.position)
+                if fresh.changed:
+                    yield fresh
 
     @contextmanager
     def _listening(self, ending: anyio.Event) -> Iterator[asyncio.Queue[News | None]]:

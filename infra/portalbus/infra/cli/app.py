@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from portalbus.infra.cli import bus_commands, demo_command, doctor_command, outbox_commands, publish_command
-from portalbus.infra.cli import schemas_commands, tail_command, trace_command
+from portalbus.infra.cli import (
+    bus_commands,
+    demo_command,
+    doctor_command,
+    outbox_commands,
+    publish_command,
+    schemas_commands,
+    tail_command,
+    trace_command,
+)
 from portalbus.infra.cli.exits import EPILOG, say_error, status_of
 
 EXAMPLES = """The event-streaming integration bus of government portals.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from contextlib import nullcontext
@@ -63,17 +64,27 @@ def down(home: Home = None) -> None:
     console().print("the bus is down" if was_up else f"no bus was running in {folder}")
 
 
-def status(json_: Json = False, home: Home = None) -> None:
-    """Tell what is running, where, and in how much memory. Exit status 3 when the bus is not up."""
+def status(
+    json_: Json = False,
+    env: Annotated[bool, typer.Option("--env", help="Print the settings of a portal on this bus, for `eval` in a shell.")] = False,
+    home: Home = None,
+) -> None:
+    """Tell what is running, where, and in how much memory. Exit status 3 when the bus is not up.
+
+    \b
+      eval "$(portalbus status --env)"      then Portal.from_env() finds this bus
+    """
     from portalbus.infra.bus import bus_status
 
     found = bus_status(home_folder(home))
-    if json_:
+    if env:
+        _print_environment(found)
+    elif json_:
         typer.echo(json.dumps(found.as_json(), indent=2))
     else:
         _print_status(found)
     if not found.running:
-        raise Ended(UNREACHABLE, "" if json_ else "the bus is not up: start it with `portalbus up`")
+        raise Ended(UNREACHABLE, "" if json_ and not env else "the bus is not up: start it with `portalbus up`")
 
 
 def open_bus(folder: Path, *, workers: int = 1, port: int | None = None, any_ports: bool = False) -> Bus:
@@ -154,6 +165,17 @@ def _print_status(found: BusStatus) -> None:
     if found.running:
         out.print(f"{found.resident / MEGABYTE:.0f} MB resident in all, since {found.started_at}")
         _print_addresses(found.addresses)
+
+
+def _print_environment(found: BusStatus) -> None:
+    settings = {
+        "PORTALBUS_BOOTSTRAP": found.addresses.bootstrap,
+        "PORTALBUS_REGISTRY": found.addresses.registry_url,
+        "PORTALBUS_OUTBOX": str(found.home / "outbox"),
+        "PORTALBUS_CENTRAL": found.addresses.central_url,
+    }
+    for name, value in settings.items() if found.running else ():
+        typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 def _print_addresses(addresses: Addresses) -> None:

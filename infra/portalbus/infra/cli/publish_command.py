@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ def publish(
     portal: Annotated[str, typer.Option(help="Portal of the agency.")] = "www",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the centre's verdict on each event.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for Kafka, and with --wait for the verdicts.")] = 30.0,
-    outbox: Annotated[Path | None, typer.Option(help="Folder of the outbox. [default: <home>/outbox]", show_default=False)] = None,
+    outbox: Annotated[Path | None, typer.Option(help="Folder of the outbox. [env: PORTALBUS_OUTBOX; default: <home>/outbox]", show_default=False)] = None,
     json_: Json = False,
     lang: Lang = Language(usual_language()),
     bootstrap: Bootstrap = None,
@@ -78,7 +79,7 @@ def publish(
             portal,
             bootstrap=where.bootstrap,
             registry_url=where.registry_url,
-            outbox=outbox or home_folder(home) / "outbox",
+            outbox=outbox or Path(os.environ.get("PORTALBUS_OUTBOX") or home_folder(home) / "outbox"),
             verdicts=wait,
         )
     except ValueError as error:

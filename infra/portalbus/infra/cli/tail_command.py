@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import UNREACHABLE, USAGE, Ended
-from portalbus.infra.cli.options import Bootstrap, Home, Json, Lang, Language, RegistryUrl, addresses, console, usual_language
+from portalbus.infra.cli.options import (
+    Bootstrap,
+    Home,
+    Json,
+    Lang,
+    Language,
+    RegistryUrl,
+    addresses,
+    console,
+    usual_language,
+)
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portalbus.infra.demo.plan import Plan, Step
-from portalbus.schemas.models import DirectiveAction, DirectivePublished, FeedbackReceived, FeedbackResolved, VerdictStatus
+from portalbus.schemas.models import (
+    DirectiveAction,
+    DirectivePublished,
+    FeedbackReceived,
+    FeedbackResolved,
+    VerdictStatus,
+)
 
 
 @dataclass

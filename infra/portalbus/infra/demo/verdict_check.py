@@ -13,8 +13,8 @@ from psycopg.rows import TupleRow
 from portalbus.infra.demo.plan import Door, Plan, Step
 from portalbus.infra.demo.sent import SentLog
 from portalbus.schemas.codec import HEADER_BYTES
-from portalbus.schemas.topics import LANE_PREFIX
 from portalbus.schemas.models import VerdictStatus
+from portalbus.schemas.topics import LANE_PREFIX
 
 OPEN = (VerdictStatus.WAITING, VerdictStatus.PARKED)
 """Verdicts that another may follow: when its cause comes, or when somebody mends what is parked."""

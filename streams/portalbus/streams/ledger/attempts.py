@@ -1,8 +1,11 @@
 """The crash-loop breaker: a record that kills the worker natively is found and parked without being decoded.
 
-Before a batch is decoded, its lanes' first and last offsets are marked. A worker that begins inside a marked range
-knows that the one before it died there. It tries the batch whole once more (a kill from outside seldom hits the same
-batch twice); after that the records are taken one by one, and the one that was in hand at the third death is parked.
+Before a batch is decoded, the offsets of each of its lanes are marked. A worker that begins inside a marked range knows
+that the one before it died there, and goes carefully: it marks each record before it decodes it. The record that was in
+hand at the deaths of two careful workers in a row, the third death in all, is parked.
+
+A kill from outside costs the next worker some careful steps, and no record: it would have to come twice within the
+microseconds in which one and the same record is decoded.
 
 The marks survive the process, not the database server: they are written without waiting for its disk.
 """
@@ -15,33 +18,39 @@ from typing import Any
 
 from psycopg import Connection
 
-BATCH_ATTEMPTS = 2
-DEADLY = 3
+WHOLE, SUSPECT, DEADLY = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The last attempt on a lane: which offsets were in hand, and the how-manieth attempt it was."""
+    """The last attempt on a lane: which offsets were in hand, and how many deaths it would be if it ended there.
+
+    At the first attempt on a batch `first` and `last` are its range; at the careful ones `first` is the one record
+    in hand.
+    """
 
     first: int
     last: int
     attempts: int
 
     def careful(self, offset: int) -> bool:
-        """True when the records from `offset` on are to be taken one by one."""
-        return self.attempts >= BATCH_ATTEMPTS and self.first <= offset <= self.last
+        """True when a worker died before everything up to here was in the ledger."""
+        return offset <= self.last
 
     def deadly(self, offset: int) -> bool:
         """True when the record at `offset` is to be parked undecoded."""
         return self.attempts >= DEADLY and self.first == offset
 
-    def next(self, first: int, last: int) -> Mark:
-        """The mark for the attempt that comes now on the offsets `first` to `last`."""
-        if self.careful(first):
-            return Mark(first, self.last, DEADLY)
-        if self.first <= first <= self.last:
-            return Mark(first, max(last, self.last), self.attempts + 1)
-        return Mark(first, last, 1)
+    def in_hand(self, offset: int) -> Mark:
+        """The mark of a careful attempt on this one record."""
+        again = self.attempts >= SUSPECT and self.first == offset
+        return Mark(offset, self.last, DEADLY if again else SUSPECT)
+
+    def passed(self, first: int, last: int) -> Mark:
+        """The mark when careful attempts have got through these offsets; a suspect that is still to come stays one."""
+        if self.deadly(self.first) or self.first > last:
+            return self
+        return Mark(first, max(last, self.last), WHOLE)
 
 
 NO_MARK = Mark(-1, -1, 0)

@@ -85,7 +85,9 @@ async def _events(page: Page, after: int, ending: anyio.Event) -> AsyncIterator[
 
 def _told(page: Page, news: News) -> list[ServerSentEvent]:
     """One event a directive. All but the last carry no id: a page cut off in between asks for them all again."""
-    events = [ServerSentEvent(_cards(page, [row]), event="directive") for row in news.changed]
+    if page.language not in news.told:
+        news.told[page.language] = tuple(_cards(page, [row]) for row in news.changed)
+    events = [ServerSentEvent(card, event="directive") for card in news.told[page.language]]
     return [*events, ServerSentEvent("", event="position", id=str(news.position))] if events else []
 
 

@@ -1,0 +1,539 @@
+"""The ledger on a real PostgreSQL: all or nothing, in one order, whoever dies, freezes or restarts in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+from bus_events import (
+    Lane,
+    answer,
+    directive,
+    envelope,
+    event_id,
+    manifest,
+    manifest_value,
+    misshapen_value,
+    public_code,
+    receipt,
+    writers,
+)
+from histories import past
+from ledger_facts import assert_sound, counts, last_verdicts, one, rows
+from memory_ledger import MemoryLedger, directory
+
+from portalbus.infra.stack.paths import StateFolder
+from portalbus.infra.stack.postgres import Postgres, new_passwords
+from portalbus.schemas.codec import read
+from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
+from portalbus.streams.ledger import ledger as ledger_module
+from portalbus.streams.ledger import writing
+from portalbus.streams.ledger.database import WORKER_OPTIONS, Session, connect, migrate
+from portalbus.streams.ledger.ledger import LaneJump, Ledger
+from portalbus.streams.records import LaneRecord
+from portalbus.streams.relaying.outgoing import next_judgements
+
+AGENCIES = ("G22", "H26", "H29")
+PATIENCE_S = 40.0
+
+
+@pytest.fixture
+def url(ledger_url: str) -> Iterator[str]:
+    """A ledger with nothing in it but its lanes."""
+    with psycopg.connect(ledger_url) as connection:
+        connection.execute(
+            "truncate ledger.lane, ledger.source, ledger.gap, ledger.event, ledger.judgement, ledger.relayed,"
+            " ledger.directive, ledger.directive_version, ledger.case, ledger.waiting, ledger.parked, ledger.attempt"
+        )
+        connection.execute("update ledger.position set next = 1")
+    with opened(ledger_url) as ledger:
+        ledger.open_lanes(AGENCIES)
+    yield ledger_url
+
+
+@pytest.fixture
+def look(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to look at what is in the ledger."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    with opened(url) as ledger:
+        yield ledger
+
+
+@contextmanager
+def opened(url: str, **values: Any) -> Iterator[Ledger]:
+    """A worker's hold on the ledger."""
+    ledger = Ledger(url, writers(), directory(), **values)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def in_thread(work: Callable[[], Any]) -> Callable[[], Any]:
+    """Starts some work; returns what waits for it and gives what it gave."""
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def result() -> Any:
+        thread.join(PATIENCE_S)
+        assert found, "still at work"
+        if isinstance(found[0], BaseException):
+            raise found[0]
+        return found[0]
+
+    return result
+
+
+def wait_until(holds: Callable[[], Any], what: str) -> None:
+    """Polls until something holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_S:g} s"
+        time.sleep(0.02)
+
+
+# ---- all or nothing ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "step", ["_event_row", "_judgement_row", "_case_row", "_source_row", "_directive_row", "_storable"]
+)
+def test_a_batch_that_fails_halfway_leaves_nothing(
+    url: str, ledger: Ledger, look: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    lane = Lane("H26")
+    ledger.take_in([lane.say(directive())])
+    before = counts(look)
+    items = [
+        lane.say(receipt()),
+        lane.say(directive("d-2", 2)),
+        lane.say(directive("d-3")),
+        lane.say(answer("H26-0009"), agency="H29"),
+        lane.put(Unreadable("record.not-avro", "no"), value=b"x"),
+    ]
+    items[-1] = Item(items[-1].record._replace(headers=(("name", b"v"),)), items[-1].content)
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(writing, step, lambda *_: 1 // 0)
+        ledger.take_in(items)
+    assert counts(look) == before
+    assert one(look, "select next_offset from ledger.lane where agency = 'H26'") == 1
+    assert_sound(look)
+    assert ledger.take_in(items).judged == 5, "and afterwards it goes in"
+    assert_sound(look)
+
+
+def test_a_batch_that_fails_at_its_very_end_leaves_nothing(
+    ledger: Ledger, look: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(ledger_module, "_advance_lanes", lambda *_: 1 // 0)
+        ledger.take_in([Lane("H26").say(directive())])
+    assert set(counts(look).values()) == {0}
+    assert one(look, "select next from ledger.position") == 1
+
+
+def test_nobody_hears_of_a_batch_before_it_is_committed(
+    url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(url, autocommit=True) as listener:
+        listener.execute("listen ledger")
+        with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+            broken.setattr(ledger_module, "_advance_lanes", lambda *_: 1 // 0)
+            ledger.take_in([Lane("H26").say(directive())])
+        lane = Lane("H26")
+        ledger.take_in([lane.say(directive()), lane.say(directive("d-2"))])
+        heard = [notice.payload for notice in listener.notifies(timeout=PATIENCE_S, stop_after=1)]
+        assert heard == ["2"]
+
+
+# ---- replays and jumps -------------------------------------------------------------------------------------------
+
+
+def test_what_the_ledger_has_is_passed_over(ledger: Ledger, look: psycopg.Connection[Any]) -> None:
+    lane = Lane("H26")
+    items = [lane.say(directive(f"d-{number}")) for number in range(6)]
+    assert ledger.take_in(items[:4]).next_offsets == {"H26": 4}
+    before = counts(look)
+    again = ledger.take_in(items[:4])
+    assert (again.judged, again.replayed, again.next_offsets) == (0, 4, {"H26": 4})
+    assert counts(look) == before
+    overlapping = ledger.take_in(items[2:])
+    assert (overlapping.judged, overlapping.replayed) == (2, 2)
+    assert one(look, "select count(*) from ledger.event where rule = 'event.accepted'") == 6
+    assert_sound(look)
+
+
+def test_a_jump_is_refused_with_everything_around_it(ledger: Ledger, look: psycopg.Connection[Any]) -> None:
+    h26, h29 = Lane("H26"), Lane("H29")
+    items = [h26.say(directive(f"d-{number}")) for number in range(5)]
+    with pytest.raises(LaneJump, match=r"lane\.H26: record 2 came, the ledger expects 1"):
+        ledger.take_in([h29.say(directive()), items[0], *items[2:]])
+    assert set(counts(look).values()) == {0}
+    assert ledger.next_offsets(AGENCIES) == {"G22": 0, "H26": 0, "H29": 0}
+
+
+def test_a_lane_that_nobody_opened_is_a_jump(ledger: Ledger) -> None:
+    with pytest.raises(LaneJump, match="expects None"):
+        ledger.take_in([Lane("H30").say(directive())])
+
+
+def test_of_two_workers_on_one_lane_the_second_finds_the_work_done(url: str, look: psycopg.Connection[Any]) -> None:
+    lane = Lane("H26")
+    items = [lane.say(directive(f"d-{number}")) for number in range(40)]
+    with opened(url) as one_worker, opened(url) as other:
+        results = [in_thread(lambda w=w: [w.take_in(items[i : i + 5]) for i in range(0, 40, 5)]) for w in (one_worker, other)]
+        taken = [part for result in results for part in result()]
+    assert sum(part.judged for part in taken) == 40
+    assert sum(part.replayed for part in taken) == 40
+    assert_sound(look)
+
+
+def test_a_lane_moved_by_something_else_while_a_batch_is_judged_is_a_jump(
+    url: str, ledger: Ledger, look: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ledger_module.write_docket
+
+    def write(connection: psycopg.Connection[Any], *arguments: Any) -> None:
+        with psycopg.connect(url, autocommit=True, options="-c lock_timeout=100ms") as other:
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                other.execute("update ledger.lane set next_offset = 7 where agency = 'H26'")
+        connection.execute("update ledger.lane set next_offset = 7 where agency = 'H26'")
+        real(connection, *arguments)
+
+    monkeypatch.setattr(ledger_module, "write_docket", write)
+    with pytest.raises(LaneJump, match="moved by another worker"):
+        ledger.take_in([Lane("H26").say(directive())])
+    assert ledger.next_offsets(["H26"]) == {"H26": 0}
+
+
+# ---- two workers, causes and effects -----------------------------------------------------------------------------
+
+
+def test_two_workers_with_causes_and_effects_across_their_lanes_leave_nobody_waiting(
+    url: str, look: psycopg.Connection[Any]
+) -> None:
+    h26, h29 = Lane("H26"), Lane("H29")
+    for number in range(60):
+        h26.say(receipt(f"H26-{number:04}", number, addressed_to="H29"))
+        h26.say(answer(f"H29-{number:04}"))
+        h29.say(answer(f"H26-{number:04}"))
+        h29.say(receipt(f"H29-{number:04}", 1_000 + number, addressed_to="H26"))
+    with opened(url) as one_worker, opened(url) as other:
+        work = [
+            in_thread(lambda w=w, items=items: [w.take_in(items[i : i + 3]) for i in range(0, 120, 3)])
+            for w, items in ((one_worker, h26.items), (other, h29.items))
+        ]
+        for result in work:
+            result()
+    assert one(look, "select count(*) from ledger.case where state = 'RESOLVED'") == 120
+    assert counts(look)["waiting"] == 0
+    assert set(last_verdicts(look).values()) == {"event.accepted"}
+    assert_sound(look)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_database_ends_where_the_same_history_in_memory_does(
+    url: str, look: psycopg.Connection[Any], seed: int
+) -> None:
+    history = past(seed, 120)
+    random = Random(seed)
+    items = history.interleaved(random)
+    memory = MemoryLedger()
+    start = 0
+    with opened(url) as one_worker, opened(url) as other:
+        while start < len(items):
+            end = start + random.randint(1, 25)
+            random.choice((one_worker, other)).take_in(items[start:end])
+            memory.take(*items[start:end])
+            start = end
+    assert last_verdicts(look) == {place: told[-1] for place, told in memory.verdicts().items()}
+    stored = rows(look, "select agency, lane_offset, rule, event_id::text, canonical from ledger.judgement order by position")
+    assert stored == [
+        (
+            entry.agency,
+            entry.lane_offset,
+            entry.decision.rule,
+            entry.envelope.id if entry.envelope else None,
+            entry.canonical,
+        )
+        for entry in memory.entries
+    ]
+    assert dict(rows(look, "select key, array_agg(document->>'title' order by version) from ledger.directive_version group by key")) == memory.titles
+    assert {
+        (key, version, withdrawn) for key, version, withdrawn in rows(look, "select key, version, withdrawn from ledger.directive")
+    } == {(key, state.version, state.withdrawn) for key, state in memory.history.directives.items()}
+    assert dict(rows(look, "select case_id, (receiver, owner, state = 'RESOLVED')::text from ledger.case")) == {
+        case.case_id: f"({case.receiver},{case.owner},{'t' if case.is_resolved else 'f'})"
+        for case in memory.history.cases.values()
+    }
+    for (agency, portal), source in memory.history.sources.items():
+        assert rows(
+            look, "select epoch, last_sequence, first_heard_at, last_heard_at from ledger.source where agency = %s and portal = %s", agency, portal
+        ) == [(source.epoch, source.last_sequence, source.first_heard_at, source.last_heard_at)]
+        assert dict(
+            rows(look, "select epoch::text || '/' || first, last from ledger.gap where agency = %s and portal = %s", agency, portal)
+        ) == {f"{epoch}/{first}": last for (epoch, first), (last, _) in source.gaps.items()}
+    assert_sound(look)
+
+
+# ---- what senders may do to it -----------------------------------------------------------------------------------
+
+ODD = ("\x00", "a\x00b", "\ufffe\uffff", "\U0010ffff", "‮ligne‬", "\r\n\x1b[31m", "e\u0301", "'; drop schema ledger; --", ",", "{}", "\\N", "\\x00")
+
+
+def as_item(lane: str, offset: int, value: bytes, key: bytes | None = None, headers: Any = ()) -> Item:
+    """A record as the worker reads it."""
+    record = LaneRecord(f"lane.{lane}", lane, offset, 1_795_000_000_000 + offset, key, value, headers)
+    try:
+        return Item(record, read(value, writers()))
+    except Exception as error:
+        return Item(record, Unreadable(getattr(error, "rule", "record.undecodable"), getattr(error, "detail", "?")))
+
+
+def test_no_text_of_a_sender_fails_the_transaction(ledger: Ledger, look: psycopg.Connection[Any]) -> None:
+    items = []
+    for text in ODD:
+        number = len(items)
+        for field in ("title", "number", "document_type", "body", "field", "abstract", "directive_id", "canonical_url", "language"):
+            head = envelope(len(items), "H26", len(items) + 1, correlation_id=text)
+            items.append(as_item("H26", len(items), misshapen_value(head, directive(f"d-{len(items)}"), **{field: text})))
+        for payload, field in ((receipt(), "case_id"), (receipt(), "public_code"), (receipt(), "content"), (receipt(), "pseudonym"), (receipt(), "addressed_to"), (answer(), "case_id"), (answer(), "answer"), (answer(), "competent_agency")):
+            head = envelope(len(items), "H26", len(items) + 1)
+            items.append(as_item("H26", len(items), misshapen_value(head, payload, **{field: text})))
+        for field in ("portal", "agency", "id"):
+            head = envelope(len(items), "H26", len(items) + 1).model_copy(update={field: text})
+            items.append(as_item("H26", len(items), misshapen_value(head, directive())))
+        for field in ("sdk", "portal", "agency", "id"):
+            heartbeat = manifest("H26", number).model_copy(update={field: text})
+            items.append(as_item("H26", len(items), manifest_value(heartbeat)))
+        headers = ((text, text.encode()), ("none", None), ("", b"\xff\x00"))
+        items.append(as_item("H26", len(items), b"rubbish", key=text.encode(), headers=headers))
+        head = envelope(len(items), "H26", len(items) + 1)
+        items.append(as_item("H26", len(items), misshapen_value(head, directive(f"d-{len(items)}")), key=text.encode()))
+    taken = ledger.take_in(items)
+    assert taken.next_offsets == {"H26": len(items)}
+    assert one(look, "select manifest->>'sdk' from ledger.source where portal = 'www'") is not None
+    assert_sound(look)
+    assert next_judgements(look, 0, 10_000), "and the relay can read it"
+
+
+@pytest.mark.parametrize("zone", ["Asia/Ho_Chi_Minh", "America/Los_Angeles"])
+def test_times_at_the_ends_of_the_calendar_are_stored_and_relayed(
+    url: str, look: psycopg.Connection[Any], zone: str
+) -> None:
+    database = one(look, "select current_database()")
+    look.execute(f"alter database {database} set timezone = '{zone}'")  # type: ignore[call-overload]
+    try:
+        lane = Lane("H26")
+        first, last = datetime.min.replace(tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
+        with opened(url) as ledger:
+            ledger.take_in([lane.say(directive(f"d-{n}"), occurred_at=at, published_at=at) for n, at in enumerate((first, last))])
+            ledger.take_in([lane.say(directive("d-3"))])
+        with connect(url, application="relay") as relay:
+            assert [judged.occurred_at for judged in next_judgements(relay, 0, 2)] == [first, last]
+    finally:
+        look.execute(f"alter database {database} reset timezone")  # type: ignore[call-overload]
+
+
+def test_a_source_may_say_the_largest_sequence_there_is(ledger: Ledger, look: psycopg.Connection[Any]) -> None:
+    lane = Lane("H26")
+    ledger.take_in([lane.say(directive(), sequence=2**63 - 1, epoch=2**31 - 1)])
+    ledger.take_in([lane.say(directive("d-2"), sequence=5, epoch=2**31 - 1)])
+    assert rows(look, "select first, last from ledger.gap order by first") == [(1, 4), (6, 2**63 - 2)]
+
+
+def test_an_event_as_large_as_events_may_be_is_taken_in(ledger: Ledger, look: psycopg.Connection[Any]) -> None:
+    random = Random(1)
+    body = "".join(chr(random.randrange(0x4E00, 0x9FFF)) for _ in range(87_000))
+    head = envelope(1, "H26", 1)
+    value = misshapen_value(head, directive(), body=body)
+    assert ledger.take_in([as_item("H26", 0, value)]).judged == 1
+    assert last_verdicts(look) == {("H26", 0): "event.accepted"}
+
+
+def test_a_source_that_skips_every_other_number_does_not_slow_the_ledger_down(
+    ledger: Ledger, look: psycopg.Connection[Any]
+) -> None:
+    lane = Lane("H26")
+    seconds = []
+    for _ in range(8):
+        items = [lane.say(directive(f"d-{len(lane.items)}", document_type="NO"), sequence=2 * len(lane.items) + 1) for _ in range(500)]
+        start = time.monotonic()
+        ledger.take_in(items)
+        seconds.append(time.monotonic() - start)
+    assert counts(look)["gap"] == 8 * 500 - 1
+    print("seconds a batch", [round(s, 2) for s in seconds])
+
+
+# ---- the waiting room --------------------------------------------------------------------------------------------
+
+
+def test_what_waited_too_long_is_refused_in_portions(url: str, look: psycopg.Connection[Any]) -> None:
+    lane = Lane("H26")
+    now = [lane.now + timedelta(days=1)]
+    with opened(url, bounds=Bounds(wait=timedelta(hours=1)), clock=lambda: now[0]) as ledger:
+        ledger.take_in([lane.say(answer(f"H26-{number:04}")) for number in range(700)])
+        ledger.take_in([lane.say(answer("H26-9999"), after=timedelta(days=2))])
+        first, second, third = ledger.expire(), ledger.expire(), ledger.expire()
+    assert (first + second, third) == (700, 0)
+    assert counts(look)["waiting"] == 1
+    refused = "select count(*) from ledger.event where rule = 'waiting.time-up' and final and status = 'REJECTED'"
+    assert one(look, refused) == 700
+    assert_sound(look)
+
+
+def test_a_cause_that_comes_while_its_effect_is_being_refused_loses_neither(
+    url: str, look: psycopg.Connection[Any]
+) -> None:
+    lane = Lane("H26")
+    late = lane.now + timedelta(days=8)
+    with opened(url, clock=lambda: late) as ledger, opened(url, clock=lambda: late) as other:
+        ledger.take_in([lane.say(answer(f"H26-{number:04}")) for number in range(50)])
+        receipts = [lane.say(receipt(f"H26-{number:04}", number), after=timedelta(milliseconds=1)) for number in range(50)]
+        expiring = in_thread(other.expire)
+        for item in receipts:
+            ledger.take_in([item])
+        expired = expiring()
+    resolved = one(look, "select count(*) from ledger.case where state = 'RESOLVED'")
+    assert expired + resolved == 50
+    assert counts(look)["case"] == 50
+    assert counts(look)["waiting"] == 0
+    assert_sound(look)
+
+
+# ---- when others die, freeze or restart --------------------------------------------------------------------------
+
+
+def frozen_worker(url: str, moment: str) -> subprocess.Popen[bytes]:
+    """A worker that has frozen itself while it held the ledger."""
+    support = Path(__file__).parents[1] / "support"
+    worker = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("zombie_worker.py")), url, moment],
+        env={**os.environ, "PYTHONPATH": str(support)},
+        stdout=subprocess.PIPE,
+    )
+    wait_until(lambda: Path(f"/proc/{worker.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T", "frozen")
+    return worker
+
+
+@pytest.mark.parametrize("moment", ["locked", "copying"])
+def test_a_frozen_worker_lets_the_others_go_on_and_repeats_nothing_when_it_wakes(
+    url: str, look: psycopg.Connection[Any], moment: str
+) -> None:
+    worker = frozen_worker(url, moment)
+    try:
+        start = time.monotonic()
+        lane = Lane("H29")
+        with opened(url) as ledger:
+            assert ledger.take_in([lane.say(directive())]).judged == 1
+            print(f"{moment}: others waited {time.monotonic() - start:.1f} s")
+            same = Lane("H26")
+            ledger.take_in([same.say(directive(f"d-{number}")) for number in range(3)])
+        worker.send_signal(signal.SIGCONT)
+        said, _ = worker.communicate(timeout=PATIENCE_S)
+    finally:
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait()
+    assert said.decode().strip() == "judged 0, replayed 3"
+    assert time.monotonic() - start < 30
+    assert_sound(look)
+
+
+@pytest.fixture(scope="module")
+def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL that a test may kill."""
+    state = StateFolder.at(tmp_path_factory.mktemp("own-postgres"))
+    for folder in (state.logs, state.run):
+        folder.mkdir(parents=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    postgres = Postgres(state, port, new_passwords())
+    postgres.start()
+    migrate(postgres.uri("portalbus"))
+    yield postgres
+    postgres.stop()
+
+
+def test_a_database_that_is_stopped_and_killed_in_the_middle_is_waited_for(own_postgres: Postgres) -> None:
+    url = own_postgres.uri("portalbus")
+    lane = Lane("H26")
+    items = [lane.say(directive(f"d-{number}")) for number in range(3_000)]
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        time.sleep(min(seconds, 0.2))
+
+    with opened(url, pause=pause) as ledger:
+        ledger.open_lanes(["H26"])
+        working = in_thread(lambda: [ledger.take_in(items[i : i + 20]) for i in range(0, 3_000, 20)])
+        for end in (own_postgres.stop, own_postgres.kill, own_postgres.kill):
+            with psycopg.connect(url, autocommit=True) as connection:
+                before = one(connection, "select next from ledger.position")
+                wait_until(lambda: one(connection, "select next from ledger.position") > before, "some progress")
+            end()
+            own_postgres.start()
+        taken = working()
+    assert pauses, "the database was never missed"
+    assert sum(part.judged for part in taken) + sum(part.replayed for part in taken) == 3_000
+    with psycopg.connect(url) as look:
+        assert one(look, "select count(*) from ledger.event where rule = 'event.accepted'") == 3_000
+        assert_sound(look)
+
+
+def test_an_error_that_would_come_again_is_raised_and_not_waited_out(url: str) -> None:
+    session = Session(url, application="worker", options=WORKER_OPTIONS, pause=lambda _: pytest.fail("waited"))
+    words = " ".join(f"{number:020d}" for number in range(60_000))
+    with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+        session.transact(lambda connection: connection.execute("select to_tsvector('simple', %s)", (words,)))
+    session.close()
+
+
+def test_ids_are_unique_by_lane_agency_in_the_database_too(ledger: Ledger, look: psycopg.Connection[Any]) -> None:
+    h26, h29 = Lane("H26"), Lane("H29")
+    ledger.take_in([h26.say(directive(), id=event_id(7)), h29.say(directive(), id=event_id(7))])
+    ledger.take_in([h26.say(directive("d-2"), id=event_id(7))])
+    assert last_verdicts(look) == {("H26", 0): "event.accepted", ("H29", 0): "event.accepted", ("H26", 1): "event.id-reused"}
+    ledger.take_in([h29.say(receipt("H29-0001", 5)), h26.say(receipt("H26-0001", 5))])
+    assert one(look, "select rule from ledger.event where agency = 'H26' and lane_offset = 2") == "case.public-code-taken"
+    assert public_code(5) == one(look, "select public_code from ledger.case")
+
+
+def test_an_operators_block_is_kept_while_batches_go_through(ledger: Ledger, look: psycopg.Connection[Any]) -> None:
+    lane = Lane("H26")
+    ledger.take_in([lane.say(directive()), lane.put(manifest("H26"))])
+    look.execute("update ledger.source set status = 'blocked'")
+    item = lane.say(directive("d-2"))
+    ledger.take_in([item, lane.put(manifest("H26", 1, last_sequence=10))])
+    assert rows(look, "select status, last_sequence, manifest->>'last_sequence' from ledger.source") == [("blocked", 1, "10")]
+    look.execute("update ledger.source set status = 'active'")
+    ledger.take_in([lane.again(item)])
+    assert [rule for _, rule in sorted(last_verdicts(look).items())] == ["event.accepted", "source.blocked", "event.accepted"]

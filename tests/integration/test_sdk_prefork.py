@@ -1,0 +1,108 @@
+"""gunicorn: a portal that was used before the workers came to be, workers that come and go, one killed: nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from lanes import events_of, first_arrivals, make_topics
+
+from portalbus.infra.stack import Endpoints
+from portalbus.producers import Portal
+from portalbus.schemas.registration import register_all
+from portalbus.schemas.registry import SchemaRegistry
+
+SUPPORT = Path(__file__).parents[1] / "support"
+WORKERS, REQUESTS, CLIENTS = 4, 1_200, 8
+
+
+def test_a_prefork_server_publishes_from_every_worker(
+    endpoints: Endpoints, tmp_path: Path, eventually: Callable[[Callable[[], bool]], bool]
+) -> None:
+    register_all(SchemaRegistry(endpoints.registry_url))
+    make_topics(endpoints.bootstrap, "H26")
+    address = tmp_path / "server.sock"
+    server = start_server(endpoints, tmp_path, address)
+    lock, answers, killed = threading.Lock(), [], threading.Event()
+
+    def ask(number: int) -> None:
+        answer = request(address)
+        if answer is None:
+            return  # its worker was killed or recycled in the middle: not acknowledged
+        with lock:
+            answers.append(answer)
+        if number == REQUESTS // 2 and not killed.is_set():
+            killed.set()
+            os.kill(answer["pid"], signal.SIGKILL)
+
+    try:
+        assert eventually(lambda: request(address) is not None), (tmp_path / "server.log").read_text()
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            list(pool.map(ask, range(REQUESTS)))
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+    portal = Portal(
+        "H26", "prefork", bootstrap=endpoints.bootstrap, registry_url=endpoints.registry_url, outbox=tmp_path / "outbox"
+    )
+    assert portal.flush(30)
+    portal.close()
+
+    pids = {answer["pid"] for answer in answers}
+    assert killed.is_set()
+    assert len(pids) > WORKERS, "workers were recycled"
+    assert len(answers) > REQUESTS * 0.9
+    events = events_of(endpoints.bootstrap, "lane.H26", "H26/prefork")
+    firsts = first_arrivals(events)
+    assert [event.sequence for event in firsts] == list(range(1, len(firsts) + 1)), "in order, without a hole"
+    on_lane = {event.sequence: event.event_id for event in firsts}
+    assert {answer["sequence"]: answer["id"] for answer in answers}.items() <= on_lane.items()
+    twice = len(events) - len(firsts)
+    print(f"{len(pids)} workers, 1 killed: {len(answers)} acknowledged, {len(firsts)} on the lane, 0 lost, {twice} twice")
+
+
+def start_server(endpoints: Endpoints, folder: Path, address: Path) -> subprocess.Popen[bytes]:
+    """gunicorn with `--preload`: the application, its portal and a first publish come before the fork."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(SUPPORT),
+        "PORTALBUS_AGENCY": "H26",
+        "PORTALBUS_PORTAL": "prefork",
+        "PORTALBUS_BOOTSTRAP": endpoints.bootstrap,
+        "PORTALBUS_REGISTRY": endpoints.registry_url,
+        "PORTALBUS_OUTBOX": str(folder / "outbox"),
+    }
+    options = [f"--workers={WORKERS}", "--max-requests=100", "--max-requests-jitter=30", "--preload", "--timeout=20"]
+    with (folder / "server.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", *options, f"--bind=unix:{address}", "portal_server:application"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def request(address: Path) -> dict[str, int] | None:
+    """One request; None when the server did not answer it."""
+    connection = HTTPConnection("localhost", timeout=20)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.sock.settimeout(20)
+        connection.sock.connect(str(address))
+        connection.request("POST", "/")
+        response = connection.getresponse()
+        found: dict[str, int] = json.loads(response.read())
+        return found if response.status == 200 else None
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
