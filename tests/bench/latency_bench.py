@@ -143,7 +143,9 @@ def _watch_ledger(bus: Address, sent: dict[str, float], found: Latencies, stop: 
             for _ in connection.notifies(timeout=0.2, stop_after=1):
                 pass
             rows = connection.execute(
-                "select position, key from ledger.judgement where position > %s order by position", (position,)
+                "select j.position, e.key from ledger.judgement j join ledger.event e using (agency, lane_offset)"
+                " where j.position > %s order by j.position",
+                (position,),
             ).fetchall()
             now = time.perf_counter()
             for position, key in rows:  # noqa: B007 - the last one is where to go on

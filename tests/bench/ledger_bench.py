@@ -28,7 +28,10 @@ from portalbus.schemas.topics import lane_of
 from portalbus.streams.ledger.database import migrate
 
 AGENCIES = ("H01", "H05", "H12", "H13", "H14", "H15", "H17", "H18")
-CONTENT = "Đèn đường trên tuyến phố trước trường học đã hỏng ba tuần nay, buổi tối trẻ em đi học về rất nguy hiểm cho các cháu. " * 3
+CONTENT = (
+    "Đèn đường trên tuyến phố trước trường học đã hỏng ba tuần nay, buổi tối trẻ em đi học về rất nguy hiểm cho các cháu. "
+    * 3
+)
 DEADLINE_SECONDS = 300
 
 
@@ -91,7 +94,9 @@ def _event(agency: str, sequence: int, now: datetime) -> Event:
 def time_worker(place: Place, events: int) -> float:
     """Events a second from the worker's first commit to its last one."""
     migrate(place.database_url)
-    return _time(place, events, ["-m", "portalbus.streams.worker"], "select coalesce(sum(next_offset), 0) from ledger.lane")
+    return _time(
+        place, events, ["-m", "portalbus.streams.worker"], "select coalesce(sum(next_offset), 0) from ledger.lane"
+    )
 
 
 def time_peer(place: Place, events: int, name: str) -> float:

@@ -101,7 +101,9 @@ def bench_ledger(report: Report, events: int, rounds: int) -> None:
             name = f"bench{turn}"
             with psycopg.connect(ends.database_url, autocommit=True) as connection:
                 connection.execute(f"create database {name}".encode())
-            place = ledger_bench.Place(ends.bootstrap, ends.registry_url, ends.database_url.rsplit("/", 1)[0] + f"/{name}")
+            place = ledger_bench.Place(
+                ends.bootstrap, ends.registry_url, ends.database_url.rsplit("/", 1)[0] + f"/{name}"
+            )
             rates.setdefault("portalbus worker", []).append(ledger_bench.time_worker(place, events))
             for peer in ("confluent_loop", "quix_streams", "stock_faust"):
                 rates.setdefault(peer, []).append(ledger_bench.time_peer(place, events, peer))

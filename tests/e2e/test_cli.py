@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,17 @@ def test_doctor_finds_nothing_wrong_with_a_running_bus(running_bus: Portalbus) -
     done = running_bus("doctor", "--json")
     assert done.returncode == 0, done.stdout
     looked_at = {finding["what"] for finding in json.loads(done.stdout)}
-    assert {"Python", "disk space", "Java", "jars", "Kafka", "schema registry", "ledger", "worker", "central portal"} <= looked_at
+    assert {
+        "Python",
+        "disk space",
+        "Java",
+        "jars",
+        "Kafka",
+        "schema registry",
+        "ledger",
+        "worker",
+        "central portal",
+    } <= looked_at
 
 
 def test_publish_answers_each_line_and_the_right_ones_are_accepted(running_bus: Portalbus, tmp_path: Path) -> None:
@@ -100,7 +111,10 @@ def test_trace_follows_a_case_by_each_of_its_names(running_bus: Portalbus) -> No
         first, second = traced["events"]
         assert [judgement["status"] for judgement in first["judgements"]] == ["WAITING", "ACCEPTED"]
         assert [judgement["status"] for judgement in second["judgements"]] == ["ACCEPTED"]
-        assert {place["topic"] for place in first["judgements"][1]["sent_on"]} == {"central.feedback-resolved", "verdict.H26"}
+        assert {place["topic"] for place in first["judgements"][1]["sent_on"]} == {
+            "central.feedback-resolved",
+            "verdict.H26",
+        }
         assert traced["rows"]["case"]["state"] == "RESOLVED"
         assert traced["page"].endswith(f"/en/feedback/{code}")
     by_event = running_bus.json("trace", late["id"])
@@ -157,11 +171,14 @@ def test_a_killed_worker_and_a_killed_relay_are_started_again(running_bus: Porta
     def part(name: str) -> dict[str, Any]:
         return next(process for process in running_bus.json_status()["processes"] if process["name"] == name)
 
+    def came_back(name: str, restarts: int) -> bool:
+        return part(name)["restarts"] > restarts and part(name)["pid"] is not None
+
     before = {name: part(name) for name in ("worker-1", "relay")}
     for found in before.values():
         os.kill(found["pid"], signal.SIGKILL)
     for name, found in before.items():
-        assert until(lambda name=name, found=found: part(name)["restarts"] > found["restarts"] and part(name)["pid"] is not None)
+        assert until(partial(came_back, name, found["restarts"]))
     published = ndjson(received("H26-2026-cli-0006", new_public_code()))
     done = running_bus("publish", "-", "--agency", "H26", "--wait", "--timeout", "60", stdin=published)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -44,7 +44,9 @@ def test_every_record_has_its_verdict_and_the_store_is_what_was_sent(report: dic
 
 
 def test_every_kind_of_fault_took_part_and_was_named(report: dict[str, Any]) -> None:
-    assert {"lane.agency-mismatch", "refusal.needs-reason-code", "directive.version-stale"} <= set(report["rejected_by_rule"])
+    assert {"lane.agency-mismatch", "refusal.needs-reason-code", "directive.version-stale"} <= set(
+        report["rejected_by_rule"]
+    )
     assert {"record.not-avro", "record.empty", "record.too-large"} <= set(report["parked_by_rule"])
     assert report["duplicates"] == report["faults"]["duplicate"]
     assert report["waiting"] == report["faults"]["unknown case"]
@@ -70,7 +72,9 @@ def test_the_articles_are_found_and_stand_there_character_for_character(
         assert article.text() in json.dumps(shown, ensure_ascii=False).replace("\\n", "\n").replace('\\"', '"')
 
 
-def test_a_second_run_on_the_same_bus_is_right_too(running_bus: Portalbus, report: dict[str, Any], tmp_path: Path) -> None:
+def test_a_second_run_on_the_same_bus_is_right_too(
+    running_bus: Portalbus, report: dict[str, Any], tmp_path: Path
+) -> None:
     file = tmp_path / "again.json"
     done = running_bus(*DEMO, "--exit", "--report", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -89,7 +93,8 @@ def test_the_comparison_finds_a_store_that_was_tampered_with(running_bus: Portal
         connection.execute("update ledger.case set answer = answer || '.' where case_id = %s", (case_id,))
         connection.execute("delete from ledger.case where case_id = %s", (gone,))
         connection.execute(
-            "update ledger.directive_version set document = jsonb_set(document, '{title}', '\"x\"') where key = %s", (key,)
+            "update ledger.directive_version set document = jsonb_set(document, '{title}', '\"x\"') where key = %s",
+            (key,),
         )
         found = [problem for problem in check_store(connection, expected, since=0) if report["tag"] in problem]
         connection.rollback()
@@ -137,4 +142,3 @@ def _expectation(report: dict[str, Any]) -> Expectation:
     day = date.fromisoformat(report["day"])
     cast = choose_cast(directory(), report["portals"], day)
     return expect(write_plan(report["seed"], cast, report["events"], day, report["tag"]))
-

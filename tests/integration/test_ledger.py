@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 from bus_events import (
+    NOON,
     Lane,
     answer,
     directive,
@@ -207,7 +208,9 @@ def test_of_two_workers_on_one_lane_the_second_finds_the_work_done(url: str, loo
     lane = Lane("H26")
     items = [lane.say(directive(f"d-{number}")) for number in range(40)]
     with opened(url) as one_worker, opened(url) as other:
-        results = [in_thread(lambda w=w: [w.take_in(items[i : i + 5]) for i in range(0, 40, 5)]) for w in (one_worker, other)]
+        results = [
+            in_thread(lambda w=w: [w.take_in(items[i : i + 5]) for i in range(0, 40, 5)]) for w in (one_worker, other)
+        ]
         taken = [part for result in results for part in result()]
     assert sum(part.judged for part in taken) == 40
     assert sum(part.replayed for part in taken) == 40
@@ -273,7 +276,10 @@ def test_the_database_ends_where_the_same_history_in_memory_does(
             memory.take(*items[start:end])
             start = end
     assert last_verdicts(look) == {place: told[-1] for place, told in memory.verdicts().items()}
-    stored = rows(look, "select agency, lane_offset, rule, event_id::text, canonical from ledger.judgement order by position")
+    stored = rows(
+        look,
+        "select j.agency, j.lane_offset, j.rule, e.event_id::text, j.canonical from ledger.judgement j join ledger.event e using (agency, lane_offset) order by j.position",
+    )
     assert stored == [
         (
             entry.agency,
@@ -284,9 +290,18 @@ def test_the_database_ends_where_the_same_history_in_memory_does(
         )
         for entry in memory.entries
     ]
-    assert dict(rows(look, "select key, array_agg(document->>'title' order by version) from ledger.directive_version group by key")) == memory.titles
+    assert (
+        dict(
+            rows(
+                look,
+                "select key, array_agg(document->>'title' order by version) from ledger.directive_version group by key",
+            )
+        )
+        == memory.titles
+    )
     assert {
-        (key, version, withdrawn) for key, version, withdrawn in rows(look, "select key, version, withdrawn from ledger.directive")
+        (key, version, withdrawn)
+        for key, version, withdrawn in rows(look, "select key, version, withdrawn from ledger.directive")
     } == {(key, state.version, state.withdrawn) for key, state in memory.history.directives.items()}
     assert dict(rows(look, "select case_id, (receiver, owner, state = 'RESOLVED')::text from ledger.case")) == {
         case.case_id: f"({case.receiver},{case.owner},{'t' if case.is_resolved else 'f'})"
@@ -294,22 +309,43 @@ def test_the_database_ends_where_the_same_history_in_memory_does(
     }
     for (agency, portal), source in memory.history.sources.items():
         assert rows(
-            look, "select epoch, last_sequence, first_heard_at, last_heard_at from ledger.source where agency = %s and portal = %s", agency, portal
+            look,
+            "select epoch, last_sequence, first_heard_at, last_heard_at from ledger.source where agency = %s and portal = %s",
+            agency,
+            portal,
         ) == [(source.epoch, source.last_sequence, source.first_heard_at, source.last_heard_at)]
         assert dict(
-            rows(look, "select epoch::text || '/' || first, last from ledger.gap where agency = %s and portal = %s", agency, portal)
+            rows(
+                look,
+                "select epoch::text || '/' || first, last from ledger.gap where agency = %s and portal = %s",
+                agency,
+                portal,
+            )
         ) == {f"{epoch}/{first}": last for (epoch, first), (last, _) in source.gaps.items()}
     assert_sound(look)
 
 
 # ---- what senders may do to it -----------------------------------------------------------------------------------
 
-ODD = ("\x00", "a\x00b", "\ufffe\uffff", "\U0010ffff", "‮ligne‬", "\r\n\x1b[31m", "e\u0301", "'; drop schema ledger; --", ",", "{}", "\\N", "\\x00")
+ODD = (
+    "\x00",
+    "a\x00b",
+    "\ufffe\uffff",
+    "\U0010ffff",
+    "‮ligne‬",
+    "\r\n\x1b[31m",
+    "e\u0301",
+    "'; drop schema ledger; --",
+    ",",
+    "{}",
+    "\\N",
+    "\\x00",
+)
 
 
 def as_item(lane: str, offset: int, value: bytes, key: bytes | None = None, headers: Any = ()) -> Item:
     """A record as the worker reads it."""
-    record = LaneRecord(f"lane.{lane}", lane, offset, 1_795_000_000_000 + offset, key, value, headers)
+    record = LaneRecord(f"lane.{lane}", lane, offset, round(NOON.timestamp() * 1000) + offset, key, value, headers)
     try:
         return Item(record, read(value, writers()))
     except Exception as error:
@@ -320,10 +356,31 @@ def test_no_text_of_a_sender_fails_the_transaction(ledger: Ledger, look: psycopg
     items = []
     for text in ODD:
         number = len(items)
-        for field in ("title", "number", "document_type", "body", "field", "abstract", "directive_id", "canonical_url", "language"):
+        for field in (
+            "title",
+            "number",
+            "document_type",
+            "body",
+            "field",
+            "abstract",
+            "directive_id",
+            "canonical_url",
+            "language",
+        ):
             head = envelope(len(items), "H26", len(items) + 1, correlation_id=text)
-            items.append(as_item("H26", len(items), misshapen_value(head, directive(f"d-{len(items)}"), **{field: text})))
-        for payload, field in ((receipt(), "case_id"), (receipt(), "public_code"), (receipt(), "content"), (receipt(), "pseudonym"), (receipt(), "addressed_to"), (answer(), "case_id"), (answer(), "answer"), (answer(), "competent_agency")):
+            items.append(
+                as_item("H26", len(items), misshapen_value(head, directive(f"d-{len(items)}"), **{field: text}))
+            )
+        for payload, field in (
+            (receipt(), "case_id"),
+            (receipt(), "public_code"),
+            (receipt(), "content"),
+            (receipt(), "pseudonym"),
+            (receipt(), "addressed_to"),
+            (answer(), "case_id"),
+            (answer(), "answer"),
+            (answer(), "competent_agency"),
+        ):
             head = envelope(len(items), "H26", len(items) + 1)
             items.append(as_item("H26", len(items), misshapen_value(head, payload, **{field: text})))
         for field in ("portal", "agency", "id"):
@@ -353,7 +410,9 @@ def test_times_at_the_ends_of_the_calendar_are_stored_and_relayed(
         lane = Lane("H26")
         first, last = datetime.min.replace(tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
         with opened(url) as ledger:
-            ledger.take_in([lane.say(directive(f"d-{n}"), occurred_at=at, published_at=at) for n, at in enumerate((first, last))])
+            ledger.take_in(
+                [lane.say(directive(f"d-{n}"), occurred_at=at, published_at=at) for n, at in enumerate((first, last))]
+            )
             ledger.take_in([lane.say(directive("d-3"))])
         with connect(url, application="relay") as relay:
             assert [judged.occurred_at for judged in next_judgements(relay, 0, 2)] == [first, last]
@@ -383,12 +442,15 @@ def test_a_source_that_skips_every_other_number_does_not_slow_the_ledger_down(
     lane = Lane("H26")
     seconds = []
     for _ in range(8):
-        items = [lane.say(directive(f"d-{len(lane.items)}", document_type="NO"), sequence=2 * len(lane.items) + 1) for _ in range(500)]
+        items = [
+            lane.say(directive(f"d-{len(lane.items)}", document_type="NO"), sequence=2 * len(lane.items) + 1)
+            for _ in range(500)
+        ]
         start = time.monotonic()
         ledger.take_in(items)
         seconds.append(time.monotonic() - start)
     assert counts(look)["gap"] == 8 * 500 - 1
-    print("seconds a batch", [round(s, 2) for s in seconds])
+    print("seconds a batch, most with most gaps:", [round(took, 2) for took in seconds])
 
 
 # ---- the waiting room --------------------------------------------------------------------------------------------
@@ -415,7 +477,9 @@ def test_a_cause_that_comes_while_its_effect_is_being_refused_loses_neither(
     late = lane.now + timedelta(days=8)
     with opened(url, clock=lambda: late) as ledger, opened(url, clock=lambda: late) as other:
         ledger.take_in([lane.say(answer(f"H26-{number:04}")) for number in range(50)])
-        receipts = [lane.say(receipt(f"H26-{number:04}", number), after=timedelta(milliseconds=1)) for number in range(50)]
+        receipts = [
+            lane.say(receipt(f"H26-{number:04}", number), after=timedelta(milliseconds=1)) for number in range(50)
+        ]
         expiring = in_thread(other.expire)
         for item in receipts:
             ledger.take_in([item])
@@ -461,7 +525,7 @@ def test_a_frozen_worker_lets_the_others_go_on_and_repeats_nothing_when_it_wakes
         if worker.poll() is None:
             worker.kill()
             worker.wait()
-    assert said.decode().strip() == "judged 0, replayed 3"
+    assert said.decode().splitlines()[-1] == "judged 0, replayed 3"
     assert time.monotonic() - start < 30
     assert_sound(look)
 
@@ -521,9 +585,15 @@ def test_ids_are_unique_by_lane_agency_in_the_database_too(ledger: Ledger, look:
     h26, h29 = Lane("H26"), Lane("H29")
     ledger.take_in([h26.say(directive(), id=event_id(7)), h29.say(directive(), id=event_id(7))])
     ledger.take_in([h26.say(directive("d-2"), id=event_id(7))])
-    assert last_verdicts(look) == {("H26", 0): "event.accepted", ("H29", 0): "event.accepted", ("H26", 1): "event.id-reused"}
+    assert last_verdicts(look) == {
+        ("H26", 0): "event.accepted",
+        ("H29", 0): "event.accepted",
+        ("H26", 1): "event.id-reused",
+    }
     ledger.take_in([h29.say(receipt("H29-0001", 5)), h26.say(receipt("H26-0001", 5))])
-    assert one(look, "select rule from ledger.event where agency = 'H26' and lane_offset = 2") == "case.public-code-taken"
+    assert (
+        one(look, "select rule from ledger.event where agency = 'H26' and lane_offset = 2") == "case.public-code-taken"
+    )
     assert public_code(5) == one(look, "select public_code from ledger.case")
 
 
@@ -533,7 +603,13 @@ def test_an_operators_block_is_kept_while_batches_go_through(ledger: Ledger, loo
     look.execute("update ledger.source set status = 'blocked'")
     item = lane.say(directive("d-2"))
     ledger.take_in([item, lane.put(manifest("H26", 1, last_sequence=10))])
-    assert rows(look, "select status, last_sequence, manifest->>'last_sequence' from ledger.source") == [("blocked", 1, "10")]
+    assert rows(look, "select status, last_sequence, manifest->>'last_sequence' from ledger.source") == [
+        ("blocked", 1, "10")
+    ]
     look.execute("update ledger.source set status = 'active'")
     ledger.take_in([lane.again(item)])
-    assert [rule for _, rule in sorted(last_verdicts(look).items())] == ["event.accepted", "source.blocked", "event.accepted"]
+    assert [rule for _, rule in sorted(last_verdicts(look).items())] == [
+        "event.accepted",
+        "source.blocked",
+        "event.accepted",
+    ]

@@ -98,9 +98,7 @@ def test_the_manifest_tells_the_centre_what_there_is(
 
     def manifests() -> list[SourceManifest]:
         values = [
-            message.value()
-            for message in read_topic(endpoints.bootstrap, "lane.H26")
-            if message.key() == b"H26/heart"
+            message.value() for message in read_topic(endpoints.bootstrap, "lane.H26") if message.key() == b"H26/heart"
         ]
         return [found for value in values if isinstance(found := codec.decode(value, writers), SourceManifest)]
 
@@ -169,7 +167,9 @@ def test_a_process_killed_while_delivering_loses_nothing(
     assert [event.sequence for event in firsts] == list(range(1, len(firsts) + 1)), "in order, without a hole"
     on_lane = {event.sequence: event.event_id for event in firsts}
     assert acknowledged.items() <= on_lane.items()
-    print(f"{kills} kills: {len(acknowledged)} acknowledged, {len(firsts)} on the lane, 0 lost, {len(events) - len(firsts)} twice")
+    print(
+        f"{kills} kills: {len(acknowledged)} acknowledged, {len(firsts)} on the lane, 0 lost, {len(events) - len(firsts)} twice"
+    )
 
 
 def test_one_process_delivers_and_another_takes_over(
@@ -311,7 +311,11 @@ def test_verdicts_come_back_to_their_portal(
         foreign = Receipt(new_event_id(), 1, 1, "H26-1")
         send_verdicts(
             endpoints,
-            [verdict(mine[0], "asks"), verdict(foreign, "another"), verdict(mine[1], "asks", "case.already-received", late=1)],
+            [
+                verdict(mine[0], "asks"),
+                verdict(foreign, "another"),
+                verdict(mine[1], "asks", "case.already-received", late=1),
+            ],
         )
         assert eventually(lambda: heard == [mine[0].event_id, mine[1].event_id])
         assert [found.event_id for found in portal.verdicts()] == heard
@@ -322,7 +326,9 @@ def test_verdicts_come_back_to_their_portal(
         assert [found.event_id for found in portal.verdicts(since=rejected.judged_at)] == [mine[1].event_id]
     with open_portal("asks", on_verdict=on_verdict) as portal:
         send_verdicts(endpoints, [verdict(mine[2], "asks")])
-        assert eventually(lambda: heard == [receipt.event_id for receipt in mine]), "from where it was, not from the start"
+        assert eventually(lambda: heard == [receipt.event_id for receipt in mine]), (
+            "from where it was, not from the start"
+        )
 
 
 def test_a_verdict_on_an_unknown_sequence_stops_an_old_copy(

@@ -17,7 +17,9 @@ from portalbus.schemas.registry import SchemaRegistry
 
 
 @pytest.fixture(scope="module")
-def secured(stack: RunningStack, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+def secured(
+    stack: RunningStack, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SecuredKafka]:
     if not isinstance(stack, Stack):
         pytest.skip("a second, secured broker is started from the embedded stack's parts")
     register_all(SchemaRegistry(endpoints.registry_url))

@@ -67,7 +67,9 @@ def test_a_prefork_server_publishes_from_every_worker(
     on_lane = {event.sequence: event.event_id for event in firsts}
     assert {answer["sequence"]: answer["id"] for answer in answers}.items() <= on_lane.items()
     twice = len(events) - len(firsts)
-    print(f"{len(pids)} workers, 1 killed: {len(answers)} acknowledged, {len(firsts)} on the lane, 0 lost, {twice} twice")
+    print(
+        f"{len(pids)} workers, 1 killed: {len(answers)} acknowledged, {len(firsts)} on the lane, 0 lost, {twice} twice"
+    )
 
 
 def start_server(endpoints: Endpoints, folder: Path, address: Path) -> subprocess.Popen[bytes]:

@@ -29,6 +29,7 @@ def freeze_when_locked() -> None:
     fetch = ledger_module.fetch_history
 
     def frozen(*arguments: Any) -> Any:
+        ledger_module.fetch_history = fetch
         freeze()
         return fetch(*arguments)
 

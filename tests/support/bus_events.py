@@ -101,7 +101,9 @@ def directive(name: str = "d-1", version: int = 1, **values: Any) -> DirectivePu
 
 def withdrawal(name: str = "d-1", version: int = 2, **values: Any) -> DirectivePublished:
     """A version that takes a directive back."""
-    return directive(name, version, **({"action": DirectiveAction.WITHDRAW, "withdrawal_reason": "Ban hành nhầm."} | values))
+    return directive(
+        name, version, **({"action": DirectiveAction.WITHDRAW, "withdrawal_reason": "Ban hành nhầm."} | values)
+    )
 
 
 def receipt(case: str = "H26-0001", code: int = 1, **values: Any) -> FeedbackReceived:
@@ -159,7 +161,9 @@ def manifest_value(heartbeat: SourceManifest, schema_ids: Mapping[str, int] = SC
     return encode_record(heartbeat, "SourceManifest", schema_ids["SourceManifest"])
 
 
-def misshapen_value(head: Envelope, payload: Payload, schema_ids: Mapping[str, int] = SCHEMA_IDS, **values: Any) -> bytes:
+def misshapen_value(
+    head: Envelope, payload: Payload, schema_ids: Mapping[str, int] = SCHEMA_IDS, **values: Any
+) -> bytes:
     """A value with fields that Avro can write and the contract does not allow."""
     broken = payload.model_copy(update=values)
     return frame(schema_ids[payload.event_type], encode_envelope(head) + encode_payload(broken))

@@ -64,7 +64,9 @@ def _one_step(lane: Lane, random: Random, code: int) -> None:
     elif kind < 0.11:
         lane.put(Unreadable("record.not-avro", "made so"), value=b"rubbish")
     elif kind < 0.14:
-        lane.say(directive(f"d-{random.randint(1, 3)}"), agency=random.choice([a for a in AGENCIES if a != lane.agency]))
+        lane.say(
+            directive(f"d-{random.randint(1, 3)}"), agency=random.choice([a for a in AGENCIES if a != lane.agency])
+        )
     elif kind < 0.17 and any(isinstance(item.content, Decoded) for item in lane.items):
         known = random.choice([item for item in lane.items if isinstance(item.content, Decoded)])
         other = lane.say(directive("d-other", 1, title=f"Khác {code}"))

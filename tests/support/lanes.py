@@ -103,5 +103,7 @@ def first_arrivals(events: list[OnLane]) -> list[OnLane]:
     seen: dict[int, OnLane] = {}
     for event in events:
         first = seen.setdefault(event.sequence, event)
-        assert (first.event_id, first.value) == (event.event_id, event.value), f"sequence {event.sequence} says two things"
+        assert (first.event_id, first.value) == (event.event_id, event.value), (
+            f"sequence {event.sequence} says two things"
+        )
     return list(seen.values())

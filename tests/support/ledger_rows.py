@@ -256,9 +256,8 @@ class LedgerRows:
             row,
         )
         run(
-            "insert into ledger.judgement (position, agency, lane_offset, event_id, event_type, portal, epoch,"
-            " sequence, key, status, final, rule, judged_at) values (%(position)s, %(agency)s, %(offset)s,"
-            " %(event_id)s, %(event_type)s, 'www', 1, %(sequence)s, %(key)s, %(status)s, %(final)s, %(rule)s, %(at)s)",
+            "insert into ledger.judgement (position, agency, lane_offset, status, final, rule, judged_at)"
+            " values (%(position)s, %(agency)s, %(offset)s, %(status)s, %(final)s, %(rule)s, %(at)s)",
             row,
         )
 

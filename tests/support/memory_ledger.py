@@ -99,7 +99,9 @@ class MemoryLedger:
 def _carried_over(history: History) -> History:
     """The history as a later batch finds it in the database."""
     return History(
-        sources={name: replace(state, gaps=dict(state.gaps), gaps_changed=False) for name, state in history.sources.items()},
+        sources={
+            name: replace(state, gaps=dict(state.gaps), gaps_changed=False) for name, state in history.sources.items()
+        },
         event_ids=dict(history.event_ids),
         directives={
             key: DirectiveState(state.key, state.agency, state.version, state.withdrawn, state.published_at)

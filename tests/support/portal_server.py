@@ -17,7 +17,9 @@ at_import = portal.publish(feedback(0))
 numbers = itertools.count(1)
 
 
-def application(environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]) -> Iterable[bytes]:
+def application(
+    environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]
+) -> Iterable[bytes]:
     """WSGI: publishes and answers with the receipt once the event is durable."""
     receipt = portal.publish(feedback(os.getpid() * 1_000 % 900_000 + next(numbers) % 1_000))
     body = json.dumps({"pid": os.getpid(), "sequence": receipt.sequence, "id": receipt.event_id}).encode()

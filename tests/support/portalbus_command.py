@@ -27,7 +27,11 @@ class Portalbus:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of the command: nothing of another bus."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PORTALBUS_") or name == "PORTALBUS_CACHE"}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("PORTALBUS_") or name == "PORTALBUS_CACHE"
+        }
         return {**kept, "PORTALBUS_HOME": str(self.home), "PORTALBUS_LANG": "en"}
 
     def __call__(self, *argv: str, stdin: str | None = None, timeout: float = 240) -> subprocess.CompletedProcess[str]:
@@ -71,7 +75,9 @@ class Portalbus:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            return str(self.home) in " ".join(process.cmdline()) or process.environ().get("PORTALBUS_HOME") == str(self.home)
+            return str(self.home) in " ".join(process.cmdline()) or process.environ().get("PORTALBUS_HOME") == str(
+                self.home
+            )
         except psutil.Error:
             return False
 

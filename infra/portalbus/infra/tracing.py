@@ -93,7 +93,8 @@ DIRECTIVE = """
     select key, version, withdrawn, published_at, changed_at, position from ledger.directive where key = %s
 """
 CASE = """
-    select case_id, public_code, receiver, owner, state, outcome, reason_code, position from ledger.case where case_id = %s
+    select case_id, public_code, receiver, owner, state, outcome, reason_code, position
+    from ledger.case where case_id = %s
 """
 
 
@@ -130,7 +131,9 @@ class Tracer:
     def _key(self, asked: str) -> str:
         """The aggregate's key behind a public code or a bare directive id; what was asked when it is a key itself."""
         if PUBLIC_CODE.match(asked.upper()):
-            row = self._connection.execute("select case_id from ledger.case where public_code = %s", (asked.upper(),)).fetchone()
+            row = self._connection.execute(
+                "select case_id from ledger.case where public_code = %s", (asked.upper(),)
+            ).fetchone()
             if row:
                 return str(row[0])
         if "/" not in asked:
@@ -199,7 +202,9 @@ def kafka_times(bootstrap: str, places: list[SentOn], patience_s: float = 5.0) -
     """Kafka's time of each of these records, as far as it could be read in time."""
     from confluent_kafka import Consumer, TopicPartition
 
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "portalbus-trace", "enable.auto.commit": False, "log_level": 2})
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "portalbus-trace", "enable.auto.commit": False, "log_level": 2}
+    )
     found: dict[SentOn, datetime] = {}
     try:
         for place in places:

@@ -112,9 +112,7 @@ def payload_from_json(event_type: str, data: Mapping[str, Any]) -> Payload:
     model = PAYLOADS.get(event_type)
     if model is None:
         known = ", ".join(PAYLOADS)
-        raise EventRefused(
-            [Finding("schema.value-not-allowed", "/type", {"field": "/type", "bound": str(known)})]
-        )
+        raise EventRefused([Finding("schema.value-not-allowed", "/type", {"field": "/type", "bound": str(known)})])
     try:
         return model.model_validate(data)
     except ValidationError as error:

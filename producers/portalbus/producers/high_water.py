@@ -80,7 +80,8 @@ _NONE = Mark(0, 0)
 
 
 def _read_slots(fd: int) -> list[Mark]:
-    return [_unpack(os.pread(fd, _SLOT.size, place)) for place in _SLOT_AT]
+    data = os.pread(fd, _SLOT_AT[-1] + _SLOT.size, 0)
+    return [_unpack(data[place : place + _SLOT.size]) for place in _SLOT_AT]
 
 
 def _pack(mark: Mark) -> bytes:

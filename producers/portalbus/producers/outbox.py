@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from portalbus.producers.settings import Bounds
 
 _INSERT_ROWS = 50
+DISK_SECONDS = 1.0
+"""How long a look at the free space counts; SQLite itself refuses what does not fit."""
 _PLACES = "(" + ",".join("?" * EVENT_COLUMNS) + ")"
 
 
@@ -51,6 +53,7 @@ class Outbox:
         self._database = Database(self.path, durable=True)
         self._group: GroupCommit[Sequence[Draft], list[Receipt]] = GroupCommit(self._commit)
         self._opened = False
+        self._disk_known_until = 0.0
 
     @property
     def source(self) -> str:
@@ -247,6 +250,8 @@ class Outbox:
             )
 
     def _check_disk(self) -> None:
+        if time.monotonic() < self._disk_known_until:
+            return
         disk = os.statvfs(self.folder)
         free = disk.f_bavail * disk.f_frsize
         if free < self.bounds.free_disk:
@@ -254,6 +259,7 @@ class Outbox:
                 f"only {free} bytes are free on the disk of {self.path}, and {self.bounds.free_disk} are kept free. "
                 "Nothing was stored. Free some space"
             )
+        self._disk_known_until = time.monotonic() + DISK_SECONDS
 
 
 def outbox_path(folder: Path, agency: str, portal: str) -> Path:

@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import attrgetter
 
 import structlog
+
 from portalbus.schemas.codec import WriterSchemas, read
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.topics import lane_of

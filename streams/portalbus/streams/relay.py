@@ -10,6 +10,8 @@ from typing import Any
 import psycopg
 import structlog
 from confluent_kafka import KafkaException
+from psycopg import Connection
+
 from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
@@ -20,7 +22,6 @@ from portalbus.streams.relaying.outgoing import next_judgements
 from portalbus.streams.relaying.position import read_position
 from portalbus.streams.relaying.sender import Place, Sender
 from portalbus.streams.settings import StreamSettings
-from psycopg import Connection
 
 log = structlog.get_logger(__name__)
 

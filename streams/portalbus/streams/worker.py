@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 from confluent_kafka.admin import AdminClient
+
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import directory
 from portalbus.schemas.errors import RegistryUnavailable

@@ -14,7 +14,9 @@ class Upsert(BatchingSink):
         upsert(connection, [read(item.value, allowed) for item in batch])
 
 
-app = Application(broker_address=BOOTSTRAP, consumer_group=GROUP, auto_offset_reset="earliest", commit_every=1_000, loglevel="ERROR")
+app = Application(
+    broker_address=BOOTSTRAP, consumer_group=GROUP, auto_offset_reset="earliest", commit_every=1_000, loglevel="ERROR"
+)
 sink = Upsert()
 for lane in LANES:
     app.dataframe(app.topic(lane, value_deserializer="bytes", key_deserializer="bytes")).sink(sink)

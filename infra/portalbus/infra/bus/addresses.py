@@ -70,7 +70,10 @@ def local_addresses(home: Path) -> Addresses:
     except (OSError, ValueError, TypeError):
         return Addresses()
     return Addresses(
-        endpoints.bootstrap, endpoints.registry_url, endpoints.database_url, str(read_bus_file(state).get("central_url", ""))
+        endpoints.bootstrap,
+        endpoints.registry_url,
+        endpoints.database_url,
+        str(read_bus_file(state).get("central_url", "")),
     )
 
 
@@ -80,4 +83,3 @@ def read_bus_file(state: StateFolder) -> dict[str, object]:
         return dict(json.loads((state.run / BUS_FILE).read_text()))
     except (OSError, ValueError):
         return {}
-

@@ -128,11 +128,13 @@ class Bus:
         )
         for problem in mended:
             self._progress.note(f"mended: {problem}")
-        self._progress.done(step, f"{made} new topics for {len(agencies)} agencies" if made else f"{len(agencies)} agencies")
+        self._progress.done(
+            step, f"{made} new topics for {len(agencies)} agencies" if made else f"{len(agencies)} agencies"
+        )
 
     def _start_processes(self) -> None:
         self._processes = bus_processes(self.state, self.addresses, self._workers)
-        run_together(*(lambda process=process: self._start(process) for process in self._processes))  # type: ignore[misc]
+        run_together(*(lambda process=process: self._start(process) for process in self._processes))
         self._supervisor = Supervisor(self._processes, self._write_bus_file)
         self._supervisor.start()
         self._write_bus_file()

@@ -73,8 +73,8 @@ class BusProcess(Service):
 
 def bus_processes(state: StateFolder, addresses: Addresses, workers: int) -> list[BusProcess]:
     """Every process of the bus, each to be started on its own."""
-    where = ("--bootstrap", addresses.bootstrap, "--registry-url", addresses.registry_url)
-    where += ("--cache", str(state.run / "schema-ids.json"))
+    cache = str(state.run / "schema-ids.json")
+    where = ("--bootstrap", addresses.bootstrap, "--registry-url", addresses.registry_url, "--cache", cache)
     # The database's password goes into the environment: everybody can read the flags of a process.
     secret = {VARIABLES["database_url"]: addresses.database_url, "PORTALBUS_DATABASE_URL": addresses.database_url}
     found = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -48,7 +48,9 @@ class TopicProblem:
         return f"{self.topic}: {self.what}"
 
 
-def wanted_topics(agencies: Iterable[str], topic_contracts: Iterable[TopicContract] | None = None) -> dict[str, WantedTopic]:
+def wanted_topics(
+    agencies: Iterable[str], topic_contracts: Iterable[TopicContract] | None = None
+) -> dict[str, WantedTopic]:
     """Every topic of a bus with these agencies, by name."""
     codes = tuple(agencies)
     wanted: dict[str, WantedTopic] = {}
@@ -80,7 +82,9 @@ def provision(
     problems = tuple(find_problems(admin, old, present))
     for problem in problems:
         if not problem.mendable:
-            raise StackError(f"the topic {problem}", "move its data to a new topic; the bus does not change partitions itself")
+            raise StackError(
+                f"the topic {problem}", "move its data to a new topic; the bus does not change partitions itself"
+            )
     _mend(admin, [old[name] for name in {problem.topic for problem in problems}])
     return len(missing), problems
 

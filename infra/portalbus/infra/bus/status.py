@@ -45,7 +45,9 @@ class BusStatus:
     def running(self) -> bool:
         """True when the bus is up with all its processes."""
         parts = {process.name for process in self.processes if process.pid is not None}
-        return self.started_at is not None and {"kafka", "registry", "postgres", "worker-1", "relay", "central"} <= parts
+        return (
+            self.started_at is not None and {"kafka", "registry", "postgres", "worker-1", "relay", "central"} <= parts
+        )
 
     @property
     def resident(self) -> int:
@@ -100,7 +102,9 @@ def bus_status(home: Path) -> BusStatus:
     return BusStatus(state.root, stack.owner, local_addresses(home), tuple(processes), started_at)  # type: ignore[arg-type]
 
 
-def _status(name: str, pid: int | None, restarts: int = 0, failed: bool = False, *, family: bool = True) -> ProcessStatus:
+def _status(
+    name: str, pid: int | None, restarts: int = 0, failed: bool = False, *, family: bool = True
+) -> ProcessStatus:
     members: list[psutil.Process] = []
     try:
         if pid is not None:

@@ -89,4 +89,3 @@ class Supervisor:
         except (StackError, OSError):
             watched.due_at = now + watched.pause_s
         self._changed()
-

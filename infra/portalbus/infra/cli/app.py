@@ -1,4 +1,7 @@
-"""The commands of `portalbus`, and how one is run. Each imports what it needs when it runs, so that `--help` is quick."""
+"""The commands of `portalbus`, and how one is run.
+
+Each command imports what it needs when it runs, so that `--help` is quick.
+"""
 
 from __future__ import annotations
 

@@ -24,9 +24,13 @@ LOOK_EVERY_S = 0.5
 
 
 def up(
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is up; it goes on in the background.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when it is up; it goes on in the background.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, max=8, help="Number of worker processes.")] = 1,
-    port: Annotated[int | None, typer.Option(help="Port of the central portal. [default: 8090]", show_default=False)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the central portal. [default: 8090]", show_default=False)
+    ] = None,
     any_ports: Annotated[bool, typer.Option(help="Take free ports, not the usual ones.")] = False,
     home: Home = None,
 ) -> None:
@@ -66,7 +70,9 @@ def down(home: Home = None) -> None:
 
 def status(
     json_: Json = False,
-    env: Annotated[bool, typer.Option("--env", help="Print the settings of a portal on this bus, for `eval` in a shell.")] = False,
+    env: Annotated[
+        bool, typer.Option("--env", help="Print the settings of a portal on this bus, for `eval` in a shell.")
+    ] = False,
     home: Home = None,
 ) -> None:
     """Tell what is running, where, and in how much memory. Exit status 3 when the bus is not up.

@@ -18,15 +18,20 @@ if TYPE_CHECKING:
 
 
 def demo(
-    portals: Annotated[int, typer.Option(help="How many portals take part: the Government Portal, ministries, provinces.")] = 43,
+    portals: Annotated[
+        int, typer.Option(help="How many portals take part: the Government Portal, ministries, provinces.")
+    ] = 43,
     events: Annotated[int, typer.Option(help="How many events the day has, faulty ones included.")] = 2_000,
     seed: Annotated[int, typer.Option(help="The same seed tells the same day.")] = 1,
     rate: Annotated[float, typer.Option(min=1, help="Events a second.")] = 60.0,
     exit_: Annotated[
-        bool, typer.Option("--exit", help="End after the summary; status 0 only if every event and every field is right.")
+        bool,
+        typer.Option("--exit", help="End after the summary; status 0 only if every event and every field is right."),
     ] = False,
     report: Annotated[Path | None, typer.Option(help="Write the summary as JSON.", show_default=False)] = None,
-    port: Annotated[int | None, typer.Option(help="Port of the central portal. [default: 8090]", show_default=False)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the central portal. [default: 8090]", show_default=False)
+    ] = None,
     any_ports: Annotated[bool, typer.Option(help="Take free ports, not the usual ones.")] = False,
     home: Home = None,
 ) -> None:

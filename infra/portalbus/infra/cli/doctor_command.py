@@ -11,7 +11,7 @@ from portalbus.infra.cli.options import Home, Json, console, home_folder
 
 
 def doctor(json_: Json = False, home: Home = None) -> None:
-    """Check this machine and the bus on it, a line each, with a remedy for what is wrong; exit status 1 for any problem.
+    """Check this machine and the bus on it, a line each, with a remedy for what is wrong; status 1 for any problem.
 
     What can only be checked on a running bus is left out when none is up.
     """

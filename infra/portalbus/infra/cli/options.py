@@ -34,18 +34,25 @@ def usual_language() -> str:
     return said[:2] if said[:2] in set(Language) else Language.EN
 
 
+USUAL_LANGUAGE = Language(usual_language())
+
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="State folder of the local bus. [env: PORTALBUS_HOME; default: .portalbus]", show_default=False),
+    typer.Option(
+        "--home", help="State folder of the local bus. [env: PORTALBUS_HOME; default: .portalbus]", show_default=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 Lang = Annotated[Language, typer.Option("--lang", help="Language of the rules' texts. [env: PORTALBUS_LANG]")]
 Bootstrap = Annotated[
-    str | None, typer.Option(help="Kafka, host:port. [env: PORTALBUS_BOOTSTRAP; default: the local bus]", show_default=False)
+    str | None,
+    typer.Option(help="Kafka, host:port. [env: PORTALBUS_BOOTSTRAP; default: the local bus]", show_default=False),
 ]
 RegistryUrl = Annotated[
     str | None,
-    typer.Option(help="Schema registry, base of its API. [env: PORTALBUS_REGISTRY; default: the local bus]", show_default=False),
+    typer.Option(
+        help="Schema registry, base of its API. [env: PORTALBUS_REGISTRY; default: the local bus]", show_default=False
+    ),
 ]
 DatabaseUrl = Annotated[
     str | None, typer.Option(help="The ledger. [env: PORTALBUS_DATABASE; default: the local bus]", show_default=False)
@@ -75,7 +82,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def quiet_logs() -> None:
-    """The SDK's warnings go to standard error, and nothing else of its log, so that standard output is the answer alone."""
+    """Sends the SDK's warnings to standard error and drops the rest, so that standard output is the answer alone."""
     import logging
     import sys
 

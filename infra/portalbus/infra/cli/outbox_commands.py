@@ -17,7 +17,10 @@ from portalbus.infra.cli.options import Json, console, quiet_logs
 FILE = re.compile(r"^(?P<agency>[A-Y][0-9]{2}(?:\.[A-Z0-9]+)*)\.(?P<portal>[a-z0-9][a-z0-9._-]*)\.outbox$")
 
 app = typer.Typer(
-    help="A portal's outbox: how it is doing, and how to mend it.", epilog=EPILOG, no_args_is_help=True, rich_markup_mode=None
+    help="A portal's outbox: how it is doing, and how to mend it.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 Folder = Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the outbox, or one .outbox file in it.")]
 
@@ -38,7 +41,8 @@ def status(path: Folder, json_: Json = False) -> None:
     for item in found if not json_ else []:
         mark = "[green]✓[/green]" if item.healthy else "[red]✗[/red]"
         console().print(
-            f"{mark} {item.agency}/{item.portal} epoch {item.epoch}: {item.delivered_sequence} of {item.last_sequence} delivered,"
+            f"{mark} {item.agency}/{item.portal} epoch {item.epoch}:"
+            f" {item.delivered_sequence} of {item.last_sequence} delivered,"
             f" {item.undelivered} to go, {item.dead} dead, {item.held} held behind them, {item.fill:.0%} full"
         )
         for trouble in (item.damaged, item.last_error):
@@ -50,7 +54,10 @@ def status(path: Folder, json_: Json = False) -> None:
 
 @app.command("repair", epilog=EPILOG)
 def repair(path: Folder, json_: Json = False) -> None:
-    """Start a new epoch of a damaged or restored outbox; nothing that can still be read is lost. Stop the portal before."""
+    """Start a new epoch of a damaged or restored outbox; stop the portal before.
+
+    Nothing that can still be read is lost.
+    """
     from portalbus.producers import repair_outbox
 
     quiet_logs()
@@ -61,7 +68,9 @@ def repair(path: Folder, json_: Json = False) -> None:
     if json_:
         typer.echo(json.dumps(_plain(asdict(done)), indent=2))
         return
-    console().print(f"epoch {done.epoch}: {done.kept} events kept, {done.altered} of them altered, {done.missing} missing")
+    console().print(
+        f"epoch {done.epoch}: {done.kept} events kept, {done.altered} of them altered, {done.missing} missing"
+    )
     if done.aside is not None:
         console().print(f"the damaged file lies at {done.aside}")
 

@@ -15,18 +15,17 @@ import typer
 
 from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended
 from portalbus.infra.cli.options import (
+    USUAL_LANGUAGE,
     Bootstrap,
     Home,
     Json,
     Lang,
-    Language,
     RegistryUrl,
     addresses,
     console,
     home_folder,
     in_language,
     quiet_logs,
-    usual_language,
 )
 
 if TYPE_CHECKING:
@@ -47,14 +46,21 @@ class Line:
 
 
 def publish(
-    files: Annotated[list[str], typer.Argument(help="Files of CloudEvents (JSON), one a line; - reads standard input.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Files of CloudEvents (JSON), one a line; - reads standard input.")
+    ],
     agency: Annotated[str, typer.Option(help="Code of the agency that speaks, such as H26.")],
     portal: Annotated[str, typer.Option(help="Portal of the agency.")] = "www",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the centre's verdict on each event.")] = False,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for Kafka, and with --wait for the verdicts.")] = 30.0,
-    outbox: Annotated[Path | None, typer.Option(help="Folder of the outbox. [env: PORTALBUS_OUTBOX; default: <home>/outbox]", show_default=False)] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for Kafka, and with --wait for the verdicts.")
+    ] = 30.0,
+    outbox: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the outbox. [env: PORTALBUS_OUTBOX; default: <home>/outbox]", show_default=False),
+    ] = None,
     json_: Json = False,
-    lang: Lang = Language(usual_language()),
+    lang: Lang = USUAL_LANGUAGE,
     bootstrap: Bootstrap = None,
     registry_url: RegistryUrl = None,
     home: Home = None,
@@ -96,9 +102,14 @@ def publish(
     if answers.refused:
         raise Ended(NO)
     if not delivered:
-        raise Ended(UNREACHABLE, "Kafka has not acknowledged everything yet; it stays in the outbox and goes out at the next publish")
+        raise Ended(
+            UNREACHABLE,
+            "Kafka has not acknowledged everything yet; it stays in the outbox and goes out at the next publish",
+        )
     if wait and answers.waiting_for:
-        raise Ended(UNREACHABLE, f"{answers.waiting_for} events have no verdict yet: `portalbus trace` shows them later")
+        raise Ended(
+            UNREACHABLE, f"{answers.waiting_for} events have no verdict yet: `portalbus trace` shows them later"
+        )
 
 
 class Answers:
@@ -132,7 +143,8 @@ class Answers:
             for finding in findings
         ]
         text = "\n    ".join(
-            f"\\[{reason['rule']}] {reason['path']}: {reason['message']} {reason['mend']}".rstrip() for reason in reasons
+            f"\\[{reason['rule']}] {reason['path']}: {reason['message']} {reason['mend']}".rstrip()
+            for reason in reasons
         )
         self._say(line, {"published": False, "findings": reasons}, f"[red]✗[/red] {text}")
 
@@ -142,21 +154,39 @@ class Answers:
         bad = verdict.status.value not in ("ACCEPTED", "DUPLICATE", "WAITING")
         self.refused += bad
         message, mend = in_language(verdict.message, self._language), in_language(verdict.mend, self._language)
-        said = {"event_id": verdict.event_id, "status": verdict.status.value, "final": verdict.final, "rule": verdict.rule}
+        said = {
+            "event_id": verdict.event_id,
+            "status": verdict.status.value,
+            "final": verdict.final,
+            "rule": verdict.rule,
+        }
         if self._json:
-            typer.echo(json.dumps({"verdict": {**said, "path": verdict.path, "message": message, "mend": mend}}, ensure_ascii=False))
+            typer.echo(
+                json.dumps(
+                    {"verdict": {**said, "path": verdict.path, "message": message, "mend": mend}}, ensure_ascii=False
+                )
+            )
         else:
             mark = "[red]✗[/red]" if bad else "[green]✓[/green]"
-            self._console.print(f"{mark} {verdict.event_id} {verdict.status.value} \\[{verdict.rule}] {message} {mend}".rstrip())
+            self._console.print(
+                f"{mark} {verdict.event_id} {verdict.status.value} \\[{verdict.rule}] {message} {mend}".rstrip()
+            )
 
     def summary(self, undelivered: int) -> None:
         """The sums."""
-        sums = {"published": self.published, "refused": self.refused, "undelivered": undelivered, "verdicts": self.verdicts}
+        sums = {
+            "published": self.published,
+            "refused": self.refused,
+            "undelivered": undelivered,
+            "verdicts": self.verdicts,
+        }
         if self._json:
             typer.echo(json.dumps({"summary": sums}))
             return
         verdicts = "".join(f", {count} {status}" for status, count in self.verdicts.items())
-        self._console.print(f"{self.published} published, {self.refused} refused, {undelivered} still in the outbox{verdicts}")
+        self._console.print(
+            f"{self.published} published, {self.refused} refused, {undelivered} still in the outbox{verdicts}"
+        )
 
     def _say(self, line: Line, fields: dict[str, Any], text: str) -> None:
         if self._json:

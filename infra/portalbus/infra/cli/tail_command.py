@@ -11,15 +11,14 @@ import typer
 
 from portalbus.infra.cli.exits import UNREACHABLE, USAGE, Ended
 from portalbus.infra.cli.options import (
+    USUAL_LANGUAGE,
     Bootstrap,
     Home,
     Json,
     Lang,
-    Language,
     RegistryUrl,
     addresses,
     console,
-    usual_language,
 )
 
 if TYPE_CHECKING:
@@ -33,11 +32,15 @@ TIMEOUT_S = 10.0
 
 def tail(
     topic: Annotated[str, typer.Argument(help="lane.H26, verdict.H26, central.directive-published, …")],
-    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="From the oldest record, not from now on.")] = False,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="From the oldest record, not from now on.")
+    ] = False,
     until_end: Annotated[bool, typer.Option("--until-end", help="End at the present end of the topic.")] = False,
-    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many records.", show_default=False)] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, help="End after so many records.", show_default=False)
+    ] = None,
     json_: Json = False,
-    lang: Lang = Language(usual_language()),
+    lang: Lang = USUAL_LANGUAGE,
     bootstrap: Bootstrap = None,
     registry_url: RegistryUrl = None,
     home: Home = None,
@@ -119,7 +122,11 @@ def _print(message: Message, reader: RecordReader, as_json: bool, language: str)
         name, record = "", {"rule": error.rule, "detail": error.detail, "bytes": len(message.value() or b"")}
     if as_json:
         time = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
-        typer.echo(json.dumps({**place, "time": time, "key": key, "type": name or None, "record": _plain(record)}, ensure_ascii=False))
+        typer.echo(
+            json.dumps(
+                {**place, "time": time, "key": key, "type": name or None, "record": _plain(record)}, ensure_ascii=False
+            )
+        )
         return
     local = datetime.fromtimestamp(milliseconds / 1000).astimezone()
     head = f"[dim]{local:%H:%M:%S.%f}"[:-3] + f" {message.partition()}@{message.offset()}[/dim]"
@@ -136,7 +143,9 @@ def _summary(name: str, record: dict[str, Any], key: str, language: str) -> str:
         colour = {"ACCEPTED": "green", "WAITING": "yellow", "DUPLICATE": "cyan"}.get(record["status"], "red")
         said = escape(record["message"][language])
         where = f"{record['lane']}@{record['offset']}"
-        return f"[{colour}]{record['status']}[/{colour}] {where} {escape(record['key'] or '')} \\[{record['rule']}] {said}"
+        return (
+            f"[{colour}]{record['status']}[/{colour}] {where} {escape(record['key'] or '')} \\[{record['rule']}] {said}"
+        )
     if name == "SourceManifest":
         return f"[dim]{name} {record['agency']}/{record['portal']} up to sequence {record['last_sequence']}[/dim]"
     envelope = record["envelope"]

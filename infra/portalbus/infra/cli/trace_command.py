@@ -11,16 +11,15 @@ import typer
 
 from portalbus.infra.cli.exits import NO, Ended
 from portalbus.infra.cli.options import (
+    USUAL_LANGUAGE,
     Bootstrap,
     DatabaseUrl,
     Home,
     Json,
     Lang,
-    Language,
     addresses,
     console,
     in_language,
-    usual_language,
 )
 
 if TYPE_CHECKING:
@@ -34,9 +33,11 @@ COLOURS = {"ACCEPTED": "green", "WAITING": "yellow", "DUPLICATE": "cyan"}
 
 
 def trace(
-    id_: Annotated[str, typer.Argument(metavar="ID", help="Event id, case id, public code, directive key or id, or H26@17.")],
+    id_: Annotated[
+        str, typer.Argument(metavar="ID", help="Event id, case id, public code, directive key or id, or H26@17.")
+    ],
     json_: Json = False,
-    lang: Lang = Language(usual_language()),
+    lang: Lang = USUAL_LANGUAGE,
     database_url: DatabaseUrl = None,
     bootstrap: Bootstrap = None,
     home: Home = None,
@@ -59,7 +60,9 @@ def trace(
     with psycopg.connect(where.database_url, autocommit=True, connect_timeout=5) as connection:
         found = Tracer(connection).trace(id_.strip())
     if found is None:
-        raise Ended(NO, f"the ledger knows nothing of {id_}: it may still be at the portal, see `portalbus outbox status`")
+        raise Ended(
+            NO, f"the ledger knows nothing of {id_}: it may still be at the portal, see `portalbus outbox status`"
+        )
     found = _with_times(found, where)
     page = f"{where.central_url}/{lang.value}{found.page}" if found.page and where.central_url else None
     if json_:
@@ -90,7 +93,9 @@ def _print(found: Trace, page: str | None, language: str) -> None:
     for event in found.events:
         _add_event(root, event, language)
     for kind, row in found.rows.items():
-        shown = ", ".join(f"{name} {_shown(value)}" for name, value in row.items() if value is not None and name != "key")
+        shown = ", ".join(
+            f"{name} {_shown(value)}" for name, value in row.items() if value is not None and name != "key"
+        )
         root.add(f"store: {kind} {shown}")
     if page:
         root.add(f"page: {page}")
@@ -107,14 +112,16 @@ def _add_event(root: Tree, event: TracedEvent, language: str) -> None:
     if event.published_at is not None:
         branch.add(f"published   {_shown(event.published_at)}{_later(before, event.published_at)}")
         before = event.published_at
-    branch.add(f"in the lane {_shown(event.received_at)}{_later(before, event.received_at)}  {event.lane}@{event.lane_offset}")
+    branch.add(
+        f"in the lane {_shown(event.received_at)}{_later(before, event.received_at)}  {event.lane}@{event.lane_offset}"
+    )
     before = event.received_at
     for judgement in event.judgements:
         said = f"{in_language(judgement.message, language)} {in_language(judgement.mend, language)}".rstrip()
         colour = COLOURS.get(judgement.status, "red")
         leaf = branch.add(
-            f"judged      {_shown(judgement.judged_at)}{_later(before, judgement.judged_at)}  [{colour}]{judgement.status}[/{colour}]"
-            f" \\[{judgement.rule}] {said}  position {judgement.position}"
+            f"judged      {_shown(judgement.judged_at)}{_later(before, judgement.judged_at)}"
+            f"  [{colour}]{judgement.status}[/{colour}] \\[{judgement.rule}] {said}  position {judgement.position}"
         )
         for place in judgement.sent_on:
             leaf.add(_sent_on(place, judgement.judged_at))
@@ -147,7 +154,10 @@ def _as_json(found: Trace, page: str | None, language: str) -> dict[str, Any]:
     fields = asdict(found)
     for event, traced in zip(fields["events"], found.events, strict=True):
         for judgement, said in zip(event["judgements"], traced.judgements, strict=True):
-            judgement["message"], judgement["mend"] = in_language(said.message, language), in_language(said.mend, language)
+            judgement["message"], judgement["mend"] = (
+                in_language(said.message, language),
+                in_language(said.mend, language),
+            )
     return _plain({**fields, "page": page})  # type: ignore[no-any-return]
 
 

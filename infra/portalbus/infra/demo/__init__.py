@@ -1,1 +1,1 @@
-"""The demonstration: simulated portals through a compressed working day, over the real bus, checked to the last field."""
+"""The demonstration: simulated portals through a working day, over the real bus, checked to the last field."""

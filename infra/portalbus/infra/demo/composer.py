@@ -37,7 +37,12 @@ from portalbus.schemas.search_text import fold
 
 SPEAKS_FOREIGN = frozenset({GOVERNMENT_PORTAL, "G08", "G12", "H26", "H29", "H17", "H37", "H38"})
 """Portals that publish in English and Chinese too."""
-URGENCIES = ((DocumentUrgency.NORMAL, 86), (DocumentUrgency.KHAN, 9), (DocumentUrgency.THUONG_KHAN, 3), (DocumentUrgency.HOA_TOC, 2))
+URGENCIES = (
+    (DocumentUrgency.NORMAL, 86),
+    (DocumentUrgency.KHAN, 9),
+    (DocumentUrgency.THUONG_KHAN, 3),
+    (DocumentUrgency.HOA_TOC, 2),
+)
 
 
 class Composer:

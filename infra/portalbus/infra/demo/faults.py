@@ -41,7 +41,9 @@ class Story:
         self.host: Agency = random.choice(composer.cast)
         self.at = moment(random, earliest, 0.9)
 
-    def sends(self, payload: Payload, status: VerdictStatus = ACCEPTED, rule: str = "event.accepted", **how: Any) -> Step:
+    def sends(
+        self, payload: Payload, status: VerdictStatus = ACCEPTED, rule: str = "event.accepted", **how: Any
+    ) -> Step:
         """The old system writes a record; every fault gets its name from the story that calls."""
         self.at += 0.0005
         return self.composer.add(
@@ -73,7 +75,9 @@ class Story:
 def sent_twice(composer: Composer, random: Random) -> None:
     story = Story(composer, random)
     first = story.sends(story.receipt())
-    story.sends(first.payload, DUPLICATE, "event.duplicate", fault="duplicate", wire=Wire.SENT_AGAIN, of_step=first.number)
+    story.sends(
+        first.payload, DUPLICATE, "event.duplicate", fault="duplicate", wire=Wire.SENT_AGAIN, of_step=first.number
+    )
 
 
 def copied_from_the_lane(composer: Composer, random: Random) -> None:
@@ -81,13 +85,22 @@ def copied_from_the_lane(composer: Composer, random: Random) -> None:
     story = Story(composer, random)
     at = story.at / 2
     original = composer.add(at, story.host, composer.directive(story.host, at))
-    story.sends(original.payload, DUPLICATE, "event.duplicate", fault="duplicate", wire=Wire.SENT_AGAIN, of_step=original.number)
+    story.sends(
+        original.payload, DUPLICATE, "event.duplicate", fault="duplicate", wire=Wire.SENT_AGAIN, of_step=original.number
+    )
 
 
 def id_reused(composer: Composer, random: Random) -> None:
     story = Story(composer, random)
     first = story.sends(story.directive())
-    story.sends(story.directive(), REJECTED, "event.id-reused", fault="event id reused", wire=Wire.ID_REUSED, of_step=first.number)
+    story.sends(
+        story.directive(),
+        REJECTED,
+        "event.id-reused",
+        fault="event id reused",
+        wire=Wire.ID_REUSED,
+        of_step=first.number,
+    )
 
 
 def sequence_reused(composer: Composer, random: Random) -> None:
@@ -225,7 +238,10 @@ def out_of_shape(composer: Composer, random: Random) -> None:
     """Avro that decodes, with a value that the contract does not allow."""
     story = Story(composer, random)
     story.sends(
-        story.directive().model_copy(update={"language": "tiếng Việt"}), REJECTED, "schema.format", fault="value out of shape"
+        story.directive().model_copy(update={"language": "tiếng Việt"}),
+        REJECTED,
+        "schema.format",
+        fault="value out of shape",
     )
 
 

@@ -68,7 +68,11 @@ class Figures:
 
 
 def figures(
-    plan: Plan, log: SentLog, steps: Mapping[Place, Step], first: Mapping[Place, Seen], now: Mapping[Place, tuple[str, str]]
+    plan: Plan,
+    log: SentLog,
+    steps: Mapping[Place, Step],
+    first: Mapping[Place, Seen],
+    now: Mapping[Place, tuple[str, str]],
 ) -> Figures:
     """The figures of a run. `first`: first judgement on each record; `now`: status and rule of each at the end."""
     statuses = Counter(now[place][0] for place in steps if place in now)
@@ -81,7 +85,9 @@ def figures(
             if place in first:
                 visible.append(first[place].seen_ns - sent.called_ns)
     released = [
-        place for place in steps if place in first and first[place].status == VerdictStatus.WAITING and now[place][0] != "WAITING"
+        place
+        for place in steps
+        if place in first and first[place].status == VerdictStatus.WAITING and now[place][0] != "WAITING"
     ]
     return Figures(
         sent=len(steps),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
@@ -67,7 +68,9 @@ class LegacySystems:
         self._watch = watch
         self._records: dict[int, Record] = {}
         self._places = _places(addresses.database_url)
-        self._producer = Producer({"bootstrap.servers": addresses.bootstrap, "enable.idempotence": True, "linger.ms": 0})
+        self._producer = Producer(
+            {"bootstrap.servers": addresses.bootstrap, "enable.idempotence": True, "linger.ms": 0}
+        )
         self._thread = threading.Thread(target=self._work, name="demo-legacy", daemon=True)
 
     def start(self) -> None:
@@ -133,7 +136,8 @@ class LegacySystems:
 
     def _again(self, step: Step) -> Record:
         """The record of an earlier step: remembered when it was ours, else read from the lane."""
-        assert step.of_step is not None
+        if step.of_step is None:
+            raise ValueError(f"step {step.number} does not say which record is sent again")
         if step.of_step in self._records:
             return self._records[step.of_step]
         deadline = time.monotonic() + PATIENCE_S
@@ -147,15 +151,19 @@ class LegacySystems:
         return self._read(lane_of(step.agency), offset)
 
     def _read(self, lane: str, offset: int) -> Record:
-        consumer = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "demo-legacy", "enable.auto.commit": False})
+        consumer = Consumer(
+            {"bootstrap.servers": self._bootstrap, "group.id": "demo-legacy", "enable.auto.commit": False}
+        )
         try:
             consumer.assign([TopicPartition(lane, 0, offset)])
             message = consumer.poll(PATIENCE_S)
             if message is None or message.error():
                 raise KafkaException(message.error() if message else f"{lane}@{offset} could not be read")
-            headers = list(message.headers() or [])
-            event_id = next((value.decode() for name, value in headers if name == "ce_id" and isinstance(value, bytes)), None)
-            return Record(message.key(), message.value(), [*headers], event_id)
+            headers: Any = message.headers() or []  # the client's own type leaves the pairs open
+            event_id = next(
+                (value.decode() for name, value in headers if name == "ce_id" and isinstance(value, bytes)), None
+            )
+            return Record(message.key(), message.value(), headers, event_id)
         finally:
             consumer.close()
 

@@ -54,7 +54,9 @@ class SimulatedPortals:
     def start(self) -> None:
         """Every portal begins its day."""
         for agency, portal in self._portals.items():
-            thread = threading.Thread(target=self._work, args=(agency, portal), name=f"demo-portal-{agency}", daemon=True)
+            thread = threading.Thread(
+                target=self._work, args=(agency, portal), name=f"demo-portal-{agency}", daemon=True
+            )
             self._threads.append(thread)
             thread.start()
 
@@ -62,7 +64,8 @@ class SimulatedPortals:
         """Wait until every portal has published its day and Kafka has acknowledged it; tell whether it did."""
         for thread in self._threads:
             thread.join()
-        return all([portal.flush(patience_s) for portal in self._portals.values()])
+        flushed = [portal.flush(patience_s) for portal in self._portals.values()]
+        return all(flushed)
 
     def _work(self, agency: str, portal: Portal) -> None:
         self._clockwork.play(self._steps[agency], lambda step: self._publish(portal, step))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -113,10 +112,13 @@ class Outcome:
 class DemoRun:
     """One run. `tell` hears how far it is, a few times a second."""
 
-    def __init__(self, options: DemoOptions, addresses: Addresses, home: Path, tell: Callable[[Progress], None]) -> None:
+    def __init__(
+        self, options: DemoOptions, addresses: Addresses, home: Path, tell: Callable[[Progress], None]
+    ) -> None:
         self._options = options
         self._addresses = addresses
-        self._outboxes = home / "demo" / "outbox"
+        # Where `portalbus publish` has its own: a source has one outbox, whoever publishes through it.
+        self._outboxes = home / "outbox"
         self._ids = SchemaIds(SchemaRegistry(addresses.registry_url), home / "run" / "schema-ids.json")
         self._tell = tell
         self._log = SentLog()
@@ -148,8 +150,8 @@ class DemoRun:
         cast = choose_cast(directory(), self._options.portals, now.date())
         with self._connect() as connection:
             rows = connection.execute("select directive_id, version from ledger.directive where agency = 'G22'")
-            heads = {directive_id: version for directive_id, version in rows}
-        tag = f"{int(time.time()):x}{os.getpid() % 256:02x}"[-7:]
+            heads = dict(rows.fetchall())
+        tag = f"{int(time.time()):x}"
         return write_plan(self._options.seed, cast, self._options.events, last_working_day(now), tag, heads)
 
     def _marks(self, plan: Plan) -> dict[tuple[str, int], int]:
@@ -157,17 +159,27 @@ class DemoRun:
         lanes = [lane_of(agency.code) for agency in plan.cast]
         deadline = time.monotonic() + PATIENCE_S
         with self._connect() as connection:
-            while time.monotonic() < deadline and not self._at_rest(connection, topics_read.ends(self._addresses.bootstrap, lanes)):
+            while time.monotonic() < deadline and not self._at_rest(
+                connection, topics_read.ends(self._addresses.bootstrap, lanes)
+            ):
                 time.sleep(LOOK_EVERY_S)
         topics = [*lanes, *(verdicts_of(agency.code) for agency in plan.cast), *CANONICAL.values()]
         return topics_read.ends(self._addresses.bootstrap, topics)
 
     def _at_rest(self, connection: psycopg.Connection[Any], lane_ends: dict[tuple[str, int], int]) -> bool:
         nexts = dict(connection.execute("select 'lane.' || agency, next_offset from ledger.lane").fetchall())
-        return all(nexts.get(lane, 0) >= end for (lane, _), end in lane_ends.items()) and _relay_is_level(connection, self._addresses.bootstrap)
+        return all(nexts.get(lane, 0) >= end for (lane, _), end in lane_ends.items()) and _relay_is_level(
+            connection, self._addresses.bootstrap
+        )
 
     def _play_day(
-        self, plan: Plan, clockwork: Clockwork, portals: SimulatedPortals, legacy: LegacySystems, watch: LedgerWatch, began: float
+        self,
+        plan: Plan,
+        clockwork: Clockwork,
+        portals: SimulatedPortals,
+        legacy: LegacySystems,
+        watch: LedgerWatch,
+        began: float,
     ) -> None:
         clockwork.begin()
         portals.start()
@@ -202,10 +214,14 @@ class DemoRun:
             deadline = time.monotonic() + PATIENCE_S
             while not _relay_is_level(connection, self._addresses.bootstrap) and time.monotonic() < deadline:
                 time.sleep(LOOK_EVERY_S)
-            rows = connection.execute("select agency, lane_offset, status, rule from ledger.event where position > %s", (since,))
+            rows = connection.execute(
+                "select agency, lane_offset, status, rule from ledger.event where position > %s", (since,)
+            )
             now: dict[Place, tuple[str, str]] = {(row[0], row[1]): (row[2], row[3]) for row in rows}
         verdicts = {place: offset for place, offset in marks.items() if place[0].startswith(VERDICT_PREFIX)}
-        problems += check_verdict_topics(_verdicts(bootstrap, SchemaRegistry(self._addresses.registry_url), verdicts, starts), steps)
+        problems += check_verdict_topics(
+            _verdicts(bootstrap, SchemaRegistry(self._addresses.registry_url), verdicts, starts), steps
+        )
         canonical = {place: offset for place, offset in marks.items() if place[0] in CANONICAL.values()}
         ids = [header(message, "ce_id") for message in topics_read.read_from(bootstrap, canonical)]
         problems += check_canonical(ids, steps, self._log)

@@ -29,7 +29,9 @@ def write_plan(
     Raises ValueError for less than FEWEST_EVENTS: not every fault would have room.
     """
     if events < FEWEST_EVENTS:
-        raise ValueError(f"the number of events must be at least {FEWEST_EVENTS}, so that every kind of fault takes part")
+        raise ValueError(
+            f"the number of events must be at least {FEWEST_EVENTS}, so that every kind of fault takes part"
+        )
     random = Random(seed)  # noqa: S311 - a simulation, no secret
     composer = Composer(random, tuple(cast), WorkingDay(day), tag)
     government = next(agency for agency in cast if agency.code == GOVERNMENT_PORTAL)

@@ -30,7 +30,11 @@ def play_and_show(options: DemoOptions, addresses: Addresses, home: Path, consol
     """Plays a run and shows it; the SDK's own log lines go to `logs/demo.log`."""
     with (home / "logs" / "demo.log").open("a", encoding="utf-8") as log:
         structlog.configure(
-            processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(utc=True), structlog.processors.JSONRenderer()],
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(utc=True),
+                structlog.processors.JSONRenderer(),
+            ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
             logger_factory=structlog.WriteLoggerFactory(file=log),
             cache_logger_on_first_use=False,
@@ -55,7 +59,9 @@ class Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         return None
 
     def tell(self, progress: Progress) -> None:
@@ -68,7 +74,9 @@ class Lines:
         self._due = progress.seconds + LINE_EVERY_S
         if progress.sent:
             row = _row(progress, None)
-            figures = ", ".join(f"{value} {name}" for name, value in zip(COLUMNS, row, strict=True) if value or name == "lag")
+            figures = ", ".join(
+                f"{value} {name}" for name, value in zip(COLUMNS, row, strict=True) if value or name == "lag"
+            )
             self._console.print(f"    {progress.seconds:5.1f} s: {figures}")
 
 
@@ -83,13 +91,17 @@ class LiveTable:
         self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._live.stop()
 
     def tell(self, progress: Progress) -> None:
         """Hear how far the run is."""
         groups = group_agencies(progress.plan.cast, self._console.height - 8)
-        table = Table(title=f"{progress.phase}, {progress.seconds:.0f} s", title_justify="left", box=None, header_style="bold")
+        table = Table(
+            title=f"{progress.phase}, {progress.seconds:.0f} s", title_justify="left", box=None, header_style="bold"
+        )
         table.add_column("")
         for column in COLUMNS:
             table.add_column(column, justify="right")
@@ -106,14 +118,19 @@ def group_agencies(cast: tuple[Agency, ...], room: int) -> dict[str, frozenset[s
     groups: dict[str, set[str]] = {}
     for agency in cast:
         name = "provinces and cities" if agency.kind == "province" else "ministries and agencies"
-        groups.setdefault("Government Portal (G22)" if agency.code == GOVERNMENT_PORTAL else name, set()).add(agency.code)
+        groups.setdefault("Government Portal (G22)" if agency.code == GOVERNMENT_PORTAL else name, set()).add(
+            agency.code
+        )
     return {f"{name}: {len(codes)}" if len(codes) > 1 else name: frozenset(codes) for name, codes in groups.items()}
 
 
 def print_summary(outcome: Outcome, addresses: Addresses, console: Console) -> None:
     """The figures of a run, for people."""
     found = outcome.figures
-    console.print(f"\n[bold]{len(outcome.plan.cast)} portals, {found.sent} records in {outcome.seconds:.1f} s[/bold] (seed {outcome.plan.seed})")
+    console.print(
+        f"\n[bold]{len(outcome.plan.cast)} portals, {found.sent} records in {outcome.seconds:.1f} s[/bold]"
+        f" (seed {outcome.plan.seed})"
+    )
     table = Table.grid(padding=(0, 2))
     for name, value in _summary_rows(found):
         table.add_row(name, str(value))
@@ -121,7 +138,10 @@ def print_summary(outcome: Outcome, addresses: Addresses, console: Console) -> N
     _print_rules("rejected by rule", found.rejected_by_rule, console)
     _print_rules("parked by rule", found.parked_by_rule, console)
     _print_rules("refused by the SDK at the portal", found.refused_by_sdk, console)
-    for name, latency in (("publish() to readable in the ledger", found.end_to_end), ("publish() itself", found.publish_call)):
+    for name, latency in (
+        ("publish() to readable in the ledger", found.end_to_end),
+        ("publish() itself", found.publish_call),
+    ):
         console.print(f"{name}: p50 {latency.p50:.1f} ms, p95 {latency.p95:.1f} ms, p99 {latency.p99:.1f} ms")
     _print_verdict(outcome, console)
     console.print(f"central portal: {addresses.central_url}")
@@ -145,7 +165,9 @@ def _print_rules(title: str, rules: Mapping[str, int], console: Console) -> None
 
 def _print_verdict(outcome: Outcome, console: Console) -> None:
     if outcome.ok:
-        console.print("[green]✓[/green] every record has exactly one verdict, and the store equals what was sent, field by field")
+        console.print(
+            "[green]✓[/green] every record has exactly one verdict, and the store equals what was sent, field by field"
+        )
         return
     console.print(f"[red]✗[/red] {len(outcome.problems)} differences:")
     for problem in outcome.problems[:MOST_PROBLEMS_SHOWN]:

@@ -27,7 +27,9 @@ def check_store(connection: Connection[TupleRow], expected: Expectation, since: 
     versions = {(row["key"], row["version"]): row for row in cursor.execute(VERSIONS, (since,))}
     cases = {row["case_id"]: row for row in cursor.execute(CASES, (since,))}
     wanted_versions = {
-        (key, number): payload for key, directive in expected.directives.items() for number, payload in directive.versions.items()
+        (key, number): payload
+        for key, directive in expected.directives.items()
+        for number, payload in directive.versions.items()
     }
     return [
         *_compare("directive", {key: directive.row() for key, directive in expected.directives.items()}, directives),

@@ -50,7 +50,7 @@ class FeedbackText:
 class Trouble:
     """What one case is about; `places` fills up as it is told, so that the answer speaks of the same road."""
 
-    field: str
+    about: str
     concern: Concern
     places: dict[str, str] = field(default_factory=dict)
 
@@ -99,7 +99,9 @@ class Writer:
 
     def signer(self, agency: Agency) -> str:
         """Who signs: an office, never a person."""
-        offices = [office for office in self._grammar.words["signer"] if ("Ủy ban" in office) == (agency.kind == "province")]
+        offices = [
+            office for office in self._grammar.words["signer"] if ("Ủy ban" in office) == (agency.kind == "province")
+        ]
         return self._random.choice(offices)
 
     def feedback(self, trouble: Trouble) -> FeedbackText:
@@ -107,12 +109,16 @@ class Writer:
         concern, places = trouble.concern, trouble.places
         subject = self._say(concern.subject, places)
         parts = [self._word("greeting", places), self._say(concern.detail, places), self._word("request", places)]
-        return FeedbackText(subject, "\n".join(parts), trouble.field)
+        return FeedbackText(subject, "\n".join(parts), trouble.about)
 
     def answer(self, trouble: Trouble) -> str:
         """An answer: thanks, what was found, closing words."""
         places = trouble.places
-        parts = [self._word("thanks", places), self._say(trouble.concern.finding, places), self._word("closing", places)]
+        parts = [
+            self._word("thanks", places),
+            self._say(trouble.concern.finding, places),
+            self._word("closing", places),
+        ]
         return "\n".join(parts)
 
     def refusal(self) -> Refusal:

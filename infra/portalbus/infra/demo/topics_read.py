@@ -28,7 +28,9 @@ def read_from(bootstrap: str, places: Mapping[tuple[str, int], int]) -> Iterator
         while open_places:
             message = consumer.poll(TIMEOUT_S)
             if message is None:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{len(open_places)} partitions were not read to their end"))
+                raise KafkaException(
+                    KafkaError(KafkaError._TIMED_OUT, f"{len(open_places)} partitions were not read to their end")
+                )
             error = message.error()
             if error is None:
                 yield message

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import Message
 from psycopg import Connection
@@ -42,7 +43,8 @@ def lane_records(messages: Iterable[Message], manifest_schema: int) -> Iterator[
 
 def header(message: Message, name: str) -> str | None:
     """A header of a record as text."""
-    found = (value for key, value in message.headers() or [] if key == name)
+    headers: Any = message.headers() or []  # the client's own type leaves the pairs open
+    found = (value for key, value in headers if key == name)
     value = next(found, None)
     return value.decode() if isinstance(value, bytes) else value
 
@@ -70,9 +72,9 @@ def match_steps(plan: Plan, log: SentLog, records: Iterable[LaneRecord]) -> tupl
             if place is None or place not in places:
                 problems.append(f"step {step.number}: {sent.event_id} is not in the lane of {step.agency}")
             elif place in found:
-                problems.append(f"step {step.number} and step {found[place].number} share {place}")  # type: ignore[index]
+                problems.append(f"step {step.number} and step {found[place].number} share {place}")
             else:
-                found[place] = step  # type: ignore[index]
+                found[place] = step
     problems += [f"lane.{agency}@{offset}: nobody sent this record" for agency, offset in sorted(places - set(found))]
     return found, problems
 
@@ -96,7 +98,9 @@ def check_ledger(
     counts: dict[Place, Counter[bool]] = defaultdict(Counter)
     for agency, offset, final, count in connection.execute(JUDGEMENTS, (since,)):
         counts[agency, offset][final] = count
-    problems = [f"lane.{agency}@{offset}: judged, but nobody sent it" for agency, offset in sorted(set(rows) - set(steps))]
+    problems = [
+        f"lane.{agency}@{offset}: judged, but nobody sent it" for agency, offset in sorted(set(rows) - set(steps))
+    ]
     for place, step in steps.items():
         problems += _check_row(place, step, rows.get(place), counts[place])
     return problems
@@ -127,7 +131,9 @@ def check_verdict_topics(verdicts: Iterable[tuple[Place, bool, str]], steps: Map
     for place, step in steps.items():
         found = (opens if step.status in OPEN else finals)[place]
         if found != [step.rule]:
-            problems.append(f"verdict.{place[0]}: lane offset {place[1]} has {found or 'no verdict'}, not {[step.rule]}")
+            problems.append(
+                f"verdict.{place[0]}: lane offset {place[1]} has {found or 'no verdict'}, not {[step.rule]}"
+            )
     strangers = sorted((set(finals) | set(opens)) - set(steps))
     return problems + [f"verdict.{agency}: lane offset {offset} was never sent" for agency, offset in strangers]
 
@@ -140,5 +146,11 @@ def check_canonical(ids: Iterable[str | None], steps: Mapping[Place, Step], log:
         for step in steps.values()
         if step.status is VerdictStatus.ACCEPTED and (sent := log.of(step.number)) is not None
     }
-    problems = [f"{event_id}: {found[event_id]} times in the canonical topics" for event_id in sorted(accepted, key=str) if found[event_id] != 1]
-    return problems + [f"{event_id}: in the canonical topics, but not accepted" for event_id in sorted(set(found) - accepted, key=str)]
+    problems = [
+        f"{event_id}: {found[event_id]} times in the canonical topics"
+        for event_id in sorted(accepted, key=str)
+        if found[event_id] != 1
+    ]
+    return problems + [
+        f"{event_id}: in the canonical topics, but not accepted" for event_id in sorted(set(found) - accepted, key=str)
+    ]

@@ -15,8 +15,9 @@ CHANNEL = "ledger"
 WAIT_SECONDS = 0.25
 
 NEW = """
-    select agency, lane_offset, event_id::text, portal, status, final, rule, position
-    from ledger.judgement where position > %s order by position
+    select j.agency, j.lane_offset, e.event_id::text, e.portal, j.status, j.final, j.rule, j.position
+    from ledger.judgement j join ledger.event e using (agency, lane_offset)
+    where j.position > %s order by j.position
 """
 
 
@@ -123,9 +124,10 @@ class LedgerWatch:
         if rows:
             with self._changed:
                 for row in rows:
-                    self._note(Seen(*row, seen_ns=now))
+                    agency, offset, event_id, portal, status, final, rule, position = row
+                    self._note(Seen(agency, offset, event_id, portal, status, final, rule, position, now))
                 self._changed.notify_all()
-            return int(rows[-1][7])
+            return int(rows[-1][-1])
         return position
 
     def _note(self, seen: Seen) -> None:

@@ -22,7 +22,7 @@ class EdgeSettings:
     group: str = "portalbus-streams"
     """Consumer group; workers of one group share the lanes. Its committed offsets are only for lag displays."""
 
-    batch_max_records: int = 2_000
+    batch_max_records: int = 4_000
     batch_max_bytes: int = 8 * MIB
     """A batch stops growing at either limit; a single record may be larger."""
     queue_max_records: int = 8_000

@@ -13,6 +13,7 @@ from portalbus.schemas.codec import Decoded
 from portalbus.schemas.models import (
     DirectiveAction,
     DirectivePublished,
+    Envelope,
     Event,
     FeedbackReceived,
     FeedbackResolved,
@@ -32,10 +33,19 @@ class SourceState:
     status: str = "active"
     epoch: int = 1
     last_sequence: int = 0
-    clock_offset_ms: int = 0
+    clock_offset_before: int = 0
+    newest: tuple[Envelope, datetime] | None = None
     gaps: dict[tuple[int, int], tuple[int, datetime]] = field(default_factory=dict)
     gaps_changed: bool = False
     manifest: SourceManifest | None = None
+
+    @property
+    def clock_offset_ms(self) -> int:
+        """How far the source's clock was ahead of lane time when it published its newest event, in milliseconds."""
+        if self.newest is None:
+            return self.clock_offset_before
+        envelope, received_at = self.newest
+        return round((envelope.published_at - received_at).total_seconds() * 1000)
 
 
 @dataclass(slots=True)

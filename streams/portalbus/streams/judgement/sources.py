@@ -52,7 +52,7 @@ def hear(envelope: Envelope, received_at: datetime, history: History) -> SourceS
         source = SourceState(envelope.agency, envelope.portal, received_at, received_at, epoch=envelope.epoch)
         history.sources[envelope.agency, envelope.portal] = source
     source.last_heard_at = received_at
-    source.clock_offset_ms = round((envelope.published_at - received_at).total_seconds() * 1000)
+    source.newest = (envelope, received_at)
     return source
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from psycopg import Connection
+
 from portalbus.schemas.codec import Decoded, Misshapen
 from portalbus.schemas.models import DirectivePublished, Envelope, FeedbackReceived, SourceManifest
 from portalbus.streams.judgement.docket import Item
 from portalbus.streams.judgement.history import CaseState, DirectiveState, History, SourceState, WaitingEvent
-from psycopg import Connection
 
 NAMED_SOURCES = "unnest(string_to_array(%s, ','), string_to_array(%s, ',')) q(agency, portal)"
 SOURCES = f"""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from psycopg import Connection
+
 from portalbus.schemas.codec import Decoded, WriterSchemas, read
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.models import VerdictStatus
@@ -15,7 +17,6 @@ from portalbus.streams.judgement.docket import Bounds, Docket, Item
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
 from portalbus.streams.ledger.fetching import fetch_history, fetch_overdue
 from portalbus.streams.ledger.writing import write_docket
-from psycopg import Connection
 
 CHANNEL = "ledger"
 EXPIRY_BATCH = 500

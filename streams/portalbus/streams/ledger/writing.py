@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
 from portalbus.schemas.search_text import fold
 from portalbus.streams.judgement.docket import Docket, Entry
 from portalbus.streams.judgement.history import AddedVersion, CaseState, DirectiveState, History, SourceState
-from psycopg import Connection
-from psycopg.types.json import Jsonb
 
 
 class _Table:
@@ -38,9 +39,8 @@ EVENT = _Table(
 )
 JUDGEMENT = _Table(
     "ledger.judgement",
-    "position int8, agency text, lane_offset int8, event_id uuid, event_type text, portal text, epoch int4,"
-    " sequence int8, key text, status text, final bool, rule text, path text, params jsonb, judged_at timestamptz,"
-    " canonical bytea",
+    "position int8, agency text, lane_offset int8, status text, final bool, rule text, path text, params jsonb,"
+    " judged_at timestamptz, canonical bytea",
 )
 CASE = _Table(
     "ledger.case",
@@ -55,10 +55,8 @@ CASE = _Table(
 def write_docket(connection: Connection[Any], docket: Docket, judged_at: datetime) -> None:
     """Everything a docket decided, in the connection's open transaction."""
     history = docket.history
-    event_ids = [UUID(entry.envelope.id) if entry.envelope else None for entry in docket.entries]
-    named = list(zip(docket.entries, event_ids, strict=True))
-    EVENT.copy(connection, (_event_row(entry, event_id, judged_at) for entry, event_id in named if entry.fresh))
-    JUDGEMENT.copy(connection, (_judgement_row(entry, event_id, judged_at) for entry, event_id in named))
+    EVENT.copy(connection, (_event_row(entry, judged_at) for entry in docket.entries if entry.fresh))
+    JUDGEMENT.copy(connection, (_judgement_row(entry, judged_at) for entry in docket.entries))
     CASE.copy(connection, (_case_row(case) for case in history.cases.values() if case.opened is not None))
     with connection.pipeline():
         _replace_open_events(connection, docket.entries, judged_at)
@@ -69,13 +67,13 @@ def write_docket(connection: Connection[Any], docket: Docket, judged_at: datetim
         _write_parked(connection, docket, judged_at)
 
 
-def _event_row(entry: Entry, event_id: UUID | None, judged_at: datetime) -> tuple[Any, ...]:
+def _event_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
     envelope = entry.envelope
     if envelope is None:
         head: tuple[Any, ...] = (None, False, None, None, None, None, None, None, None, None)
     else:
         head = (
-            event_id,
+            UUID(envelope.id),
             entry.claims_id,
             entry.event_type,
             envelope.portal,
@@ -97,21 +95,16 @@ def _event_row(entry: Entry, event_id: UUID | None, judged_at: datetime) -> tupl
     )
 
 
-def _judgement_row(entry: Entry, event_id: UUID | None, judged_at: datetime) -> tuple[Any, ...]:
-    envelope, decision = entry.envelope, entry.decision
+def _judgement_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
+    decision = entry.decision
+    params = {name: _storable(text) for name, text in decision.params.items()}
     return (
         entry.position,
         entry.agency,
         entry.lane_offset,
-        event_id,
-        entry.event_type,
-        envelope.portal if envelope else None,
-        envelope.epoch if envelope else None,
-        envelope.sequence if envelope else None,
-        entry.key,
         *_verdict_columns(entry),
         decision.path,
-        Jsonb({name: _storable(text) for name, text in decision.params.items()}) if decision.params else None,
+        Jsonb(params) if params else None,
         judged_at,
         entry.canonical,
     )

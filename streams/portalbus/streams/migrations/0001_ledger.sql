@@ -68,17 +68,12 @@ create unique index event_id_once on ledger.event (agency, event_id) where claim
 create index event_key on ledger.event (key);
 create index event_open on ledger.event (agency, lane_offset) where not final;
 
--- Every judgement in ledger order: the verdicts, and what is to be sent out. The relay follows `position`.
+-- Every judgement in ledger order: the verdicts, and what is to be sent out. The relay follows `position`. What was
+-- judged stands in ledger.event.
 create table ledger.judgement (
     position    bigint primary key,
     agency      text        not null,
     lane_offset bigint      not null,
-    event_id    uuid,
-    event_type  text,
-    portal      text,
-    epoch       integer,
-    sequence    bigint,
-    key         text,
     status      text        not null,
     final       boolean     not null,
     rule        text        not null,
@@ -159,7 +154,6 @@ create table ledger.case (
     answered_at      timestamptz,
     position         bigint      not null
 );
-create index case_owner on ledger.case (owner, state);
 
 -- The waiting room: events whose cause has not arrived yet. The value is kept to judge it again.
 create table ledger.waiting (

@@ -173,8 +173,9 @@ async def changed_between(
     rows = await _rows(
         connection,
         f"{SELECT} where directive.key in ("
-        " select key from ledger.judgement where position > %(after)s and position <= %(upto)s"
-        " and event_type = 'DirectivePublished' and status = 'ACCEPTED' and final)"
+        " select event.key from ledger.judgement join ledger.event using (agency, lane_offset)"
+        " where judgement.position > %(after)s and judgement.position <= %(upto)s"
+        " and event.event_type = 'DirectivePublished' and judgement.status = 'ACCEPTED')"
         " order by directive.position desc limit %(limit)s",
         {"after": after, "upto": upto, "limit": limit},
     )

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from psycopg import Connection
+
 from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.codec import encode_record
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import Verdict, VerdictStatus
 from portalbus.schemas.topics import CANONICAL, lane_of, verdicts_of
-from psycopg import Connection
 
 NEXT = """
-select j.position, j.agency, j.lane_offset, j.event_id::text, j.event_type, j.portal, j.epoch, j.sequence, j.key,
+select j.position, j.agency, j.lane_offset, e.event_id::text, e.event_type, e.portal, e.epoch, e.sequence, e.key,
        j.status, j.final, j.rule, j.path, coalesce(j.params, '{}'::jsonb), j.judged_at, j.canonical, e.occurred_at
 from ledger.judgement j join ledger.event e using (agency, lane_offset)
 where j.position > %s order by j.position limit %s"""

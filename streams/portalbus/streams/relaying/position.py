@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
 from portalbus.schemas.topics import RELAY_POSITION
 
 FIRST_LOOK_BACK = 64

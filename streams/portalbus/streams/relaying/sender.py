@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from confluent_kafka import KafkaException, Producer
+
 from portalbus.schemas.topics import RELAY_POSITION
 from portalbus.streams.relaying.outgoing import Judged, messages_of
 
