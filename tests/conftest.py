@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 
 from central_process import CentralProcess, free_port
@@ -16,6 +17,13 @@ from ledger_rows import LedgerRows
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.postgres import Postgres, new_passwords
 from portalbus.streams.ledger.database import migrate
+
+
+@pytest.fixture(autouse=True)
+def _logs_go_where_they_went_before() -> Iterator[None]:
+    """A command run inside a test sets up logging to a stream that the test's end closes."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from portal_events import directive
-from secured_kafka import SecuredKafka, login
 
+from portal_events import directive
 from portalbus.infra.stack import Endpoints, Stack
 from portalbus.infra.stack.containers import RunningStack
 from portalbus.producers import Portal
 from portalbus.schemas.registration import register_all
 from portalbus.schemas.registry import SchemaRegistry
+from secured_kafka import SecuredKafka, login
 
 
 @pytest.fixture(scope="module")

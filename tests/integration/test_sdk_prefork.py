@@ -1,4 +1,4 @@
-"""gunicorn: a portal that was used before the workers came to be, workers that come and go, one killed: nothing lost."""
+"""gunicorn: a portal used before the workers came to be, workers that come and go, one that is killed: nothing lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from lanes import events_of, first_arrivals, make_topics
-
 from portalbus.infra.stack import Endpoints
 from portalbus.producers import Portal
 from portalbus.schemas.registration import register_all

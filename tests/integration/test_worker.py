@@ -1,0 +1,350 @@
+"""The worker as a process between a real Kafka, registry and PostgreSQL: poison, deaths, freezes, jumps."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from bus_events import envelope, manifest, manifest_value, receipt, value_of
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from ledger_facts import assert_sound, one, rows
+from whole_bus import Bus, Running
+
+from portalbus.infra.stack import Endpoints
+from portalbus.schemas.codec import encode_envelope, encode_payload, frame
+from portalbus.schemas.models import Event
+
+AGENCIES = ("G22", "H26", "H29", "G09")
+SEAM = Path(__file__).parents[1] / "support" / "crash_seam"
+
+
+@pytest.fixture
+def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
+    bus = Bus(endpoints, tmp_path, AGENCIES).open()
+    yield bus
+    bus.close()
+
+
+def case(bus: Bus, agency: str, number: int, **values: object) -> tuple[bytes, bytes]:
+    """The record of a source's `number`-th event (from 1): the receipt of a case."""
+    payload = receipt(f"{agency}-{number:06}", AGENCIES.index(agency) * 1_000_000 + number, **values)
+    event = Event(envelope(AGENCIES.index(agency) * 1_000_000 + number, agency, number), payload)
+    return event.key.encode(), value_of(event, bus.schema_ids)
+
+
+def accepted(bus: Bus, agency: str) -> list[int]:
+    """The sequences that were accepted from an agency, in lane order."""
+    found = rows(
+        bus.look,
+        "select sequence from ledger.event where agency = %s and rule = 'event.accepted' order by lane_offset",
+        agency,
+    )
+    return [sequence for (sequence,) in found]
+
+
+# ---- bytes that are no event -------------------------------------------------------------------------------------
+
+
+def poison(bus: Bus) -> list[tuple[bytes | None, str]]:
+    """Values that are no event of ours, with the rule that says why."""
+    _, good = case(bus, "H26", 900_001)
+    schema_id, body = good[1:5], good[5:]
+    huge = b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"  # the largest long, as a varint
+    negative = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+    head = encode_envelope(envelope(1, "H26", 1).model_copy(update={"portal": "Not A Portal"}))
+    return [
+        (None, "record.empty"),
+        (b"", "record.empty"),
+        (b"\x00", "record.not-avro"),
+        (b"\x00\x00\x00\x00\x01", "record.not-avro"),
+        (b'{"event":"plain JSON"}', "record.not-avro"),
+        (b"\x01" + good[1:], "record.not-avro"),
+        (frame(0x7FFFFFFF, body), "record.schema-not-allowed"),
+        (frame(0xFFFFFFFF, body), "record.schema-not-allowed"),
+        (frame(bus.schema_ids["Verdict"], body), "record.schema-not-allowed"),
+        (good + b"\x00", "record.trailing-bytes"),
+        (good + good, "record.trailing-bytes"),
+        (good[:-1], "record.undecodable"),
+        (b"\x00" + schema_id + huge, "record.undecodable"),
+        (b"\x00" + schema_id + negative, "record.undecodable"),
+        (b"\x00" + schema_id + b"\xff" * 2_000, "record.undecodable"),
+        (b"\x00" + schema_id + b"\xc8\x01" + b"\xff" * 100 + body, "record.undecodable"),
+        (b"\x00" + schema_id + head + encode_payload(receipt()), "record.shape"),
+        (os.urandom(1_048_576), "record.too-large"),
+        (b"\x00" + schema_id + b"\x00" * (256 * 1024), "record.too-large"),
+    ]
+
+
+def test_every_kind_of_poison_is_parked_as_it_came_and_the_lanes_go_on(bus: Bus) -> None:
+    worker = bus.start_worker()
+    bad = poison(bus)
+    for number, (value, _) in enumerate(bad, start=1):
+        bus.publish("H26", [case(bus, "H26", number), (b"k", value)])
+        bus.publish("H29", [case(bus, "H29", number)])
+    nul = manifest("H26").model_copy(update={"sdk": "a\x00b"})
+    bus.publish("H26", [(None, manifest_value(nul, bus.schema_ids)), case(bus, "H26", len(bad) + 1)])
+    total = 2 * len(bad) + 2
+    bus.wait_until(lambda: bus.next_offset("H26") == total and bus.next_offset("H29") == len(bad), "all records")
+    parked = rows(bus.look, "select lane_offset, value, reason, record_key from ledger.parked order by lane_offset")
+    assert [(offset, reason) for offset, _, reason, _ in parked] == [
+        (2 * index + 1, rule) for index, (_, rule) in enumerate(bad)
+    ]
+    assert [value for _, value, _, _ in parked] == [value for value, _ in bad]
+    assert {key for *_, key in parked} == {b"k"}
+    assert accepted(bus, "H26") == list(range(1, len(bad) + 2))
+    assert accepted(bus, "H29") == list(range(1, len(bad) + 1))
+    assert_sound(bus.look)
+    assert worker.stop() == 0, worker.text()
+    assert worker.said("worker.stopped")
+    assert "plain JSON" not in worker.text()
+
+
+class _NotUtf8(str):
+    """A header name that goes out as bytes that are no UTF-8."""
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe name"
+
+
+def test_a_header_name_that_is_no_text_does_not_stop_the_worker(bus: Bus) -> None:
+    builder = _DefaultRecordBatchBuilderPy(2, 0, False, -1, -1, -1, 100_000)
+    key, value = case(bus, "H26", 1)
+    assert builder.append(0, 0, key, value, [(_NotUtf8("x"), b"v")])
+    send_raw(bus, "lane.H26", bytes(builder.build()))
+    bus.publish("H26", [case(bus, "H26", 2)])
+    worker = bus.start_worker()
+    bus.wait_until(lambda: bus.next_offset("H26") == 2, "both records", 40)
+    assert accepted(bus, "H26") == [1, 2]
+    assert worker.process.poll() is None
+
+
+def send_raw(bus: Bus, topic: str, batch: bytes) -> None:
+    """Sends a record batch as these very bytes: Kafka's Produce request, version 3."""
+    name = topic.encode()
+    data = struct.pack(">i", 0) + struct.pack(">i", len(batch)) + batch
+    body = struct.pack(">hhi", -1, -1, 10_000) + struct.pack(">i", 1) + struct.pack(">h", len(name)) + name
+    body += struct.pack(">i", 1) + data
+    head = struct.pack(">hhih", 0, 3, 1, 4) + b"test"
+    host, port = bus.endpoints.bootstrap.rsplit(":", 1)
+    with closing(socket.create_connection((host, int(port)), 10)) as broker:
+        broker.sendall(struct.pack(">i", len(head + body)) + head + body)
+        answer = broker.recv(4_096)
+    error = struct.unpack(">h", answer[8 + 4 + 2 + len(name) + 4 + 4 :][:2])[0]
+    assert error == 0, f"the broker refused the batch: {error}"
+
+
+def test_a_record_that_kills_its_decoder_is_parked_after_three_deaths_and_no_other_is(bus: Bus) -> None:
+    deadly = case(bus, "H26", 40, subject="kills the decoder")
+    for agency in ("H26", "H29"):
+        bus.publish(agency, [deadly if (agency, n) == ("H26", 40) else case(bus, agency, n) for n in range(1, 101)])
+    deaths = 0
+    worker = bus.start_worker(PYTHONPATH=str(SEAM))
+    while bus.next_offset("H26") < 100 or bus.next_offset("H29") < 100:
+        assert deaths <= 3, "the record goes on killing"
+        bus.wait_until(
+            lambda: worker.process.poll() is not None or bus.next_offset("H26") == bus.next_offset("H29") == 100,
+            "a death or the end",
+        )
+        if worker.process.poll() is not None:
+            assert worker.process.returncode == -signal.SIGSEGV, worker.text()
+            deaths += 1
+            bus.group = f"{bus.group}-{deaths}"  # nothing to wait for: the dead one's lanes are free in a new group
+            worker = bus.start_worker(PYTHONPATH=str(SEAM))
+    assert deaths == 3
+    assert rows(bus.look, "select agency, lane_offset, reason, value from ledger.parked") == [
+        ("H26", 39, "record.crashed-worker", deadly[1])
+    ]
+    assert accepted(bus, "H26") == [n for n in range(1, 101) if n != 40]
+    assert accepted(bus, "H29") == list(range(1, 101))
+    assert worker.said("intake.deadly-record-parked")
+    bus.publish("H26", [case(bus, "H26", 101)])
+    bus.wait_until(lambda: bus.next_offset("H26") == 101, "the lane to go on")
+    assert_sound(bus.look)
+
+
+# ---- deaths under load -------------------------------------------------------------------------------------------
+
+
+class Load:
+    """Portals of all agencies that go on publishing; what the broker has confirmed counts as sent."""
+
+    def __init__(self, bus: Bus, per_second: int) -> None:
+        self.sent = dict.fromkeys(AGENCIES, 0)
+        self._bus, self._pause = bus, len(AGENCIES) * 20 / per_second
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops publishing; everything is confirmed afterwards."""
+        self._stopped.set()
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._pause):
+            for agency in AGENCIES:
+                first = self.sent[agency] + 1
+                self._bus.publish(agency, [case(self._bus, agency, n) for n in range(first, first + 20)])
+                self.sent[agency] += 20
+
+
+def test_workers_killed_again_and_again_under_load_lose_nothing_and_repeat_nothing(bus: Bus) -> None:
+    seed = int.from_bytes(os.urandom(4))
+    random = Random(seed)
+    load = Load(bus, per_second=400)
+    workers = [bus.start_worker(), bus.start_worker()]
+    kills = 0
+
+    def progress() -> None:
+        before = bus.position()
+        bus.wait_until(lambda: bus.position() > before, "progress")
+        time.sleep(random.random() * 0.4)  # the kill comes at any instant of the work, not at its beginning
+
+    for _ in range(4):  # both at once: a new group, so that nobody waits for the dead one's session to end
+        progress()
+        for worker in random.sample(workers, 2):
+            worker.kill()
+            kills += 1
+        bus.group = f"{bus.group}+"
+        workers = [bus.start_worker(), bus.start_worker()]
+    for _ in range(2):  # one of two that share the lanes: the other takes over
+        progress()
+        bus.wait_until(lambda: all(map(bus.lanes_of, workers)), "both at work")
+        workers.pop(random.randrange(2)).kill()
+        kills += 1
+        workers.append(bus.start_worker())
+    load.stop()
+    finished = bus.wait_until(lambda: all(bus.next_offset(agency) == n for agency, n in load.sent.items()), "the end")
+    print(f"\nseed {seed}: {kills} kills, {sum(load.sent.values())} events, the rest took {finished:.1f} s")
+    assert_each_once_in_order(bus, load.sent)
+    for worker in workers:
+        assert worker.stop() == 0, worker.text()
+
+
+def test_a_worker_frozen_past_its_session_wakes_and_repeats_nothing(bus: Bus) -> None:
+    load = Load(bus, per_second=400)
+    frozen, other = bus.start_worker(), bus.start_worker()
+    bus.wait_until(lambda: bus.lanes_of(frozen) == bus.lanes_of(other) == 2, "two lanes each")
+    frozen.process.send_signal(signal.SIGSTOP)
+    bus.wait_until(lambda: bus.lanes_of(other) == 4, "the takeover")
+    before = {agency: bus.next_offset(agency) for agency in AGENCIES}
+    bus.wait_until(lambda: all(bus.next_offset(agency) > before[agency] for agency in AGENCIES), "every lane to go on")
+    frozen.process.send_signal(signal.SIGCONT)
+    bus.wait_until(lambda: bus.lanes_of(other) == 2, "lanes given back")
+    load.stop()
+    bus.wait_until(lambda: all(bus.next_offset(agency) == n for agency, n in load.sent.items()), "the end")
+    assert_each_once_in_order(bus, load.sent)
+    assert frozen.process.poll() is None, frozen.text()
+
+
+def assert_each_once_in_order(bus: Bus, sent: dict[str, int]) -> None:
+    """Nothing lost, nothing twice, nothing parked, each source in its order."""
+    assert rows(bus.look, "select agency, lane_offset, reason from ledger.parked") == []
+    assert rows(bus.look, "select distinct rule from ledger.event") == [("event.accepted",)]
+    for agency, count in sent.items():
+        assert accepted(bus, agency) == list(range(1, count + 1))
+        by_position = "select lane_offset from ledger.judgement where agency = %s order by position"
+        assert [offset for (offset,) in rows(bus.look, by_position, agency)] == list(range(count))
+    assert one(bus.look, "select count(*) from ledger.case") == sum(sent.values())
+    assert one(bus.look, "select count(*) from ledger.gap") == 0
+    assert_sound(bus.look)
+
+
+# ---- starting and refusing to go on ------------------------------------------------------------------------------
+
+
+class Passage:
+    """A way to the registry that can be closed."""
+
+    def __init__(self, url: str) -> None:
+        self._to = url.split("/")[2].rsplit(":", 1)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        own = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = url.replace(":".join(self._to), own)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def close(self) -> None:
+        """Nobody gets through any more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _run(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection((self._to[0], int(self._to[1])))
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+def test_a_worker_that_has_seen_the_registry_once_starts_without_it(bus: Bus) -> None:
+    passage = Passage(bus.endpoints.registry_url)
+    bus.endpoints = replace(bus.endpoints, registry_url=passage.url)
+    first = bus.start_worker()
+    bus.wait_until(lambda: bus.lanes_of(first) == 4, "the first start")
+    assert first.stop() == 0
+    passage.close()
+    bus.publish("H26", [case(bus, "H26", 1)])
+    second = bus.start_worker()
+    bus.wait_until(lambda: accepted(bus, "H26") == [1], "an event without a registry")
+    assert not second.said("registry.away")
+
+
+def test_events_deleted_before_they_were_read_stop_the_worker_with_a_clear_word(bus: Bus) -> None:
+    bus.publish("H26", [case(bus, "H26", n) for n in range(1, 21)])
+    admin = AdminClient({"bootstrap.servers": bus.endpoints.bootstrap})
+    admin.delete_records([TopicPartition("lane.H26", 0, 5)])[TopicPartition("lane.H26", 0)].result(30)
+    worker = bus.start_worker()
+    assert stopped_itself(worker) == {
+        "lane": "lane.H26",
+        "ledger_next": 0,
+        "lane_start": 5,
+        "reason": "events expired before the ledger read them; an operator must say where to read on",
+    }
+    assert accepted(bus, "H26") == []
+
+
+def stopped_itself(worker: Running) -> dict[str, object]:
+    """Waits for a worker's fail-stop; returns what it said."""
+    assert worker.process.wait(60) == 70, worker.text()
+    (line,) = worker.said("worker.fail-stop")
+    return {name: line[name] for name in line if name not in ("event", "level", "timestamp", "process")}
+
+
+def test_the_ledgers_offset_moved_back_by_somebody_stops_the_worker_with_the_place(bus: Bus) -> None:
+    worker = bus.start_worker()
+    bus.publish("H26", [case(bus, "H26", n) for n in range(1, 11)])
+    bus.wait_until(lambda: bus.next_offset("H26") == 10, "ten events")
+    bus.look.execute("update ledger.lane set next_offset = 4 where agency = 'H26'")
+    bus.publish("H26", [case(bus, "H26", 11)])
+    said = stopped_itself(worker)
+    assert said["jump"] == "lane.H26: record 10 came, the ledger expects 4"
+
+
+def test_a_small_batch_that_unpacks_to_a_huge_one_is_refused_by_the_broker(bus: Bus) -> None:
+    bomb = Producer({"bootstrap.servers": bus.endpoints.bootstrap, "compression.type": "zstd", "linger.ms": 500,
+                     "message.max.bytes": 200_000_000, "batch.size": 200_000_000})
+    refused = []
+    for _ in range(100):
+        bomb.produce("lane.H26", bytes(1_000_000), on_delivery=lambda error, _: refused.append(error))
+    assert bomb.flush(60) == 0
+    assert all(error is not None for error in refused)

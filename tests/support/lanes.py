@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    NewTopic,
-    ResourceType,
-)
 
+from portalbus.infra.bus.provision import admin_client, provision, wanted_topics
 from portalbus.schemas.topics import contracts
 
 
@@ -30,33 +23,15 @@ class OnLane:
 
 
 def make_topics(bootstrap: str, agency: str, **changed: str) -> str:
-    """Makes the agency's topics from their contracts, the lane with some settings changed; returns the lane's name."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    present = admin.list_topics(timeout=10).topics
-    wanted = {contract.name_for(agency): contract for contract in contracts() if contract.per_agency}
-    missing = [
-        NewTopic(name, contract.partitions, 1, config=dict(contract.config))
-        for name, contract in wanted.items()
-        if name not in present
-    ]
-    for future in admin.create_topics(missing).values() if missing else ():
-        future.result(30)
+    """Makes the agency's topics from their contracts and returns the lane's name.
+
+    `changed` are settings of the lane that differ from its contract, `_` standing for `.`; they may be changed back.
+    """
     lane = f"lane.{agency}"
-    if changed:
-        set_config(bootstrap, lane, **changed)
+    wanted = wanted_topics([agency], [contract for contract in contracts() if contract.per_agency])
+    config = {**wanted[lane].config, **{name.replace("_", "."): value for name, value in changed.items()}}
+    provision(admin_client(bootstrap), {**wanted, lane: replace(wanted[lane], config=config)})
     return lane
-
-
-def set_config(bootstrap: str, topic: str, **changed: str) -> None:
-    """Sets some of a topic's settings; `_` in a name stands for `.`."""
-    entries = [
-        ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
-        for name, value in changed.items()
-    ]
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result(30)
 
 
 def read_topic(bootstrap: str, topic: str) -> list[Message]:
@@ -83,7 +58,7 @@ def events_of(bootstrap: str, lane: str, source: str) -> list[OnLane]:
     """The events of one source on a lane, in the order of the lane, without its manifests."""
     found = []
     for message in read_topic(bootstrap, lane):
-        headers = dict(message.headers() or [])
+        headers = {name: value for name, value in dict(message.headers() or []).items() if isinstance(value, bytes)}
         if headers["ce_source"] == f"/{source}".encode() and "ce_sequence" in headers:
             found.append(
                 OnLane(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from portal_events import feedback
-
 from portalbus.producers import Portal
 
 portal = Portal.from_env()

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 from portal_events import feedback
-
 from portalbus.producers import Portal
 
 

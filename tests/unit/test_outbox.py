@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -11,17 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from portal_events import feedback
 
-from portalbus.producers import Bounds, Portal, Receipt
+from portal_events import feedback
+from portalbus.producers import Bounds, OutboxUnavailable, Portal, Receipt
 from portalbus.producers.group_commit import GroupCommit, Request
 from portalbus.producers.outbox import Outbox
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
 
-def outbox_in(folder: Path) -> Outbox:
-    return Outbox(folder, "H26", "www", Bounds())
+def outbox_in(folder: Path, portal: str = "www") -> Outbox:
+    return Outbox(folder, "H26", portal, Bounds())
 
 
 def test_threads_share_commits_and_get_contiguous_sequences(tmp_path: Path) -> None:
@@ -35,7 +36,8 @@ def test_threads_share_commits_and_get_contiguous_sequences(tmp_path: Path) -> N
 
 def test_processes_share_an_outbox(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from portal_events import feedback; from portalbus.producers import Portal\n"
+        "import sys; from pathlib import Path\n"
+        "from portal_events import feedback; from portalbus.producers import Portal\n"
         "portal = Portal('H26', outbox=Path(sys.argv[1]), deliver=False)\n"
         "for number in range(100): print(portal.publish(feedback(int(sys.argv[2]) + number)).sequence)"
     )
@@ -73,6 +75,27 @@ def test_a_portal_used_before_a_fork_works_on_both_sides(tmp_path: Path) -> None
     rows = outbox_in(tmp_path).events(1, 1000)
     assert [row.sequence for row in rows] == list(range(1, 155))
     assert len({row.key for row in rows}) == 154
+
+
+def test_a_fork_behind_pythons_back_is_refused_rather_than_risked(tmp_path: Path) -> None:
+    """uWSGI forks in C: Python's hooks, which close the file before, do not run."""
+    used = Portal("H26", "used", outbox=tmp_path, deliver=False)
+    used.publish(feedback(1))
+    unused = Portal("H26", "unused", outbox=tmp_path, deliver=False)
+    if (pid := ctypes.PyDLL(None).fork()) == 0:
+        status = 1
+        try:
+            unused.publish(feedback(2))
+            try:
+                used.publish(feedback(3))
+            except OutboxUnavailable as error:
+                status = 0 if "lazy-apps" in str(error) else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+    used.publish(feedback(4))
+    assert [row.key for row in outbox_in(tmp_path, "used").events(1, 9)] == ["H26-2026-000001", "H26-2026-000004"]
+    assert len(outbox_in(tmp_path, "unused").events(1, 9)) == 1
 
 
 def test_a_fork_while_other_threads_publish_hurts_neither(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from portal_events import directive, feedback
 
+from portal_events import directive, feedback
 from portalbus.producers import Bounds, OutboxDamaged, Portal
 from portalbus.producers.backlog import DAY, Backlog, Fate, Settled, resend
 from portalbus.producers.delivery_lock import DeliveryLock

@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from portal_events import feedback
 
+from portal_events import feedback
 from portalbus.producers import Bounds, OutboxDamaged, OutboxUnavailable, Portal, repair_outbox
 from portalbus.producers.backlog import Backlog, Fate, Settled
 from portalbus.producers.delivery_lock import DeliveryLock
@@ -45,7 +45,7 @@ def deliver(folder: Path, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def living(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of an outbox in use: file, log and mark as a killed machine leaves them, partly moved, partly delivered."""
+    """A copy of an outbox in use: file, log and mark as a killed machine leaves them, partly delivered."""
     folder = tmp_path_factory.mktemp("living")
     portal = Portal("H26", outbox=folder, deliver=False)
     for number in range(EVENTS // 2):

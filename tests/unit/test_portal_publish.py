@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from portal_events import directive, feedback
 
+from portal_events import directive, feedback
 from portalbus.producers import (
     Bounds,
     DirectiveAction,
     EventRefused,
     FeedbackReceived,
     FeedbackResolved,
-    Outcome,
     OutboxFull,
+    Outcome,
     Portal,
     PortalClosed,
     from_cloudevent,
@@ -134,7 +134,7 @@ def test_an_unknown_agency_is_refused(tmp_path: Path) -> None:
     ("about", "path", "rule"),
     [
         ({"event_id": "7"}, "/envelope/id", "schema.format"),
-        ({"occurred_at": datetime(2026, 11, 20, 8)}, "/envelope/occurred_at", "schema.time-without-zone"),  # noqa: DTZ001
+        ({"occurred_at": datetime(2026, 11, 20, 8)}, "/envelope/occurred_at", "schema.time-without-zone"),
         ({"occurred_at": datetime(1900, 1, 1, tzinfo=UTC)}, "/envelope/occurred_at", "time.implausible"),
         ({"correlation_id": "x" * 129}, "/envelope/correlation_id", "schema.too-long"),
         ({"traceparent": "yes"}, "/envelope/traceparent", "schema.format"),

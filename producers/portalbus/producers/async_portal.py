@@ -72,9 +72,9 @@ class AsyncPortal:
         for verdict in await self._run(lambda: list(self.portal.verdicts(event_id, since))):
             yield verdict
 
-    async def close(self) -> None:
+    async def close(self, timeout: float | None = None) -> None:
         """See `Portal.close`."""
-        await self._run(self.portal.close)
+        await self._run(lambda: self.portal.close(timeout))
         self._threads.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:

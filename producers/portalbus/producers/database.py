@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sqlite3
 import threading
@@ -29,6 +30,7 @@ class Database:
         self.lock = threading.RLock()
         self._durable = durable
         self._connection: sqlite3.Connection | None = None
+        self._pid = 0
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -78,6 +80,15 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = _connect(self.path, self._durable)
+            self._pid = os.getpid()
+        elif self._pid != os.getpid():
+            # SQLite's locks do not cross a fork, and the parent may remove the log under this process; even closing
+            # the connection here could. With Python's fork hooks it would have been closed before.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+            raise OutboxUnavailable(
+                f"{self.path} was open when this process was forked without Python's fork hooks; nothing was stored. "
+                "Load the application in each worker (uWSGI: lazy-apps), or first publish after the fork"
+            )
         return self._connection
 
     @contextmanager

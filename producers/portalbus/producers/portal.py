@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from portalbus.schemas.models import Payload, Verdict
 
 FLUSH_LOOK_SECONDS = 0.01
+STOP_SECONDS = 3.0
 
 
 class Portal:
@@ -208,16 +209,20 @@ class Portal:
         self._deliver()
         return done
 
-    def close(self) -> None:
-        """Waits a moment (`flush_at_exit` seconds) for deliveries and stops; the rest goes out at the next start."""
+    def close(self, timeout: float | None = None) -> None:
+        """Waits a moment (`flush_at_exit` seconds unless given) for deliveries and stops.
+
+        What is left lies in the outbox and goes out at the next start. Called by itself when the process ends.
+        """
+        patience = self.settings.flush_at_exit if timeout is None else timeout
         with self._beginning:
             if self._closed:
                 return
             self._closed = True
             delivery, self._delivery = self._delivery, None
         if delivery is not None:
-            self._wait_for_delivery()
-            delivery.stop(self.settings.flush_at_exit)
+            self._wait_for_delivery(patience)
+            delivery.stop(STOP_SECONDS)
         self._outbox.close()
 
     def __enter__(self) -> Self:
@@ -277,8 +282,8 @@ class Portal:
         delivery.start()
         return delivery
 
-    def _wait_for_delivery(self) -> None:
-        deadline = time.monotonic() + self.settings.flush_at_exit
+    def _wait_for_delivery(self, patience: float) -> None:
+        deadline = time.monotonic() + patience
         try:
             while self._outbox.source_row().undelivered and time.monotonic() < deadline:
                 time.sleep(FLUSH_LOOK_SECONDS)
@@ -291,5 +296,7 @@ _open_portals: weakref.WeakSet[Portal] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
+    # One patience for all: a process may hold many portals, and the broker may be away.
+    started = time.monotonic()
     for portal in list(_open_portals):
-        portal.close()
+        portal.close(max(portal.settings.flush_at_exit - (time.monotonic() - started), 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 import time
 from datetime import UTC, datetime
@@ -147,7 +148,7 @@ class Bus:
 
     def _choose_web_port(self) -> int:
         wanted = [self._web_port] if self._web_port else [] if self._any_port else [USUAL_WEB_PORT]
-        for port in [*wanted, *(port for port in SPARE if port % 10 == 0)]:
+        for port in [*wanted, *random.sample(SPARE, 200)]:
             if is_free(port):
                 if wanted and port != wanted[0]:
                     self._progress.note(f"port {wanted[0]} is taken, so the central portal listens on {port}")
