@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 
 import psycopg
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from portalbus.schemas.codec import encode_event
 from portalbus.schemas.identifiers import new_event_id, new_public_code
@@ -28,9 +29,9 @@ from portalbus.schemas.topics import lane_of
 from portalbus.streams.ledger.database import migrate
 
 AGENCIES = ("H01", "H05", "H12", "H13", "H14", "H15", "H17", "H18")
-CONTENT = (
-    "Đèn đường trên tuyến phố trước trường học đã hỏng ba tuần nay, buổi tối trẻ em đi học về rất nguy hiểm cho các cháu. "
-    * 3
+CONTENT = 3 * (
+    "Đèn đường trên tuyến phố trước trường học đã hỏng ba tuần nay, "
+    "buổi tối trẻ em đi học về rất nguy hiểm cho các cháu. "
 )
 DEADLINE_SECONDS = 300
 

@@ -31,7 +31,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bench_sdk
 import latency_bench
 import ledger_bench
-
 from portalbus.infra.bus.bus import Bus
 from portalbus.infra.stack import Lines, Stack
 

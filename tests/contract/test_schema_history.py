@@ -146,9 +146,7 @@ def test_a_break_inside_a_nested_record_names_the_inner_field(folder: SchemaFold
 
 
 def test_a_changed_logical_type_is_a_break_though_the_bytes_are_the_same(folder: SchemaFolder) -> None:
-    change(
-        folder, RECORD, lambda schema: field(schema, "received_at")["type"].update(logicalType="timestamp-micros")
-    )
+    change(folder, RECORD, lambda schema: field(schema, "received_at")["type"].update(logicalType="timestamp-micros"))
     assert "logical type changed" in reasons(folder)["/received_at"]
 
 
@@ -159,9 +157,7 @@ def test_renaming_the_record_is_a_break(folder: SchemaFolder) -> None:
 
 def test_a_new_optional_field_and_a_new_doc_break_nobody(folder: SchemaFolder) -> None:
     def edit(schema: Any) -> None:
-        schema["fields"].append(
-            {"name": "district", "type": ["null", "string"], "doc": "District.", "default": None}
-        )
+        schema["fields"].append({"name": "district", "type": ["null", "string"], "doc": "District.", "default": None})
         field(schema, "content")["doc"] = "Text, redacted."
 
     change(folder, RECORD, edit)

@@ -114,7 +114,7 @@ def test_without_a_ledger_named_it_says_what_is_missing() -> None:
         [sys.executable, "-m", "portalbus.connectors.central"], capture_output=True, timeout=30, check=False, env={}
     )
     assert refused.returncode == 2
-    assert b"PORTALBUS_DATABASE_URL" in refused.stderr
+    assert b"PORTALBUS_DATABASE" in refused.stderr
 
 
 def test_it_is_small(central: CentralProcess, ledger: LedgerRows) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from bus_events import (
     NOON,
     Lane,
@@ -35,7 +36,6 @@ from bus_events import (
 from histories import past
 from ledger_facts import assert_sound, counts, last_verdicts, one, rows
 from memory_ledger import MemoryLedger, directory
-
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.postgres import Postgres, new_passwords
 from portalbus.schemas.codec import read

@@ -16,15 +16,15 @@ from random import Random
 
 import pytest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
-from bus_events import envelope, manifest, manifest_value, receipt, value_of
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from ledger_facts import assert_sound, one, rows
-from whole_bus import Bus, Running
 
+from bus_events import envelope, manifest, manifest_value, receipt, value_of
+from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.codec import encode_envelope, encode_payload, frame
 from portalbus.schemas.models import Event
+from whole_bus import Bus, Running
 
 AGENCIES = ("G22", "H26", "H29", "G09")
 SEAM = Path(__file__).parents[1] / "support" / "crash_seam"
@@ -341,8 +341,15 @@ def test_the_ledgers_offset_moved_back_by_somebody_stops_the_worker_with_the_pla
 
 
 def test_a_small_batch_that_unpacks_to_a_huge_one_is_refused_by_the_broker(bus: Bus) -> None:
-    bomb = Producer({"bootstrap.servers": bus.endpoints.bootstrap, "compression.type": "zstd", "linger.ms": 500,
-                     "message.max.bytes": 200_000_000, "batch.size": 200_000_000})
+    bomb = Producer(
+        {
+            "bootstrap.servers": bus.endpoints.bootstrap,
+            "compression.type": "zstd",
+            "linger.ms": 500,
+            "message.max.bytes": 200_000_000,
+            "batch.size": 200_000_000,
+        }
+    )
     refused = []
     for _ in range(100):
         bomb.produce("lane.H26", bytes(1_000_000), on_delivery=lambda error, _: refused.append(error))

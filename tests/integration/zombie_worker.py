@@ -13,7 +13,6 @@ from typing import Any
 
 from bus_events import Lane, directive, writers
 from memory_ledger import directory
-
 from portalbus.streams.ledger import ledger as ledger_module
 from portalbus.streams.ledger import writing
 from portalbus.streams.ledger.ledger import Ledger

@@ -26,7 +26,7 @@ class CentralProcess:
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "portalbus.connectors.central", "--port", str(port), *arguments],
-                env={**os.environ, "PORTALBUS_DATABASE_URL": database_url},
+                env={**os.environ, "PORTALBUS_DATABASE": database_url},
                 stdout=out,
                 stderr=out,
             )

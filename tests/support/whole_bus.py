@@ -18,7 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from psycopg import sql
 
 from portalbus.infra.stack import Endpoints
@@ -89,7 +90,9 @@ class Bus:
         migrate(self.database_url)
         self.schema_ids = register_all(SchemaRegistry(self.endpoints.registry_url))
         self.look = psycopg.connect(self.database_url, autocommit=True)
-        self.producer = Producer({"bootstrap.servers": self.endpoints.bootstrap, "enable.idempotence": True, "message.max.bytes": 2_000_000})
+        self.producer = Producer(
+            {"bootstrap.servers": self.endpoints.bootstrap, "enable.idempotence": True, "message.max.bytes": 2_000_000}
+        )
         return self
 
     def close(self) -> None:
@@ -170,7 +173,9 @@ class Bus:
         for deleted in admin.delete_topics(old, operation_timeout=30).values() if old else ():
             deleted.result(30)
         wanted = {name: contract for contract in contracts() for name in self._names(contract)}
-        new = [NewTopic(name, contract.partitions, 1, config=dict(contract.config)) for name, contract in wanted.items()]
+        new = [
+            NewTopic(name, contract.partitions, 1, config=dict(contract.config)) for name, contract in wanted.items()
+        ]
         deadline = time.monotonic() + 30
         while new:  # a name may be taken for a moment after its topic was deleted
             refused = []

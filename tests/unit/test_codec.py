@@ -94,9 +94,7 @@ directives = st.builds(
     classification=st.sampled_from(Classification),
     recipients=st.lists(codes, max_size=3).map(tuple),
     attachments=st.lists(attachments, max_size=3).map(tuple),
-    relations=st.lists(
-        st.builds(Relation, kind=st.sampled_from(RelationKind), target=texts), max_size=3
-    ).map(tuple),
+    relations=st.lists(st.builds(Relation, kind=st.sampled_from(RelationKind), target=texts), max_size=3).map(tuple),
     canonical_url=texts,
     withdrawal_reason=optional_texts,
 )

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from histories import Past, past, predicted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from memory_ledger import MemoryLedger
 
+from histories import Past, past, predicted
+from memory_ledger import MemoryLedger
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.judgement.decision import OPEN
@@ -103,7 +103,9 @@ def test_nobody_waits_for_what_has_come(history: Past, seed: int) -> None:
 def test_an_event_id_is_claimed_once_and_the_source_knows_every_place(history: Past, seed: int) -> None:
     ledger = judged(history, seed)
     claims = Counter(
-        (entry.agency, entry.envelope.id) for entry in ledger.entries if entry.fresh and entry.envelope and entry.claims_id
+        (entry.agency, entry.envelope.id)
+        for entry in ledger.entries
+        if entry.fresh and entry.envelope and entry.claims_id
     )
     assert set(claims.values()) <= {1}
     for (agency, portal), source in ledger.history.sources.items():

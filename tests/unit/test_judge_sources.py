@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
 from bus_events import NOON, Lane, content_of, directive, event_id, manifest, receipt, with_id_of
 from memory_ledger import MemoryLedger
-
 from portalbus.schemas.codec import Decoded, Misshapen
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import VerdictStatus
@@ -230,9 +230,7 @@ def test_a_record_that_cannot_be_read_is_parked_and_the_lane_goes_on(ledger: Mem
     assert (record.value, why.rule) == (b"rubbish", "record.not-avro")
 
 
-def test_a_misshapen_event_is_refused_by_its_first_finding_and_takes_its_place(
-    ledger: MemoryLedger, h26: Lane
-) -> None:
+def test_a_misshapen_event_is_refused_by_its_first_finding_and_takes_its_place(ledger: MemoryLedger, h26: Lane) -> None:
     findings = (Finding("schema.too-long", "/title", {"field": "/title"}), Finding("schema.empty", "/number"))
     broken = Misshapen(h26.next_envelope(), "DirectivePublished", b"hash", findings)
     (entry,) = ledger.take(h26.put(broken, value=b"v"))

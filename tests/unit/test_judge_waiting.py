@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
 from bus_events import Lane, answer, directive, receipt, withdrawal
 from memory_ledger import MemoryLedger
-
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.judgement.docket import Bounds
 
@@ -272,9 +272,7 @@ def test_the_id_is_asked_before_the_sequence_and_the_sequence_before_the_content
     assert told(ledger, h26)[1:] == ["event.duplicate", "source.sequence-reused"]
 
 
-def test_the_content_is_asked_before_the_key_and_the_key_before_what_happened(
-    ledger: MemoryLedger, h26: Lane
-) -> None:
+def test_the_content_is_asked_before_the_key_and_the_key_before_what_happened(ledger: MemoryLedger, h26: Lane) -> None:
     ledger.take(h26.say(directive()), h26.say(directive(document_type="NO"), lane_key=b"x"))
     ledger.take(h26.say(directive(), lane_key=b"x"), h26.say(directive()))
     assert told(ledger, h26)[1:] == ["directive.type-unknown", "record.key-mismatch", "directive.version-stale"]

@@ -203,20 +203,23 @@ def test_a_case_id_begins_with_the_whole_code_of_its_receiver() -> None:
 def test_each_outcome_needs_its_own_things(outcome: Outcome) -> None:
     bare = event("FeedbackResolved", outcome=outcome, answer=" ", reason_code=None, reason_text="x" * 19)
     needed = {rule for rule, _ in broken(bare)}
-    assert needed == {
-        Outcome.ANSWERED: {"answer.needs-text"},
-        Outcome.ACCEPTED_AMEND: {"answer.needs-text"},
-        Outcome.RECOMMENDED_TO_COMPETENT: {"answer.needs-text", "answer.needs-competent-agency"},
-        Outcome.INSUFFICIENT_BASIS: {"refusal.needs-reason-code", "refusal.needs-reason-text"},
-        Outcome.REJECTED: {"refusal.needs-reason-code", "refusal.needs-reason-text"},
-        Outcome.TRANSFERRED_OUT: {
-            "refusal.needs-reason-code",
-            "refusal.needs-reason-text",
-            "answer.needs-competent-agency",
-        },
-        Outcome.DIVERTED: {"refusal.needs-reason-code", "refusal.needs-reason-text"},
-        Outcome.WITHDRAWN: set(),
-    }[outcome]
+    assert (
+        needed
+        == {
+            Outcome.ANSWERED: {"answer.needs-text"},
+            Outcome.ACCEPTED_AMEND: {"answer.needs-text"},
+            Outcome.RECOMMENDED_TO_COMPETENT: {"answer.needs-text", "answer.needs-competent-agency"},
+            Outcome.INSUFFICIENT_BASIS: {"refusal.needs-reason-code", "refusal.needs-reason-text"},
+            Outcome.REJECTED: {"refusal.needs-reason-code", "refusal.needs-reason-text"},
+            Outcome.TRANSFERRED_OUT: {
+                "refusal.needs-reason-code",
+                "refusal.needs-reason-text",
+                "answer.needs-competent-agency",
+            },
+            Outcome.DIVERTED: {"refusal.needs-reason-code", "refusal.needs-reason-text"},
+            Outcome.WITHDRAWN: set(),
+        }[outcome]
+    )
 
 
 @pytest.mark.parametrize(("length", "fine"), [(19, False), (20, True)])

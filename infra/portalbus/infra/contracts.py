@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from portalbus.schemas import avro_files
+from portalbus.schemas.compatibility import check_all
 from portalbus.schemas.errors import RegistryRefused
 from portalbus.schemas.registry import COMPATIBILITY, SchemaRegistry
-from portalbus.schemas.schema_lint import lint_schema
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,7 @@ def contract_rows(registry_url: str) -> list[ContractRow]:
 
 def check_contracts(registry_url: str) -> list[str]:
     """What is wrong with the contracts, each in a sentence with its remedy; empty when nothing is."""
-    problems = []
-    for name in avro_files.ALL_TYPES:
-        newest = avro_files.current(name)
-        if avro_files.fingerprint(json.loads(avro_files.working_text(name))) != newest.fingerprint:
-            problems.append(
-                f"{name}: avro/{name}.avsc is not version {newest.version} of its history; commit it as the next"
-            )
-        for file in avro_files.history(name):
-            problems += [f"{name} version {file.version}: {what}" for what in lint_schema(file.raw)]
+    problems = [str(problem) for problem in check_all()]
     if registry_url:
         problems += _check_registry(SchemaRegistry(registry_url))
     return problems

@@ -153,11 +153,18 @@ class Delivery:
         finally:
             if self._companion is not None:
                 self._companion.end()
-            with self._files:
-                backlog.report(None, self._trouble)
-                backlog.database.close()
-                self._backlog = None
+            self._end_lead(backlog)
             logs.info(logs.DELIVERY_STOPPED, source=self._settings.source, topic=self._topic)
+
+    def _end_lead(self, backlog: Backlog) -> None:
+        with self._files:
+            self._backlog = None
+            try:
+                backlog.report(None, self._trouble)
+            except PortalbusError:
+                pass  # a full disk, or a damaged file: what keeps it from being written was said already
+            finally:
+                backlog.database.close()
 
     def _one_producer(self, backlog: Backlog) -> None:
         """The life of one producer: until it is told to stop, or something was not acknowledged."""

@@ -23,7 +23,7 @@ from portalbus.schemas.models import Verdict
 from portalbus.schemas.topics import verdicts_of
 
 BATCH = 500
-WAIT_SECONDS = 0.5
+WAIT_SECONDS = 0.1
 PAUSE_SECONDS = 5.0
 CAUGHT_UP_SECONDS = 3.0
 SEQUENCE_REUSED = "source.sequence-reused"

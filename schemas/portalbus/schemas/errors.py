@@ -1,16 +1,16 @@
 """Every error the bus raises on purpose.
 
-    PortalbusError
-    ├── EventRefused          a rule refuses the event; carries every finding
-    ├── UndecodableRecord     bytes that are no event of ours; carries the rule id
-    ├── ContractBroken        a changed schema breaks its history or the policy; carries every problem
-    ├── AgencyUnknown         no such agency code, or none on that date
-    ├── RegistryUnavailable   the schema registry does not answer; try again
-    ├── RegistryRefused       the schema registry answered no; trying again is useless
-    ├── OutboxFull            the outbox reached its bound; the broker is away too long
-    ├── OutboxDamaged         the outbox is shorter than it was, or unreadable
-    ├── OutboxUnavailable     the outbox file cannot be used now: locked, not writable, disk error
-    └── PortalClosed          the portal object was closed
+PortalbusError
+├── EventRefused          a rule refuses the event; carries every finding
+├── UndecodableRecord     bytes that are no event of ours; carries the rule id
+├── ContractBroken        a changed schema breaks its history or the policy; carries every problem
+├── AgencyUnknown         no such agency code, or none on that date
+├── RegistryUnavailable   the schema registry does not answer; try again
+├── RegistryRefused       the schema registry answered no; trying again is useless
+├── OutboxFull            the outbox reached its bound; the broker is away too long
+├── OutboxDamaged         the outbox is shorter than it was, or unreadable
+├── OutboxUnavailable     the outbox file cannot be used now: locked, not writable, disk error
+└── PortalClosed          the portal object was closed
 """
 
 from __future__ import annotations

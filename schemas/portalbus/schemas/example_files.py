@@ -48,9 +48,7 @@ class Example:
 def valid() -> tuple[Example, ...]:
     """All examples of what is right, by record and name."""
     return tuple(
-        Example(record, name, document)
-        for record in ALL_TYPES
-        for name, document in _documents(record, "valid")
+        Example(record, name, document) for record in ALL_TYPES for name, document in _documents(record, "valid")
     )
 
 
@@ -67,6 +65,4 @@ def invalid() -> tuple[Example, ...]:
 def _documents(record: str, kind: str) -> list[tuple[str, Any]]:
     folder = files("portalbus.schemas").joinpath(f"examples/{record}/{kind}")
     entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    return [
-        (entry.name.removesuffix(".json"), json.loads(entry.read_text(encoding="utf-8"))) for entry in entries
-    ]
+    return [(entry.name.removesuffix(".json"), json.loads(entry.read_text(encoding="utf-8"))) for entry in entries]

@@ -14,10 +14,12 @@ from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 
 UPSERT = """
-insert into peer.feedback (case_id, public_code, agency, portal, sequence, regime, category, received_at, subject, content)
+insert into peer.feedback (case_id, public_code, agency, portal, sequence, regime, category, received_at,
+                           subject, content)
 select * from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::int8[], %s::text[], %s::int4[],
                      %s::timestamptz[], %s::text[], %s::text[])
-on conflict (case_id) do update set subject = excluded.subject, content = excluded.content, sequence = excluded.sequence"""
+on conflict (case_id) do update
+set subject = excluded.subject, content = excluded.content, sequence = excluded.sequence"""
 
 LANES = os.environ["BENCH_LANES"].split(",")
 GROUP = os.environ["BENCH_GROUP"]

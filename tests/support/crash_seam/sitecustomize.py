@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import ctypes
 from typing import Any
 
 from portalbus.schemas import codec
@@ -15,7 +14,7 @@ _real = codec.schemaless_reader
 
 def _deadly(stream: Any, *arguments: Any) -> Any:
     if MARKER in stream.getvalue():
-        os.kill(os.getpid(), signal.SIGSEGV)
+        ctypes.string_at(0)  # a real one, in this very thread: a signal might reach another one first
     return _real(stream, *arguments)
 
 

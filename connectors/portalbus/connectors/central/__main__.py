@@ -12,10 +12,10 @@ from portalbus.connectors.central.settings import Settings
 
 
 def settings_from(arguments: Sequence[str] | None = None) -> Settings:
-    """Settings from the command line; the database also from PORTALBUS_DATABASE_URL, which `ps` does not show."""
+    """Settings from the command line; the database also from PORTALBUS_DATABASE, which `ps` does not show."""
     defaults = Settings("")
     parser = argparse.ArgumentParser(prog="python -m portalbus.connectors.central", description=__doc__)
-    parser.add_argument("--database-url", default=os.environ.get("PORTALBUS_DATABASE_URL"), help="PostgreSQL URI")
+    parser.add_argument("--database-url", default=os.environ.get("PORTALBUS_DATABASE"), help="PostgreSQL URI")
     parser.add_argument("--host", default=defaults.host)
     parser.add_argument("--port", type=int, default=defaults.port)
     parser.add_argument("--pool-size", type=int, default=defaults.pool_size, help="connections to the ledger")
@@ -23,7 +23,7 @@ def settings_from(arguments: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--trusted-proxies", default=defaults.trusted_proxies, help="addresses, by commas")
     given = parser.parse_args(arguments)
     if not given.database_url:
-        parser.error("name the ledger: --database-url or PORTALBUS_DATABASE_URL")
+        parser.error("name the ledger: --database-url or PORTALBUS_DATABASE")
     return Settings(
         database_url=given.database_url,
         host=given.host,

@@ -76,7 +76,7 @@ def bus_processes(state: StateFolder, addresses: Addresses, workers: int) -> lis
     cache = str(state.run / "schema-ids.json")
     where = ("--bootstrap", addresses.bootstrap, "--registry-url", addresses.registry_url, "--cache", cache)
     # The database's password goes into the environment: everybody can read the flags of a process.
-    secret = {VARIABLES["database_url"]: addresses.database_url, "PORTALBUS_DATABASE_URL": addresses.database_url}
+    secret = {VARIABLES["database_url"]: addresses.database_url}
     found = [
         BusProcess(
             f"worker-{number}",

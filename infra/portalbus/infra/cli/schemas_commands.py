@@ -1,13 +1,13 @@
-"""`portalbus schemas list|check|register`."""
+"""`portalbus schemas list|check|commit|register`."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from portalbus.infra.cli.exits import EPILOG, NO, Ended
+from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
 from portalbus.infra.cli.options import Home, Json, RegistryUrl, addresses, console
 
 app = typer.Typer(
@@ -44,6 +44,23 @@ def check(json_: Json = False, registry_url: RegistryUrl = None, home: Home = No
     where = addresses(home, (), registry_url=registry_url)
     problems = check_contracts(where.registry_url)
     _report(problems, json_, "the contracts are sound" + (" and the registry holds them" if where.registry_url else ""))
+
+
+@app.command("commit", epilog=EPILOG)
+def commit(name: Annotated[str, typer.Argument(help="Record type, such as FeedbackReceived.")]) -> None:
+    """Commit a changed Avro file to the history as its next version; refuses a change that breaks anybody."""
+    from portalbus.schemas.avro_files import ALL_TYPES
+    from portalbus.schemas.compatibility import add_version
+    from portalbus.schemas.errors import ContractBroken
+
+    if name not in ALL_TYPES:
+        raise Ended(USAGE, f"there is no contract {name}: see `portalbus schemas list`")
+    try:
+        version = add_version(name)
+    except ContractBroken as broken:
+        _report([str(problem) for problem in broken.problems], False, "")
+        return
+    console().print(f"{name} has not changed" if version is None else f"{name} is at version {version} now")
 
 
 @app.command("register", epilog=EPILOG)
