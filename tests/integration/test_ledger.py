@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -117,6 +117,13 @@ def wait_until(holds: Callable[[], Any], what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_S:g} s"
         time.sleep(0.02)
+
+
+def wait_for_progress(connection: psycopg.Connection[Any]) -> None:
+    """Waits until the ledger has taken something in."""
+    query: LiteralString = "select next from ledger.position"
+    before = one(connection, query)
+    wait_until(lambda: one(connection, query) > before, "some progress")
 
 
 # ---- all or nothing ----------------------------------------------------------------------------------------------
@@ -561,8 +568,7 @@ def test_a_database_that_is_stopped_and_killed_in_the_middle_is_waited_for(own_p
         working = in_thread(lambda: [ledger.take_in(items[i : i + 20]) for i in range(0, 3_000, 20)])
         for end in (own_postgres.stop, own_postgres.kill, own_postgres.kill):
             with psycopg.connect(url, autocommit=True) as connection:
-                before = one(connection, "select next from ledger.position")
-                wait_until(lambda: one(connection, "select next from ledger.position") > before, "some progress")
+                wait_for_progress(connection)
             end()
             own_postgres.start()
         taken = working()

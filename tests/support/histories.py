@@ -148,7 +148,7 @@ def _fold_directives(agency: str, events: list[Event], said: Prediction) -> None
 
 
 def _valid(lane: Lane) -> list[tuple[int, Event]]:
-    """The events of a lane that stand in their place: said by their own agency, once, under an id and place of their own."""
+    """The events of a lane that its own agency says, each once, under an id and a place of its own."""
     ids: dict[str, bytes] = {}
     used: dict[str, set[tuple[int, int]]] = {}
     found: list[tuple[int, Event]] = []

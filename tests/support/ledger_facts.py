@@ -60,7 +60,9 @@ def assert_sound(connection: Connection[Any]) -> None:
         where (j.agency, j.lane_offset, j.rule, j.status, j.final) is distinct from
               (e.agency, e.lane_offset, e.rule, e.status, e.final)"""
     assert one(connection, differing) == 0, "events and judgements disagree"
-    finals = "select coalesce(max(n), 0) from (select count(*) n from ledger.judgement where final group by agency, lane_offset)"
+    finals = """
+        select coalesce(max(n), 0) from
+        (select count(*) n from ledger.judgement where final group by agency, lane_offset)"""
     assert one(connection, finals) <= 1, "a record has two final verdicts"
     assert one(connection, "select count(*) from ledger.event where status = 'WAITING'") == one(
         connection, "select count(*) from ledger.waiting"

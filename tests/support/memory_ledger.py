@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from portalbus.schemas.directory import AgencyDirectory
@@ -43,7 +44,7 @@ class MemoryLedger:
     def take_in_batches(self, items: Sequence[Item], cuts: Iterable[int] = ()) -> None:
         """Judges these items, cut into batches before each index in `cuts`."""
         edges = sorted({0, len(items), *(cut for cut in cuts if 0 < cut < len(items))})
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             self.take(*items[start:end])
 
     def expire(self, now: datetime) -> list[Entry]:

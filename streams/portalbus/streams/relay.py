@@ -28,6 +28,14 @@ log = structlog.get_logger(__name__)
 LEADER_LOCK = 7_310_441_010
 """Advisory lock of the one relay that sends; a second one stands by."""
 
+END_SILENT_LEADER = """
+select a.pid, pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a using (pid)
+where l.locktype = 'advisory' and l.granted and l.database = a.datid and a.datname = current_database()
+  and (l.classid::bigint << 32 | l.objid::bigint) = %s and a.state_change < now() - interval '20 seconds'"""
+"""Ends the session of a leader that has not spoken for so long: it is frozen, or cut off. A leader that works asks for
+news every second. Should it wake up, it can send nothing more: its successor has taken the transactional id.
+"""
+
 BATCH = 500
 IDLE_SECONDS = 1.0
 PAUSE_SECONDS = 1.0
@@ -77,6 +85,8 @@ def _become_leader(connection: Connection[Any], stop: threading.Event) -> bool:
         row = connection.execute("select pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
         if row and row[0]:
             return True
+        for pid, _ in connection.execute(END_SILENT_LEADER, (LEADER_LOCK,)):
+            log.warning("relay.silent-leader-ended", session=pid)
         stop.wait(PAUSE_SECONDS)
     return False
 

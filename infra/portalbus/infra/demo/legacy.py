@@ -119,7 +119,7 @@ class LegacySystems:
         sequence = place.sequence
         if step.wire is Wire.SEQUENCE_REUSED:
             sequence -= 1
-        elif step.wire in (Wire.SOUND, Wire.WRONG_KEY):
+        elif step.wire in (Wire.SOUND, Wire.WRONG_KEY, Wire.ID_REUSED):
             place.sequence += 1
         event_id = new_event_id()
         if step.wire is Wire.ID_REUSED and step.of_step is not None:

@@ -222,7 +222,7 @@ class Service:
 
     def _wait_ready(self, popen: subprocess.Popen[bytes], check: Callable[[], None], log_start: int) -> None:
         deadline = time.monotonic() + self.start_patience_s
-        while not self.is_ready():
+        while not (self.is_ready() and self._listens(popen.pid)):
             check()
             code = popen.poll()
             if code is not None:
@@ -230,6 +230,17 @@ class Service:
             if time.monotonic() > deadline:
                 self._fail(f"did not answer within {self.start_patience_s:.0f} s", log_start)
             time.sleep(0.05)
+
+    def _listens(self, pid: int) -> bool:
+        """Whether it is this process that answered: another program may have taken the port a moment before."""
+        try:
+            sockets = psutil.Process(pid).net_connections("tcp")
+        except psutil.AccessDenied:
+            return True  # a process of another user, which only root may look into
+        except psutil.NoSuchProcess:
+            return False
+        mine = {socket.laddr.port for socket in sockets if socket.status == psutil.CONN_LISTEN}
+        return not self.ports or self.ports[0] in mine
 
     def _fail(self, what: str, log_start: int) -> None:
         with self.log.open("rb") as log:

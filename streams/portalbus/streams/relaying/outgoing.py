@@ -105,6 +105,8 @@ def _event_headers(judged: Judged) -> Headers:
     headers = _headers(judged, judged.event_type or "", judged.event_id or "")
     if judged.occurred_at is not None:
         headers.append(("ce_time", judged.occurred_at.isoformat(timespec="milliseconds").encode()))
+    if judged.sequence is not None:
+        headers.append(("ce_sequence", str(judged.sequence).encode()))
     return headers
 
 
