@@ -230,9 +230,11 @@ def test_a_lane_moved_by_something_else_while_a_batch_is_judged_is_a_jump(
     real = ledger_module.write_docket
 
     def write(connection: psycopg.Connection[Any], *arguments: Any) -> None:
-        with psycopg.connect(url, autocommit=True, options="-c lock_timeout=100ms") as other:
-            with pytest.raises(psycopg.errors.LockNotAvailable):
-                other.execute("update ledger.lane set next_offset = 7 where agency = 'H26'")
+        with (
+            psycopg.connect(url, autocommit=True, options="-c lock_timeout=100ms") as other,
+            pytest.raises(psycopg.errors.LockNotAvailable),
+        ):
+            other.execute("update ledger.lane set next_offset = 7 where agency = 'H26'")
         connection.execute("update ledger.lane set next_offset = 7 where agency = 'H26'")
         real(connection, *arguments)
 
@@ -285,7 +287,8 @@ def test_the_database_ends_where_the_same_history_in_memory_does(
     assert last_verdicts(look) == {place: told[-1] for place, told in memory.verdicts().items()}
     stored = rows(
         look,
-        "select j.agency, j.lane_offset, j.rule, e.event_id::text, j.canonical from ledger.judgement j join ledger.event e using (agency, lane_offset) order by j.position",
+        "select j.agency, j.lane_offset, j.rule, e.event_id::text, j.canonical"
+        " from ledger.judgement j join ledger.event e using (agency, lane_offset) order by j.position",
     )
     assert stored == [
         (
@@ -317,7 +320,8 @@ def test_the_database_ends_where_the_same_history_in_memory_does(
     for (agency, portal), source in memory.history.sources.items():
         assert rows(
             look,
-            "select epoch, last_sequence, first_heard_at, last_heard_at from ledger.source where agency = %s and portal = %s",
+            "select epoch, last_sequence, first_heard_at, last_heard_at from ledger.source"
+            " where agency = %s and portal = %s",
             agency,
             portal,
         ) == [(source.epoch, source.last_sequence, source.first_heard_at, source.last_heard_at)]

@@ -91,3 +91,10 @@ def test_importing_the_sdk_loads_neither_clients_nor_codecs() -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_what_is_given_need_not_be_in_the_environment(tmp_path: Path) -> None:
+    found = settings_from_env(
+        {"PORTALBUS_BOOTSTRAP": "kafka:9093"}, {"agency": "H26", "registry_url": "", "outbox": tmp_path}
+    )
+    assert found == {"bootstrap": "kafka:9093", "kafka": {}}

@@ -84,9 +84,9 @@ class Portal:
         """A portal as the environment describes it.
 
         PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _HEARTBEAT, _VERDICTS, and PORTALBUS_KAFKA_… for
-        librdkafka properties. Raises ValueError naming what is missing.
+        librdkafka properties. Raises ValueError naming what is missing there and in `overrides`.
         """
-        return cls(**{**settings_from_env(), **overrides})
+        return cls(**{**settings_from_env(given=overrides), **overrides})
 
     def start(self) -> Self:
         """Opens the outbox and begins delivery and heartbeats in this process. Raises OutboxDamaged."""

@@ -7,11 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 MIB = 1024 * 1024
 PREFIX = "PORTALBUS_"
 KAFKA_PREFIX = "PORTALBUS_KAFKA_"
+NEEDED = {"agency": "AGENCY", "bootstrap": "BOOTSTRAP", "registry_url": "REGISTRY", "outbox": "OUTBOX"}
+"""Arguments of `Portal` that the environment must hold, with the variable's name after the prefix."""
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 AGENCY = re.compile(r"[A-Y][0-9]{2}(\.[A-Z0-9]+)*")
 PORTAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -66,27 +71,27 @@ class Settings:
         return f"{self.agency}/{self.portal}"
 
 
-def settings_from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+def settings_from_env(environ: Mapping[str, str] | None = None, given: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
     """The arguments of `Portal` found in the environment.
 
     Reads PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _HEARTBEAT, _VERDICTS, and librdkafka properties
-    as PORTALBUS_KAFKA_SECURITY_PROTOCOL and so on. Raises ValueError naming what is missing.
+    as PORTALBUS_KAFKA_SECURITY_PROTOCOL and so on. What is `given` otherwise need not be there. Raises ValueError
+    naming what is missing.
     """
     env = os.environ if environ is None else environ
-    missing = [name for name in ("AGENCY", "BOOTSTRAP", "REGISTRY", "OUTBOX") if not env.get(PREFIX + name)]
+    missing = [name for argument, name in NEEDED.items() if argument not in given and not env.get(PREFIX + name)]
     if missing:
         raise ValueError("set " + ", ".join(PREFIX + name for name in missing) + " in the environment")
     found: dict[str, Any] = {
-        "agency": env["PORTALBUS_AGENCY"],
-        "bootstrap": env["PORTALBUS_BOOTSTRAP"],
-        "registry_url": env["PORTALBUS_REGISTRY"],
-        "outbox": Path(env["PORTALBUS_OUTBOX"]),
+        **{argument: env[PREFIX + name] for argument, name in NEEDED.items() if env.get(PREFIX + name)},
         "kafka": {
             name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
             for name, value in env.items()
             if name.startswith(KAFKA_PREFIX)
         },
     }
+    if "outbox" in found:
+        found["outbox"] = Path(found["outbox"])
     if env.get("PORTALBUS_PORTAL"):
         found["portal"] = env["PORTALBUS_PORTAL"]
     if env.get("PORTALBUS_HEARTBEAT"):
