@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, LiteralString
+from typing import Any, LiteralString, cast
 
 import psycopg
 import pytest
@@ -227,7 +227,7 @@ def test_of_two_workers_on_one_lane_the_second_finds_the_work_done(url: str, loo
 def test_a_lane_moved_by_something_else_while_a_batch_is_judged_is_a_jump(
     url: str, ledger: Ledger, look: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = ledger_module.write_docket
+    real = writing.write_docket
 
     def write(connection: psycopg.Connection[Any], *arguments: Any) -> None:
         with (
@@ -364,7 +364,7 @@ def as_item(lane: str, offset: int, value: bytes, key: bytes | None = None, head
 
 
 def test_no_text_of_a_sender_fails_the_transaction(ledger: Ledger, look: psycopg.Connection[Any]) -> None:
-    items = []
+    items: list[Item] = []
     for text in ODD:
         number = len(items)
         for field in (
@@ -380,7 +380,7 @@ def test_no_text_of_a_sender_fails_the_transaction(ledger: Ledger, look: psycopg
         ):
             head = envelope(len(items), "H26", len(items) + 1, correlation_id=text)
             items.append(
-                as_item("H26", len(items), misshapen_value(head, directive(f"d-{len(items)}"), **{field: text}))
+                as_item("H26", len(items), misshapen_value(head, directive(f"d-{len(items)}"), **cast(Any, {field: text})))
             )
         for payload, field in (
             (receipt(), "case_id"),
@@ -393,7 +393,7 @@ def test_no_text_of_a_sender_fails_the_transaction(ledger: Ledger, look: psycopg
             (answer(), "competent_agency"),
         ):
             head = envelope(len(items), "H26", len(items) + 1)
-            items.append(as_item("H26", len(items), misshapen_value(head, payload, **{field: text})))
+            items.append(as_item("H26", len(items), misshapen_value(head, payload, **cast(Any, {field: text}))))
         for field in ("portal", "agency", "id"):
             head = envelope(len(items), "H26", len(items) + 1).model_copy(update={field: text})
             items.append(as_item("H26", len(items), misshapen_value(head, directive())))
@@ -416,7 +416,7 @@ def test_times_at_the_ends_of_the_calendar_are_stored_and_relayed(
     url: str, look: psycopg.Connection[Any], zone: str
 ) -> None:
     database = one(look, "select current_database()")
-    look.execute(f"alter database {database} set timezone = '{zone}'")  # type: ignore[call-overload]
+    look.execute(f"alter database {database} set timezone = '{zone}'")
     try:
         lane = Lane("H26")
         first, last = datetime.min.replace(tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
@@ -428,7 +428,7 @@ def test_times_at_the_ends_of_the_calendar_are_stored_and_relayed(
         with connect(url, application="relay") as relay:
             assert [judged.occurred_at for judged in next_judgements(relay, 0, 2)] == [first, last]
     finally:
-        look.execute(f"alter database {database} reset timezone")  # type: ignore[call-overload]
+        look.execute(f"alter database {database} reset timezone")
 
 
 def test_a_source_may_say_the_largest_sequence_there_is(ledger: Ledger, look: psycopg.Connection[Any]) -> None:

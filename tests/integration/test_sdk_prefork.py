@@ -1,4 +1,7 @@
-"""gunicorn: a portal used before the workers came to be, workers that come and go, one that is killed: nothing lost."""
+"""Prefork servers: workers that come and go, one that is killed, and nothing is lost.
+
+Under gunicorn the portal was used before the workers came to be; uWSGI loads it in each worker (`lazy-apps`).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import pytest
+
 from lanes import events_of, first_arrivals, make_topics
 from portalbus.infra.stack import Endpoints
 from portalbus.producers import Portal
@@ -24,13 +29,14 @@ SUPPORT = Path(__file__).parents[1] / "support"
 WORKERS, REQUESTS, CLIENTS = 4, 1_200, 8
 
 
+@pytest.mark.parametrize("kind", ["gunicorn", "uwsgi"])
 def test_a_prefork_server_publishes_from_every_worker(
-    endpoints: Endpoints, tmp_path: Path, eventually: Callable[[Callable[[], bool]], bool]
+    endpoints: Endpoints, tmp_path: Path, eventually: Callable[[Callable[[], bool]], bool], kind: str
 ) -> None:
     register_all(SchemaRegistry(endpoints.registry_url))
     make_topics(endpoints.bootstrap, "H26")
     address = tmp_path / "server.sock"
-    server = start_server(endpoints, tmp_path, address)
+    server = start_server(endpoints, tmp_path, address, kind)
     lock, answers, killed = threading.Lock(), [], threading.Event()
 
     def ask(number: int) -> None:
@@ -51,7 +57,7 @@ def test_a_prefork_server_publishes_from_every_worker(
         server.send_signal(signal.SIGTERM)
         server.wait(30)
     portal = Portal(
-        "H26", "prefork", bootstrap=endpoints.bootstrap, registry_url=endpoints.registry_url, outbox=tmp_path / "outbox"
+        "H26", kind, bootstrap=endpoints.bootstrap, registry_url=endpoints.registry_url, outbox=tmp_path / "outbox"
     )
     assert portal.flush(30)
     portal.close()
@@ -60,7 +66,7 @@ def test_a_prefork_server_publishes_from_every_worker(
     assert killed.is_set()
     assert len(pids) > WORKERS, "workers were recycled"
     assert len(answers) > REQUESTS * 0.9
-    events = events_of(endpoints.bootstrap, "lane.H26", "H26/prefork")
+    events = events_of(endpoints.bootstrap, "lane.H26", f"H26/{kind}")
     firsts = first_arrivals(events)
     assert [event.sequence for event in firsts] == list(range(1, len(firsts) + 1)), "in order, without a hole"
     on_lane = {event.sequence: event.event_id for event in firsts}
@@ -71,25 +77,38 @@ def test_a_prefork_server_publishes_from_every_worker(
     )
 
 
-def start_server(endpoints: Endpoints, folder: Path, address: Path) -> subprocess.Popen[bytes]:
-    """gunicorn with `--preload`: the application, its portal and a first publish come before the fork."""
+def start_server(endpoints: Endpoints, folder: Path, address: Path, kind: str) -> subprocess.Popen[bytes]:
+    """A server of that kind, its socket at `address`, its log in `folder`."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(SUPPORT),
         "PORTALBUS_AGENCY": "H26",
-        "PORTALBUS_PORTAL": "prefork",
+        "PORTALBUS_PORTAL": kind,
         "PORTALBUS_BOOTSTRAP": endpoints.bootstrap,
         "PORTALBUS_REGISTRY": endpoints.registry_url,
         "PORTALBUS_OUTBOX": str(folder / "outbox"),
     }
-    options = [f"--workers={WORKERS}", "--max-requests=100", "--max-requests-jitter=30", "--preload", "--timeout=20"]
+    command = gunicorn(address) if kind == "gunicorn" else uwsgi(address)
     with (folder / "server.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *options, f"--bind=unix:{address}", "portal_server:application"],
+            command,
             env=environment,
             stdout=log,
             stderr=log,
         )
+
+
+def gunicorn(address: Path) -> list[str]:
+    """With `--preload`: the application, its portal and a first publish come before the fork."""
+    options = [f"--workers={WORKERS}", "--max-requests=100", "--max-requests-jitter=30", "--preload", "--timeout=20"]
+    return [sys.executable, "-m", "gunicorn", *options, f"--bind=unix:{address}", "portal_server:application"]
+
+
+def uwsgi(address: Path) -> list[str]:
+    """With the two options that the how-to asks for."""
+    program = str(Path(sys.executable).with_name("uwsgi"))
+    options = ["--master", f"--processes={WORKERS}", "--max-requests=100", "--die-on-term", "--need-app"]
+    return [program, *options, "--lazy-apps", "--enable-threads", f"--http-socket={address}", "--module=portal_server"]
 
 
 def request(address: Path) -> dict[str, int] | None:
