@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, LiteralString, cast
@@ -43,7 +44,7 @@ from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
 from portalbus.streams.ledger import ledger as ledger_module
 from portalbus.streams.ledger import writing
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session, connect, migrate
-from portalbus.streams.ledger.ledger import LaneJump, Ledger
+from portalbus.streams.ledger.ledger import LaneJump, Ledger, Taken
 from portalbus.streams.records import LaneRecord
 from portalbus.streams.relaying.outgoing import next_judgements
 
@@ -109,6 +110,11 @@ def in_thread(work: Callable[[], Any]) -> Callable[[], Any]:
         return found[0]
 
     return result
+
+
+def take_all(ledger: Ledger, items: list[Item], size: int) -> list[Taken]:
+    """Takes items in, so many at a time."""
+    return [ledger.take_in(items[start : start + size]) for start in range(0, len(items), size)]
 
 
 def wait_until(holds: Callable[[], Any], what: str) -> None:
@@ -215,9 +221,7 @@ def test_of_two_workers_on_one_lane_the_second_finds_the_work_done(url: str, loo
     lane = Lane("H26")
     items = [lane.say(directive(f"d-{number}")) for number in range(40)]
     with opened(url) as one_worker, opened(url) as other:
-        results = [
-            in_thread(lambda w=w: [w.take_in(items[i : i + 5]) for i in range(0, 40, 5)]) for w in (one_worker, other)
-        ]
+        results = [in_thread(partial(take_all, worker, items, 5)) for worker in (one_worker, other)]
         taken = [part for result in results for part in result()]
     assert sum(part.judged for part in taken) == 40
     assert sum(part.replayed for part in taken) == 40
@@ -258,8 +262,7 @@ def test_two_workers_with_causes_and_effects_across_their_lanes_leave_nobody_wai
         h29.say(receipt(f"H29-{number:04}", 1_000 + number, addressed_to="H26"))
     with opened(url) as one_worker, opened(url) as other:
         work = [
-            in_thread(lambda w=w, items=items: [w.take_in(items[i : i + 3]) for i in range(0, 120, 3)])
-            for w, items in ((one_worker, h26.items), (other, h29.items))
+            in_thread(partial(take_all, worker, lane.items, 3)) for worker, lane in ((one_worker, h26), (other, h29))
         ]
         for result in work:
             result()
@@ -380,7 +383,9 @@ def test_no_text_of_a_sender_fails_the_transaction(ledger: Ledger, look: psycopg
         ):
             head = envelope(len(items), "H26", len(items) + 1, correlation_id=text)
             items.append(
-                as_item("H26", len(items), misshapen_value(head, directive(f"d-{len(items)}"), **cast(Any, {field: text})))
+                as_item(
+                    "H26", len(items), misshapen_value(head, directive(f"d-{len(items)}"), **cast(Any, {field: text}))
+                )
             )
         for payload, field in (
             (receipt(), "case_id"),
@@ -569,7 +574,7 @@ def test_a_database_that_is_stopped_and_killed_in_the_middle_is_waited_for(own_p
 
     with opened(url, pause=pause) as ledger:
         ledger.open_lanes(["H26"])
-        working = in_thread(lambda: [ledger.take_in(items[i : i + 20]) for i in range(0, 3_000, 20)])
+        working = in_thread(partial(take_all, ledger, items, 20))
         for end in (own_postgres.stop, own_postgres.kill, own_postgres.kill):
             with psycopg.connect(url, autocommit=True) as connection:
                 wait_for_progress(connection)

@@ -133,7 +133,9 @@ def sent(bus: Bus) -> list[Message]:
 
 def headers_of(message: Message) -> dict[str, bytes]:
     """The headers of a message."""
-    return {name: value for name, value in message.headers() or [] if isinstance(value, bytes)}
+    found = message.headers() or []
+    assert isinstance(found, list)
+    return {name: value for name, value in found if isinstance(value, bytes)}
 
 
 def topic_of(message: Message) -> str:

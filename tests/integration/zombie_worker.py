@@ -13,8 +13,8 @@ from typing import Any
 
 from bus_events import Lane, directive, writers
 from memory_ledger import directory
+from portalbus.streams.ledger import fetching, writing
 from portalbus.streams.ledger import ledger as ledger_module
-from portalbus.streams.ledger import writing
 from portalbus.streams.ledger.ledger import Ledger
 
 
@@ -24,15 +24,15 @@ def freeze(*_: Any) -> None:
 
 
 def freeze_when_locked() -> None:
-    """Freezes after the ledger's lock was taken."""
-    fetch = ledger_module.fetch_history
+    """Freezes once after the ledger's lock was taken."""
+    fetch = fetching.fetch_history
 
     def frozen(*arguments: Any) -> Any:
-        ledger_module.fetch_history = fetch
+        setattr(ledger_module, "fetch_history", fetch)  # noqa: B010 - the module does not export it
         freeze()
         return fetch(*arguments)
 
-    ledger_module.fetch_history = frozen
+    setattr(ledger_module, "fetch_history", frozen)  # noqa: B010
 
 
 def freeze_while_copying() -> None:
@@ -47,7 +47,7 @@ def freeze_while_copying() -> None:
             freeze()
         return event_row(*arguments)
 
-    writing._event_row = frozen
+    setattr(writing, "_event_row", frozen)  # noqa: B010
 
 
 def main(database_url: str, moment: str) -> None:
