@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,6 +18,12 @@ from ledger_rows import LedgerRows
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.postgres import Postgres, new_passwords
 from portalbus.streams.ledger.database import migrate
+
+
+# A shell without job control starts what it puts into the background with Ctrl-C ignored, and programs hand that on
+# to those they start. The tests press Ctrl-C on theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portalbus.schemas.topics import agency_of, lane_of, verdicts_of
+from portalbus.schemas.topics import agency_of, is_lane, lane_of, verdicts_of
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,10 @@ def test_the_agency_of_a_lane_is_in_its_name(code: str) -> None:
 def test_another_topic_belongs_to_no_agency(topic: str) -> None:
     with pytest.raises(ValueError, match="is not a lane"):
         agency_of(topic)
+
+
+@pytest.mark.parametrize("topic", ["lane.h26", "lane.", "lane.H2", "verdict.H26", "xlane.H26", "lane.H26 "])
+def test_only_a_code_in_its_present_form_makes_a_lane(topic: str) -> None:
+    assert is_lane("lane.H26")
+    assert is_lane("lane.H26.01")
+    assert not is_lane(topic)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from portalbus.schemas.directory import normalise_code
+from portalbus.schemas.directory import CODE, normalise_code
 
 LANE_PREFIX = "lane."
 VERDICT_PREFIX = "verdict."
@@ -28,6 +28,11 @@ def lane_of(agency: str) -> str:
 def verdicts_of(agency: str) -> str:
     """The verdict topic of an agency: `verdict.H26`."""
     return VERDICT_PREFIX + normalise_code(agency)
+
+
+def is_lane(topic: str) -> bool:
+    """True for the lane of an agency code in its present form; a topic such as `lane.h26` is nobody's lane."""
+    return topic.startswith(LANE_PREFIX) and CODE.match(topic.removeprefix(LANE_PREFIX)) is not None
 
 
 def agency_of(lane: str) -> str:

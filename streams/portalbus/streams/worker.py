@@ -17,7 +17,7 @@ from portalbus.schemas.directory import directory
 from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
-from portalbus.schemas.topics import LANE_PREFIX
+from portalbus.schemas.topics import is_lane
 from portalbus.streams.edge.app import LaneApp, build_app, every
 from portalbus.streams.edge.failstop import fail_stop
 from portalbus.streams.edge.logs import route_library_logs, shown
@@ -73,7 +73,7 @@ async def open_app(settings: StreamSettings) -> AsyncIterator[LaneApp]:
 
     async def lanes() -> Collection[str]:
         metadata = await asyncio.to_thread(admin.list_topics, timeout=METADATA_TIMEOUT_SECONDS)
-        return [name for name in metadata.topics if name.startswith(LANE_PREFIX)]
+        return [name for name in metadata.topics if is_lane(name)]
 
     edge = EdgeSettings(
         bootstrap_servers=settings.bootstrap, group=settings.group, session_timeout=settings.session_timeout
