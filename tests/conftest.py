@@ -19,7 +19,6 @@ from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.postgres import Postgres, new_passwords
 from portalbus.streams.ledger.database import migrate
 
-
 # A shell without job control starts what it puts into the background with Ctrl-C ignored, and programs hand that on
 # to those they start. The tests press Ctrl-C on theirs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
