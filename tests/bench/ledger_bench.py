@@ -1,4 +1,4 @@
-"""Events judged and committed by one worker, beside a hand-written loop, stock Faust and Quix Streams, in one run.
+"""Events judged and committed by one worker, beside a hand-written loop and stock Faust, in one run.
 
 Every side reads the same records (feedback received, about 724 bytes) from the same lanes and writes to the same
 PostgreSQL. The hand-written loop decodes, validates and upserts one row per event in batches; the worker does the
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,10 +124,14 @@ def _time(place: Place, events: int, command: list[str], progress_sql: str) -> f
         "BENCH_LANES": ",".join(lane_of(agency) for agency in AGENCIES),
         "BENCH_GROUP": f"bench-{time.time_ns()}",
     }
-    process = subprocess.Popen([sys.executable, *command], env=environment, stderr=subprocess.DEVNULL)
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+    process = subprocess.Popen([sys.executable, *command], env=environment, stderr=log)
     try:
         with psycopg.connect(place.database_url, autocommit=True) as connection:
             return _watch(lambda: _number(connection, progress_sql), events, process)
+    except RuntimeError as error:
+        log.seek(0)
+        raise RuntimeError(f"{' '.join(command)}: {error}: {log.read()[-1_500:].decode(errors='replace')}") from error
     finally:
         process.terminate()
         process.wait(30)

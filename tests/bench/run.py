@@ -34,7 +34,7 @@ import ledger_bench
 from portalbus.infra.bus.bus import Bus
 from portalbus.infra.stack import Lines, Stack
 
-LIBRARIES = ("confluent-kafka", "fastavro", "faust-streaming", "aiokafka", "pydantic", "psycopg", "quixstreams")
+LIBRARIES = ("confluent-kafka", "fastavro", "faust-streaming", "aiokafka", "pydantic", "psycopg")
 LATENCY_RATE, LATENCY_SECONDS = 200, 30.0
 IDLE_SECONDS = 20.0
 GIGABYTE = 1_000_000_000
@@ -91,7 +91,7 @@ def main() -> int:
 
 
 def bench_ledger(report: Report, events: int, rounds: int) -> None:
-    """The worker beside the hand-written loop, Quix Streams and stock Faust, in turn, several rounds."""
+    """The worker beside the hand-written loop and stock Faust, in turn, several rounds."""
     rates: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), progress=Lines(), usual_ports=None) as stack:
         ends = stack.endpoints
@@ -104,13 +104,12 @@ def bench_ledger(report: Report, events: int, rounds: int) -> None:
                 ends.bootstrap, ends.registry_url, ends.database_url.rsplit("/", 1)[0] + f"/{name}"
             )
             rates.setdefault("portalbus worker", []).append(ledger_bench.time_worker(place, events))
-            for peer in ("confluent_loop", "quix_streams", "stock_faust"):
+            for peer in ("confluent_loop", "stock_faust"):
                 rates.setdefault(peer, []).append(ledger_bench.time_peer(place, events, peer))
     report.sides["ledger, events/s"] = {name: [round(rate) for rate in found] for name, found in rates.items()}
     report.sides["ledger, mean value"] = f"{size} bytes, {events} events, 8 lanes"
     report.at_least("ledger ÷ hand-written confluent loop", _ratio(rates, "confluent_loop"), 0.8)
     report.at_least("ledger ÷ stock Faust", _ratio(rates, "stock_faust"), 1.5)
-    report.at_least("ledger ÷ Quix Streams", _ratio(rates, "quix_streams"), 0.8)
 
 
 def _ratio(rates: dict[str, list[float]], peer: str) -> float:
