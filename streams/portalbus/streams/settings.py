@@ -18,7 +18,6 @@ class StreamSettings:
     cache: Path | None
     group: str
     session_timeout: float
-    metrics_port: int | None
 
     @classmethod
     def parse(cls, program: str, argv: list[str] | None = None) -> StreamSettings:
@@ -36,13 +35,6 @@ class StreamSettings:
             "seconds until a dead worker's lanes move",
             default="10",
         )
-        _add(
-            parser,
-            "--metrics-port",
-            "PORTALBUS_METRICS_PORT",
-            "Prometheus port on loopback; none by default",
-            required=False,
-        )
         found = parser.parse_args(argv)
         return cls(
             bootstrap=found.bootstrap,
@@ -51,7 +43,6 @@ class StreamSettings:
             cache=Path(found.cache) if found.cache else None,
             group=found.group,
             session_timeout=float(found.session_timeout),
-            metrics_port=int(found.metrics_port) if found.metrics_port else None,
         )
 
 
