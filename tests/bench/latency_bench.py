@@ -1,12 +1,14 @@
 """From publish() to visible: 200 events a second from several portals through the real SDK, worker and API.
 
 Two clocks are stopped for an event: when a reader of the ledger sees its row, and (for a sample) when the API
-answers with the directive.
+answers with the directive. The first seconds are not counted: the JVMs and the caches are cold.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
+import queue
 import statistics
 import threading
 import time
@@ -14,8 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.parse import quote, urlsplit
 
 import psycopg
 
@@ -32,6 +33,8 @@ from portalbus.schemas.models import (
 
 AGENCIES = ("H26", "H29", "H17", "H24", "G18", "G03", "G12", "G17")
 SAMPLE_EVERY = 20
+WARM_UP_SECONDS = 10.0
+PROBE_SECONDS = 0.005
 PATIENCE_SECONDS = 30.0
 
 
@@ -60,32 +63,33 @@ class Address:
 
 
 def measure(bus: Address, folder: Path, *, rate: int, seconds: float) -> Latencies:
-    """Publishes `rate` events a second for this long and waits until each is visible."""
-    found, sent = Latencies(), dict[str, float]()
+    """Publishes `rate` events a second for this long (after the warm-up) and waits until each is visible."""
+    found, sent, probed = Latencies(), dict[str, float](), queue.SimpleQueue[tuple[str, float] | None]()
     stop = threading.Event()
     watcher = threading.Thread(target=_watch_ledger, args=(bus, sent, found, stop))
-    probes: list[threading.Thread] = []
+    prober = threading.Thread(target=_probe_all, args=(bus, probed, found))
+    warm_up = int(WARM_UP_SECONDS * rate)
     with contextlib.ExitStack() as stack:
         portals = [stack.enter_context(_portal(bus, agency, folder)) for agency in AGENCIES]
         watcher.start()
-        for number, due in enumerate(_ticks(rate, seconds)):
+        prober.start()
+        for number, due in enumerate(_ticks(rate, WARM_UP_SECONDS + seconds)):
             portal, agency = portals[number % len(portals)], AGENCIES[number % len(portals)]
-            sample = number % SAMPLE_EVERY == 0
+            sample, counts = number % SAMPLE_EVERY == 0, number >= warm_up
             payload = _directive(number) if sample else _feedback(agency, number)
-            key = aggregate_key(agency, payload)
-            began = sent[key] = time.perf_counter()
+            key, began = aggregate_key(agency, payload), time.perf_counter()
+            if counts:
+                sent[key] = began
             portal.publish(payload)
-            if sample:
-                probe = threading.Thread(target=_probe, args=(bus, key, began, found))
-                probe.start()
-                probes.append(probe)
+            if sample and counts:
+                probed.put((key, began))
             _until(due)
-        total = number + 1
+        total = number + 1 - warm_up
         deadline = time.monotonic() + PATIENCE_SECONDS
         while len(found.ledger) < total and time.monotonic() < deadline:
             time.sleep(0.05)
-    for probe in probes:
-        probe.join()
+    probed.put(None)
+    prober.join()
     stop.set()
     watcher.join()
     if len(found.ledger) < total:
@@ -135,7 +139,7 @@ def _directive(number: int) -> DirectivePublished:
 
 
 def _watch_ledger(bus: Address, sent: dict[str, float], found: Latencies, stop: threading.Event) -> None:
-    with psycopg.connect(bus.database_url, autocommit=True) as connection:
+    with psycopg.connect(bus.database_url, autocommit=True, options="-c plan_cache_mode=force_custom_plan") as connection:
         row = connection.execute("select next - 1 from ledger.position").fetchone()
         position = int(row[0]) if row else 0
         connection.execute("listen ledger")
@@ -153,17 +157,30 @@ def _watch_ledger(bus: Address, sent: dict[str, float], found: Latencies, stop: 
                     found.ledger.append((now - sent.pop(key)) * 1000)
 
 
-def _probe(bus: Address, key: str, began: float, found: Latencies) -> None:
-    while time.perf_counter() - began < PATIENCE_SECONDS:
-        try:
-            with urlopen(f"{bus.web_url}/api/v1/directives/{key}", timeout=5) as answer:
-                answer.read()
-            found.api.append((time.perf_counter() - began) * 1000)
-            return
-        except HTTPError as error:
-            if error.code != 404:
-                raise
-            time.sleep(0.01)
+def _probe_all(bus: Address, probed: queue.SimpleQueue[tuple[str, float] | None], found: Latencies) -> None:
+    """Asks the API for each sampled directive until it answers, over one connection, in turn."""
+    connection = http.client.HTTPConnection(urlsplit(bus.web_url).netloc, timeout=5)
+    awaited: list[tuple[str, float]] = []
+    ended = False
+    while awaited or not ended:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                news = probed.get(block=not awaited and not ended, timeout=PATIENCE_SECONDS)
+                if news is None:
+                    ended = True
+                else:
+                    awaited.append(news)
+        for key, began in awaited.copy():
+            connection.request("GET", f"/api/v1/directives/{quote(key)}")
+            answer = connection.getresponse()
+            answer.read()
+            waited = time.perf_counter() - began
+            if answer.status == 200:
+                found.api.append(waited * 1000)
+                awaited.remove((key, began))
+            elif answer.status != 404 or waited > PATIENCE_SECONDS:
+                raise RuntimeError(f"the API answered {answer.status} for {key} after {waited:.1f} s")
+        time.sleep(PROBE_SECONDS)
 
 
 def _ticks(rate: int, seconds: float) -> Iterator[float]:

@@ -15,7 +15,7 @@ from psycopg import Connection
 from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
-from portalbus.streams.ledger.database import connect
+from portalbus.streams.ledger.database import BY_KEY, connect
 from portalbus.streams.ledger.ledger import CHANNEL
 from portalbus.streams.logging_setup import log_json
 from portalbus.streams.relaying.outgoing import next_judgements
@@ -62,7 +62,7 @@ def main() -> int:
 
 def _lead(settings: StreamSettings, verdict_schema: int, stop: threading.Event) -> None:
     """Sends until told to stop, once this process is the leader."""
-    with connect(settings.database_url, application="relay", autocommit=True) as connection:
+    with connect(settings.database_url, application="relay", options=BY_KEY, autocommit=True) as connection:
         connection.execute(f"listen {CHANNEL}")
         if not _become_leader(connection, stop):
             return

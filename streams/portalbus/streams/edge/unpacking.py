@@ -7,6 +7,7 @@ aiokafka's insides ever look different, its records are converted instead.
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from portalbus.schemas.topics import agency_of
 from portalbus.streams.records import LaneRecord
 
+_SMALL_FETCH_BYTES = 65_536
 _BATCH_START = struct.Struct(">qi")
 _new_record = partial(tuple.__new__, LaneRecord)  # LaneRecord(…) without a Python call: a third of the time
 
@@ -80,18 +82,29 @@ class LaneRecords(PartitionRecords):  # type: ignore[misc]
                 yield records
 
 
-def give_out_lane_records(fetcher: Fetcher) -> None:
-    """Make this fetcher give out lane records; to be called before it fetches anything."""
+def give_out_lane_records(fetcher: Fetcher, pause: float) -> None:
+    """Make this fetcher give out lane records; to be called before it fetches anything.
+
+    After a small fetch it rests for `pause` seconds. A request names every lane, so that many small ones cost more
+    than what they bring; and aiokafka would ask again before the records just fetched are taken, leave their lanes
+    out, and let a lane's next event wait for another lane's.
+    """
     fetch = fetcher._proc_fetch_request
     aiokafka_fetcher.MemoryRecords = FetchedBytes
 
     async def fetch_lanes(assignment: Any, node_id: int, request: Any) -> bool:
         arrived: bool = await fetch(assignment, node_id, request)
+        size = 0
         for result in fetcher._records.values() if arrived else ():
             part: Any = getattr(result, "_partition_records", None)
             if type(part) is PartitionRecords:  # untouched: nothing was taken from it yet
                 part.__class__ = LaneRecords
                 part._records_iterator = part._unpack_records()
+                size += part._records.size_in_bytes()
+        if 0 < size < _SMALL_FETCH_BYTES:
+            for waiter in fetcher._fetch_waiters:
+                fetcher._notify(waiter)
+            await asyncio.sleep(pause)
         return arrived
 
     fetcher._proc_fetch_request = fetch_lanes

@@ -23,7 +23,13 @@ MIGRATION_LOCK = 7_310_441_009
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 
-WORKER_OPTIONS = "-c idle_in_transaction_session_timeout=10s -c lock_timeout=10s -c statement_timeout=120s"
+BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+"""For processes that look rows up by key and do nothing else. Their statements are prepared once, perhaps while the
+tables are empty, where a sequential scan looks cheapest; the plan is kept while the tables grow. So it is not offered."""
+
+WORKER_OPTIONS = (
+    f"-c idle_in_transaction_session_timeout=10s -c lock_timeout=10s -c statement_timeout=120s {BY_KEY}"
+)
 
 END_SILENT_WORKERS = """
 select pid, pg_terminate_backend(pid) from pg_stat_activity

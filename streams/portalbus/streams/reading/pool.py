@@ -12,6 +12,10 @@ Connection = AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
 
 STATEMENT_TIMEOUT_MS = 5_000
+OPTIONS = (
+    f"-c timezone=UTC -c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+    " -c plan_cache_mode=force_custom_plan"  # a plan made for empty tables must not outlive their growth
+)
 WAIT_FOR_CONNECTION_S = 3.0
 
 
@@ -39,5 +43,5 @@ def connection_arguments(application: str) -> dict[str, Any]:
         "application_name": f"portalbus-{application}",
         "connect_timeout": 5,
         "keepalives_idle": 10,
-        "options": f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+        "options": OPTIONS,
     }
