@@ -139,7 +139,8 @@ def _directive(number: int) -> DirectivePublished:
 
 
 def _watch_ledger(bus: Address, sent: dict[str, float], found: Latencies, stop: threading.Event) -> None:
-    with psycopg.connect(bus.database_url, autocommit=True, options="-c plan_cache_mode=force_custom_plan") as connection:
+    options = "-c plan_cache_mode=force_custom_plan"  # the tables grow under it
+    with psycopg.connect(bus.database_url, autocommit=True, options=options) as connection:
         row = connection.execute("select next - 1 from ledger.position").fetchone()
         position = int(row[0]) if row else 0
         connection.execute("listen ledger")

@@ -165,8 +165,8 @@ def test_a_batch_that_fails_halfway_leaves_nothing(
 def test_a_batch_that_fails_at_its_very_end_leaves_nothing(
     ledger: Ledger, look: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
-        broken.setattr(ledger_module, "_advance_lanes", lambda *_: 1 // 0)
+    with monkeypatch.context() as broken, pytest.raises(psycopg.errors.DivisionByZero):
+        broken.setattr(ledger_module, "ADVANCE", "select 1 / 0, %s::text[], %s::int8[], %s::int8[]")
         ledger.take_in([Lane("H26").say(directive())])
     assert set(counts(look).values()) == {0}
     assert one(look, "select next from ledger.position") == 1
@@ -177,8 +177,8 @@ def test_nobody_hears_of_a_batch_before_it_is_committed(
 ) -> None:
     with psycopg.connect(url, autocommit=True) as listener:
         listener.execute("listen ledger")
-        with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
-            broken.setattr(ledger_module, "_advance_lanes", lambda *_: 1 // 0)
+        with monkeypatch.context() as broken, pytest.raises(psycopg.errors.DivisionByZero):
+            broken.setattr(ledger_module, "ADVANCE", "select 1 / 0, %s::text[], %s::int8[], %s::int8[]")
             ledger.take_in([Lane("H26").say(directive())])
         lane = Lane("H26")
         ledger.take_in([lane.say(directive()), lane.say(directive("d-2"))])
@@ -231,18 +231,20 @@ def test_of_two_workers_on_one_lane_the_second_finds_the_work_done(url: str, loo
 def test_a_lane_moved_by_something_else_while_a_batch_is_judged_is_a_jump(
     url: str, ledger: Ledger, look: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = writing.write_docket
+    real = writing.writing
 
-    def write(connection: psycopg.Connection[Any], *arguments: Any) -> None:
+    @contextmanager
+    def write(connection: psycopg.Connection[Any], *arguments: Any) -> Iterator[None]:
         with (
             psycopg.connect(url, autocommit=True, options="-c lock_timeout=100ms") as other,
             pytest.raises(psycopg.errors.LockNotAvailable),
         ):
             other.execute("update ledger.lane set next_offset = 7 where agency = 'H26'")
         connection.execute("update ledger.lane set next_offset = 7 where agency = 'H26'")
-        real(connection, *arguments)
+        with real(connection, *arguments):
+            yield
 
-    monkeypatch.setattr(ledger_module, "write_docket", write)
+    monkeypatch.setattr(ledger_module, "writing", write)
     with pytest.raises(LaneJump, match="moved by another worker"):
         ledger.take_in([Lane("H26").say(directive())])
     assert ledger.next_offsets(["H26"]) == {"H26": 0}

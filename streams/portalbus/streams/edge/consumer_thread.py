@@ -52,8 +52,8 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer, which then gives out lane records."""
         await super().on_start()
-        settings: EdgeSettings = self.transport.parts.settings
-        give_out_lane_records(self._ensure_consumer()._fetcher, settings.fetch_pause)
+        transport: Any = self.transport
+        give_out_lane_records(self._ensure_consumer()._fetcher, transport.parts.settings.fetch_pause)
 
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
         """Log what ended the thread; mode would print the exception with its message."""

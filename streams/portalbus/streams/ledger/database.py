@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -25,11 +26,9 @@ LONGEST_PAUSE_SECONDS = 5.0
 
 BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 """For processes that look rows up by key and do nothing else. Their statements are prepared once, perhaps while the
-tables are empty, where a sequential scan looks cheapest; the plan is kept while the tables grow. So it is not offered."""
+tables are empty, where a sequential scan looks cheapest; the plan is kept while they grow. So it is not offered."""
 
-WORKER_OPTIONS = (
-    f"-c idle_in_transaction_session_timeout=10s -c lock_timeout=10s -c statement_timeout=120s {BY_KEY}"
-)
+WORKER_OPTIONS = f"-c idle_in_transaction_session_timeout=10s -c lock_timeout=10s -c statement_timeout=120s {BY_KEY}"
 
 END_SILENT_WORKERS = """
 select pid, pg_terminate_backend(pid) from pg_stat_activity
@@ -106,8 +105,19 @@ class Session:
             )
         if self._autocommit:
             return work(self._connection)
-        with self._connection.transaction():
-            return work(self._connection)
+        return _in_transaction(self._connection, work)
+
+
+def _in_transaction(connection: Connection[Any], work: Callable[[Connection[Any]], T]) -> T:
+    """The transaction begins with the first statement of `work`, in the same round trip."""
+    try:
+        found = work(connection)
+    except BaseException:
+        with suppress(psycopg.Error):  # a connection that is gone has rolled back
+            connection.rollback()
+        raise
+    connection.commit()
+    return found
 
 
 def connect(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from portalbus.schemas.codec import Decoded, WriterSchemas, read
 from portalbus.schemas.directory import AgencyDirectory
@@ -16,10 +16,14 @@ from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.judgement.docket import Bounds, Docket, Item
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
 from portalbus.streams.ledger.fetching import fetch_history, fetch_overdue
-from portalbus.streams.ledger.writing import write_docket
+from portalbus.streams.ledger.writing import writing
 
 CHANNEL = "ledger"
 EXPIRY_BATCH = 500
+ADVANCE = """
+update ledger.lane set next_offset = moved.after, updated_at = now()
+from unnest(%s::text[], %s::int8[], %s::int8[]) moved(agency, before, after)
+where lane.agency = moved.agency and lane.next_offset = moved.before"""
 
 
 class LaneJump(Exception):
@@ -97,49 +101,38 @@ class Ledger:
         self._session.close()
 
     def _take_in(self, connection: Connection[Any], items: Sequence[Item]) -> Taken:
-        position = _take_the_ledger(connection)
-        new, replayed, before, after = self._what_is_new(connection, items)
-        history = fetch_history(connection, new, self._decode)
+        with connection.pipeline():
+            ledger = _take_the_ledger(connection)
+            lanes = _take_the_lanes(connection, items)
+            history = fetch_history(connection, items, self._decode)
+            position, before = _position(ledger), dict(lanes.fetchall())
+        new, after = _what_is_new(items, before)
         docket = Docket(history, self._directory, position, self._bounds)
         docket.hear(new)
-        self._write(connection, docket)
-        _advance_lanes(connection, before, after)
-        return Taken(len(docket.entries), replayed, after, _count(docket))
+        self._write(connection, docket, before, after)
+        return Taken(len(docket.entries), len(items) - len(new), after, _count(docket))
 
     def _expire(self, connection: Connection[Any]) -> int:
-        position = _take_the_ledger(connection)
+        position = _position(_take_the_ledger(connection))
         now = self._clock()
         docket = Docket(fetch_overdue(connection, now, EXPIRY_BATCH, self._decode), self._directory, position)
         docket.expire(now)
         if docket.entries:
-            self._write(connection, docket)
+            self._write(connection, docket, {}, {})
         return len(docket.entries)
 
-    def _what_is_new(
-        self, connection: Connection[Any], items: Sequence[Item]
-    ) -> tuple[list[Item], int, dict[str, int], dict[str, int]]:
-        """The items beyond the ledger's offsets, how many were not, and the lanes' offsets before and after."""
-        agencies = sorted({item.record.agency for item in items})
-        rows = connection.execute(
-            "select agency, next_offset from ledger.lane where agency = any(%s) order by agency for update", (agencies,)
-        )
-        before = dict(rows.fetchall())
-        after = dict(before)
-        new: list[Item] = []
-        for item in items:
-            agency, offset = item.record.agency, item.record.offset
-            expected = after.get(agency)
-            if expected is None or offset > expected:
-                raise LaneJump(f"lane.{agency}: record {offset} came, the ledger expects {expected}")
-            if offset == expected:
-                after[agency] = offset + 1
-                new.append(item)
-        return new, len(items) - len(new), before, after
-
-    def _write(self, connection: Connection[Any], docket: Docket) -> None:
-        write_docket(connection, docket, self._clock())
-        connection.execute("update ledger.position set next = %s", (docket.next_position,))
-        connection.execute("select pg_notify(%s, %s)", (CHANNEL, str(docket.next_position - 1)))
+    def _write(
+        self, connection: Connection[Any], docket: Docket, before: Mapping[str, int], after: Mapping[str, int]
+    ) -> None:
+        moved = [agency for agency, offset in before.items() if after[agency] != offset]
+        with writing(connection, docket, self._clock()):
+            advanced = connection.execute(
+                ADVANCE, (moved, [before[agency] for agency in moved], [after[agency] for agency in moved])
+            )
+            connection.execute("update ledger.position set next = %s", (docket.next_position,))
+            connection.execute("select pg_notify(%s, %s)", (CHANNEL, str(docket.next_position - 1)))
+        if advanced.rowcount != len(moved):
+            raise LaneJump(f"{len(moved) - advanced.rowcount} lanes were moved by another worker")
 
     def _decode(self, value: bytes) -> Decoded:
         found = read(value, self._writers)
@@ -148,28 +141,43 @@ class Ledger:
         return found
 
 
-def _take_the_ledger(connection: Connection[Any]) -> int:
-    """Locks the ledger's order until commit, and returns its first free position.
+def _take_the_ledger(connection: Connection[Any]) -> Cursor[Any]:
+    """Locks the ledger's order until commit, and asks for its first free position.
 
     Taken before anything is read: two lanes may carry events of the same case, and the second transaction has to
     see what the first one did. A transaction lasts some milliseconds; decoding is done before it.
     """
-    row = connection.execute("select next from ledger.position for update").fetchone()
+    return connection.execute("select next from ledger.position for update")
+
+
+def _position(ledger: Cursor[Any]) -> int:
+    row = ledger.fetchone()
     if row is None:
         raise LookupError("ledger.position has no row: were the migrations applied?")
     return int(row[0])
 
 
-def _advance_lanes(connection: Connection[Any], before: Mapping[str, int], after: Mapping[str, int]) -> None:
-    moved = [(after[agency], agency, offset) for agency, offset in before.items() if after[agency] != offset]
-    if not moved:
-        return
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "update ledger.lane set next_offset = %s, updated_at = now() where agency = %s and next_offset = %s", moved
-        )
-        if cursor.rowcount != len(moved):
-            raise LaneJump(f"{len(moved) - cursor.rowcount} lanes were moved by another worker")
+def _take_the_lanes(connection: Connection[Any], items: Iterable[Item]) -> Cursor[Any]:
+    """Locks the items' lanes, and asks for their next offsets."""
+    agencies = sorted({item.record.agency for item in items})
+    return connection.execute(
+        "select agency, next_offset from ledger.lane where agency = any(%s) order by agency for update", (agencies,)
+    )
+
+
+def _what_is_new(items: Iterable[Item], before: Mapping[str, int]) -> tuple[list[Item], dict[str, int]]:
+    """The items beyond the ledger's offsets, and the lanes' offsets after them."""
+    after = dict(before)
+    new: list[Item] = []
+    for item in items:
+        agency, offset = item.record.agency, item.record.offset
+        expected = after.get(agency)
+        if expected is None or offset > expected:
+            raise LaneJump(f"lane.{agency}: record {offset} came, the ledger expects {expected}")
+        if offset == expected:
+            after[agency] = offset + 1
+            new.append(item)
+    return new, after
 
 
 def _count(docket: Docket) -> dict[VerdictStatus, int]:

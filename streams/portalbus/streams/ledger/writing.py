@@ -1,9 +1,11 @@
-"""Writes what a docket decided: one COPY for the events, one for the judgements, and what changed in each state."""
+"""Writes what a docket decided: the events, the judgements, and what changed in each state."""
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,20 +17,41 @@ from portalbus.schemas.search_text import fold
 from portalbus.streams.judgement.docket import Docket, Entry
 from portalbus.streams.judgement.history import AddedVersion, CaseState, DirectiveState, History, SourceState
 
+FEW = 64
+"""Up to so many events, round trips cost more than statements."""
+
 
 class _Table:
-    """A table that is filled by binary COPY: its columns and their types, in the order of the rows."""
+    """A table that is filled in bulk: its columns and their types, in the order of the rows."""
 
     def __init__(self, name: str, columns: str) -> None:
         pairs = [column.split() for column in columns.split(",")]
-        self._sql = f"copy {name} ({', '.join(column for column, _ in pairs)}) from stdin (format binary)"
+        self._names = [column for column, _ in pairs]
         self._types = [kind for _, kind in pairs]
+        names = ", ".join(self._names)
+        self._copy = f"copy {name} ({names}) from stdin (format binary)"
+        self._insert = f"insert into {name} ({names}) select {names} from json_to_recordset(%s) as row ({columns})"
 
     def copy(self, connection: Connection[Any], rows: Iterable[tuple[Any, ...]]) -> None:
-        with connection.cursor() as cursor, cursor.copy(self._sql) as copy:
+        """Writes many rows: three round trips, and the least work for each row."""
+        with connection.cursor() as cursor, cursor.copy(self._copy) as copy:
             copy.set_types(self._types)
             for row in rows:
                 copy.write_row(row)
+
+    def insert(self, connection: Connection[Any], rows: Iterable[tuple[Any, ...]]) -> None:
+        """Writes a few rows, in one statement that can share its round trip with others."""
+        if objects := [dict(zip(self._names, row, strict=True)) for row in rows]:
+            connection.execute(self._insert, (json.dumps(objects, ensure_ascii=False, default=_as_json),))
+
+
+def _as_json(value: object) -> object:
+    """What PostgreSQL reads back as the same value: ISO times, \\x before the hex of bytes."""
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if isinstance(value, Jsonb):
+        return value.obj
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 EVENT = _Table(
@@ -52,19 +75,33 @@ CASE = _Table(
 )
 
 
-def write_docket(connection: Connection[Any], docket: Docket, judged_at: datetime) -> None:
-    """Everything a docket decided, in the connection's open transaction."""
+@contextmanager
+def writing(connection: Connection[Any], docket: Docket, judged_at: datetime) -> Iterator[None]:
+    """Writes everything a docket decided, in the connection's open transaction.
+
+    What the caller executes inside goes along in the last round trip; for a small docket that is the only one.
+    """
     history = docket.history
-    EVENT.copy(connection, (_event_row(entry, judged_at) for entry in docket.entries if entry.fresh))
-    JUDGEMENT.copy(connection, (_judgement_row(entry, judged_at) for entry in docket.entries))
-    CASE.copy(connection, (_case_row(case) for case in history.cases.values() if case.opened is not None))
+    bulk = (
+        (EVENT, (_event_row(entry, judged_at) for entry in docket.entries if entry.fresh)),
+        (JUDGEMENT, (_judgement_row(entry, judged_at) for entry in docket.entries)),
+        (CASE, (_case_row(case) for case in history.cases.values() if case.opened is not None)),
+    )
+    few = len(docket.entries) <= FEW
+    if not few:
+        for table, rows in bulk:
+            table.copy(connection, rows)
     with connection.pipeline():
+        if few:
+            for table, rows in bulk:
+                table.insert(connection, rows)
         _replace_open_events(connection, docket.entries, judged_at)
         _write_sources(connection, history)
         _update_resolved_cases(connection, history)
         _write_directives(connection, history)
         _write_waiting(connection, history)
         _write_parked(connection, docket, judged_at)
+        yield
 
 
 def _event_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
