@@ -1,4 +1,4 @@
-"""Events judged and committed by one worker, beside a hand-written loop and stock Faust, in one run.
+"""Events judged and committed by one worker, beside a hand-written loop, Quix Streams and stock Faust, in one run.
 
 Every side reads the same records (feedback received, about 724 bytes) from the same lanes and writes to the same
 PostgreSQL. The hand-written loop decodes, validates and upserts one row per event in batches; the worker does the
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 from confluent_kafka import Producer
@@ -35,6 +36,8 @@ CONTENT = 3 * (
     "buổi tối trẻ em đi học về rất nguy hiểm cho các cháu. "
 )
 DEADLINE_SECONDS = 300
+ROOT = Path(__file__).parents[2]
+PEERS = Path(__file__).with_name("peers")
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,28 @@ def time_worker(place: Place, events: int) -> float:
     """Events a second from the worker's first commit to its last one."""
     migrate(place.database_url)
     return _time(
-        place, events, ["-m", "portalbus.streams.worker"], "select coalesce(sum(next_offset), 0) from ledger.lane"
+        place,
+        events,
+        [sys.executable, "-m", "portalbus.streams.worker"],
+        "select coalesce(sum(next_offset), 0) from ledger.lane",
     )
 
 
-def time_peer(place: Place, events: int, name: str) -> float:
+def quix_python(folder: Path) -> Path:
+    """The interpreter of an environment made for the Quix Streams peer; the sources of the bus are on its path."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", "-r", PEERS / "quix_requirements.txt"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    site = next(folder.glob("lib/python*/site-packages"))
+    (site / "portalbus.pth").write_text(f"{ROOT / 'schemas'}\n")
+    return python
+
+
+def time_peer(place: Place, events: int, name: str, python: Path | None = None) -> float:
     """Events a second of a peer of `peers/`, from its first commit to its last one."""
     with psycopg.connect(place.database_url, autocommit=True) as connection:
         connection.execute("create schema if not exists peer")
@@ -111,8 +131,8 @@ def time_peer(place: Place, events: int, name: str) -> float:
             " portal text not null, sequence bigint not null, regime text not null, category int not null,"
             " received_at timestamptz not null, subject text not null, content text not null)"
         )
-    script = os.path.join(os.path.dirname(__file__), "peers", f"{name}.py")  # noqa: PTH118, PTH120
-    return _time(place, events, [script], "select count(*) from peer.feedback")
+    command = [str(python or sys.executable), str(PEERS / f"{name}.py")]
+    return _time(place, events, command, "select count(*) from peer.feedback")
 
 
 def _time(place: Place, events: int, command: list[str], progress_sql: str) -> float:
@@ -124,8 +144,9 @@ def _time(place: Place, events: int, command: list[str], progress_sql: str) -> f
         "BENCH_LANES": ",".join(lane_of(agency) for agency in AGENCIES),
         "BENCH_GROUP": f"bench-{time.time_ns()}",
     }
+    folder = tempfile.TemporaryDirectory()  # Faust keeps files where it is started
     log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-    process = subprocess.Popen([sys.executable, *command], env=environment, stderr=log)
+    process = subprocess.Popen(command, env=environment, stderr=log, cwd=folder.name)
     try:
         with psycopg.connect(place.database_url, autocommit=True) as connection:
             return _watch(lambda: _number(connection, progress_sql), events, process)
@@ -135,6 +156,7 @@ def _time(place: Place, events: int, command: list[str], progress_sql: str) -> f
     finally:
         process.terminate()
         process.wait(30)
+        folder.cleanup()
 
 
 def _watch(done: Callable[[], int], events: int, process: subprocess.Popen[bytes]) -> float:

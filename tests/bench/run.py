@@ -91,10 +91,15 @@ def main() -> int:
 
 
 def bench_ledger(report: Report, events: int, rounds: int) -> None:
-    """The worker beside the hand-written loop and stock Faust, in turn, several rounds."""
+    """The worker beside the hand-written loop, Quix Streams and stock Faust, in turn, several rounds."""
     rates: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), progress=Lines(), usual_ports=None) as stack:
         ends = stack.endpoints
+        peers = {
+            "confluent_loop": None,
+            "quix_streams": ledger_bench.quix_python(Path(folder) / "quix"),
+            "stock_faust": None,
+        }
         size = ledger_bench.fill_lanes(ledger_bench.Place(ends.bootstrap, ends.registry_url, ends.database_url), events)
         for turn in range(rounds):
             name = f"bench{turn}"
@@ -104,11 +109,12 @@ def bench_ledger(report: Report, events: int, rounds: int) -> None:
                 ends.bootstrap, ends.registry_url, ends.database_url.rsplit("/", 1)[0] + f"/{name}"
             )
             rates.setdefault("portalbus worker", []).append(ledger_bench.time_worker(place, events))
-            for peer in ("confluent_loop", "stock_faust"):
-                rates.setdefault(peer, []).append(ledger_bench.time_peer(place, events, peer))
+            for peer, python in peers.items():
+                rates.setdefault(peer, []).append(ledger_bench.time_peer(place, events, peer, python))
     report.sides["ledger, events/s"] = {name: [round(rate) for rate in found] for name, found in rates.items()}
     report.sides["ledger, mean value"] = f"{size} bytes, {events} events, 8 lanes"
     report.at_least("ledger ÷ hand-written confluent loop", _ratio(rates, "confluent_loop"), 0.8)
+    report.at_least("ledger ÷ Quix Streams", _ratio(rates, "quix_streams"), 1.0)
     report.at_least("ledger ÷ stock Faust", _ratio(rates, "stock_faust"), 1.5)
 
 
