@@ -314,6 +314,15 @@ def test_a_worker_that_has_seen_the_registry_once_starts_without_it(bus: Bus) ->
     assert not second.said("registry.away")
 
 
+def test_a_worker_that_waits_for_the_registry_stops_when_it_is_told_to(bus: Bus) -> None:
+    passage = Passage(bus.endpoints.registry_url)
+    bus.endpoints = replace(bus.endpoints, registry_url=passage.url)
+    passage.close()
+    worker = bus.start_worker()
+    bus.wait_until(lambda: bool(worker.said("registry.away")), "the worker to miss the registry")
+    assert worker.stop(within=5) == 0
+
+
 def test_events_deleted_before_they_were_read_stop_the_worker_with_a_clear_word(bus: Bus) -> None:
     bus.publish("H26", [case(bus, "H26", n) for n in range(1, 21)])
     admin = AdminClient({"bootstrap.servers": bus.endpoints.bootstrap})

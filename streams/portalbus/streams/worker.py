@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Collection
@@ -42,13 +43,13 @@ def main() -> int:
     settings = StreamSettings.parse("portalbus-worker")
     log_json("worker")
     route_library_logs()
-    return run_worker(partial(open_app, settings))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the worker runs, there is nothing to finish
+    return run_worker(partial(open_app, settings, learn_schemas(settings)))
 
 
 @asynccontextmanager
-async def open_app(settings: StreamSettings) -> AsyncIterator[LaneApp]:
+async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIterator[LaneApp]:
     """Builds everything a worker needs, and lets go of it at the end."""
-    writers = await asyncio.to_thread(learn_schemas, settings)
     progress = LaneProgress()
 
     def pause(seconds: float) -> None:
