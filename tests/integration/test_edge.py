@@ -129,6 +129,12 @@ class EdgeRun:
                 return str(json.loads(line)["reason"])
         raise AssertionError(f"no fail-stop line in the log:\n{self.log(worker)}")
 
+    def freeze(self, worker: subprocess.Popen[bytes]) -> None:
+        """Stop a worker with SIGSTOP while it does not hold SQLite's only lock, which would freeze the others too."""
+        self.ledger.execute("BEGIN IMMEDIATE")
+        worker.send_signal(signal.SIGSTOP)
+        self.ledger.execute("ROLLBACK")
+
     def applied(self) -> list[tuple[str, int]]:
         """Return the records that took effect, in the order in which they did."""
         return list(self.ledger.execute("SELECT lane, record FROM applied ORDER BY rowid"))
@@ -239,7 +245,7 @@ def test_a_worker_frozen_past_its_session_comes_back_and_repeats_nothing(run: Ed
     run.wait_for_lanes(other, 2)
     run.publish(*lanes, count=2_000)
     run.wait_for("some records", lambda: len(run.applied()) > 100)
-    frozen.send_signal(signal.SIGSTOP)
+    run.freeze(frozen)
     run.wait_for_lanes(other, 4, SESSION_TIMEOUT + 10)
     run.publish(*lanes, count=500)
     run.wait_for("all records", lambda: len(run.applied()) == 10_000, 60)
