@@ -29,7 +29,7 @@ status: ## tell what is running
 	$(SETUP) && exec $(BIN)/portalbus status $(ARGS)
 
 test: lint ## lint, then all tests, on real Kafka, registry and PostgreSQL
-	$(SETUP) && exec $(BIN)/python -m pytest tests $(ARGS)
+	$(SETUP) && exec $(BIN)/python -m pytest tests -m "not chaos" $(ARGS)
 
 check: lint ## lint, then the quick tests alone (seconds, nothing is started)
 	$(SETUP) && exec $(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
@@ -41,8 +41,8 @@ lint: ## style, format, types and the direction of imports
 	$(BIN)/mypy schemas producers streams connectors infra tests
 	$(BIN)/lint-imports
 
-chaos: ## the tests that kill things, alone
-	$(SETUP) && exec $(BIN)/python -m pytest tests -m chaos $(ARGS)
+chaos: ## the tests that break things, in full: half an hour (`make test` has them in a short form)
+	$(SETUP) && exec $(BIN)/python -m pytest tests/chaos -m chaos -s $(ARGS)
 
 bench: ## the figures, each as a ratio with both sides
 	$(SETUP) && exec $(BIN)/python tests/bench/run.py $(ARGS)

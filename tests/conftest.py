@@ -18,6 +18,9 @@ from ledger_rows import LedgerRows
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.postgres import Postgres, new_passwords
 from portalbus.streams.ledger.database import migrate
+from running_stack import endpoints, stack
+
+__all__ = ["endpoints", "stack"]
 
 # A shell without job control starts what it puts into the background with Ctrl-C ignored, and programs hand that on
 # to those they start. The tests press Ctrl-C on theirs.

@@ -15,10 +15,11 @@ from pydantic import AwareDatetime, BaseModel, Field, create_model
 from pydantic.fields import FieldInfo
 
 from portalbus.schemas import avro_files
-from portalbus.schemas.models import PAYLOADS, Envelope, Model, SourceManifest, Verdict
+from portalbus.schemas.models import PAYLOADS, STATEMENTS, Envelope, Model
+from portalbus.schemas.notices import CENTRE_RECORDS
 
 INT_MAX = 2**31 - 1
-MODELS: dict[str, type[BaseModel]] = {**PAYLOADS, "SourceManifest": SourceManifest, "Verdict": Verdict}
+MODELS: dict[str, type[BaseModel]] = {**PAYLOADS, **STATEMENTS, **CENTRE_RECORDS}
 SIMPLE: dict[Any, Any] = {
     str: "string",
     bool: "boolean",

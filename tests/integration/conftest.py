@@ -1,45 +1,11 @@
-"""One running Kafka, registry and PostgreSQL for the whole session.
-
-In containers when an engine answers, else embedded, unless `PORTALBUS_TEST_STACK` says which.
-"""
+"""What the integration tests share."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-
-from portalbus.infra.stack import Endpoints, Lines, Stack
-from portalbus.infra.stack.containers import ContainerStack, RunningStack, why_no_engine
-
-
-@pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """Give a running stack; whoever kills a part of it starts it again."""
-    wanted = os.environ.get("PORTALBUS_TEST_STACK") or ("embedded" if why_no_engine() else "containers")
-    if wanted == "containers":
-        with ContainerStack() as containers:
-            yield containers
-        return
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    progress = Lines()
-    embedded = Stack(tmp_path_factory.mktemp("stack"), progress=progress, usual_ports=None)
-    # The first start fetches the Java parts: let it be seen.
-    with capture.global_and_fixture_disabled():
-        print(flush=True)
-        embedded.up()
-    try:
-        yield embedded
-    finally:
-        embedded.down()
-
-
-@pytest.fixture(scope="session")
-def endpoints(stack: RunningStack) -> Endpoints:
-    """Give the addresses of the running stack."""
-    return stack.endpoints
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from bus_events import envelope, manifest, manifest_value, receipt, value_of
 from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.codec import encode_envelope, encode_payload, frame
+from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event
 from whole_bus import Bus, Running
 
@@ -147,8 +148,11 @@ def send_raw(bus: Bus, topic: str, batch: bytes) -> None:
 
 def test_a_record_that_kills_its_decoder_is_parked_after_three_deaths_and_no_other_is(bus: Bus) -> None:
     deadly = case(bus, "H26", 40, subject="kills the decoder")
-    for agency in ("H26", "H29"):
-        bus.publish(agency, [deadly if (agency, n) == ("H26", 40) else case(bus, agency, n) for n in range(1, 101)])
+    headers = cloudevents_headers(envelope(1_000_040, "H26", 40), "FeedbackReceived")
+    bus.publish("H26", [case(bus, "H26", n) for n in range(1, 40)])
+    bus.publish_records("H26", [(*deadly, headers)])
+    bus.publish("H26", [case(bus, "H26", n) for n in range(41, 101)])
+    bus.publish("H29", [case(bus, "H29", n) for n in range(1, 101)])
     deaths = 0
     worker = bus.start_worker(PYTHONPATH=str(SEAM))
     while bus.next_offset("H26") < 100 or bus.next_offset("H29") < 100:

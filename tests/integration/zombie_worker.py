@@ -27,10 +27,10 @@ def freeze_when_locked() -> None:
     """Freezes once after the ledger's lock was taken."""
     fetch = fetching.fetch_history
 
-    def frozen(*arguments: Any) -> Any:
+    def frozen(*arguments: Any, **options: Any) -> Any:
         setattr(ledger_module, "fetch_history", fetch)  # noqa: B010 - the module does not export it
         freeze()
-        return fetch(*arguments)
+        return fetch(*arguments, **options)
 
     setattr(ledger_module, "fetch_history", frozen)  # noqa: B010
 

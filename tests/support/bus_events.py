@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -211,6 +211,7 @@ class Lane:
         lane_key: bytes | None = None,
         after: timedelta = timedelta(milliseconds=1),
         value: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> Item:
         """The next record of this lane, whatever is in it."""
         self.now += after
@@ -224,6 +225,7 @@ class Lane:
             round(self.now.timestamp() * 1000),
             lane_key,
             value,
+            tuple(headers),
         )
         self.items.append(Item(record, content))
         return self.items[-1]

@@ -148,7 +148,12 @@ def _fold_directives(agency: str, events: list[Event], said: Prediction) -> None
 
 
 def _valid(lane: Lane) -> list[tuple[int, Event]]:
-    """The events of a lane that its own agency says, each once, under an id and a place of its own."""
+    """The events of a lane that its own agency says, each once, with an id and a place of its own, as they take effect.
+
+    That is in the order of the lane, but none before the events of its source and epoch with lower sequences: not while
+    they may still come, which is until the next epoch of the source or the end of the lane.
+    """
+    held = _Held()
     ids: dict[str, bytes] = {}
     used: dict[str, set[tuple[int, int]]] = {}
     found: list[tuple[int, Event]] = []
@@ -165,6 +170,55 @@ def _valid(lane: Lane) -> list[tuple[int, Event]]:
         ids.setdefault(head.id, content.content_hash)
         if free:
             places.add(place)
+        if head.epoch > newest:
+            found += held.all_of(head.portal)
         if free and not known:
-            found.append((record.offset, content.event))
-    return found
+            held.add(record.offset, content.event)
+        found += held.free(head.portal, max(newest, head.epoch), places, record.offset)
+    return found + held.rest(used)
+
+
+@dataclass
+class _Held:
+    """Events that have not taken effect yet, by portal, and where each portal first skipped each sequence."""
+
+    events: dict[str, list[tuple[int, Event]]] = field(default_factory=dict)
+    skipped: dict[str, dict[tuple[int, int], int]] = field(default_factory=dict)
+
+    def add(self, offset: int, event: Event) -> None:
+        self.events.setdefault(event.envelope.portal, []).append((offset, event))
+
+    def free(self, portal: str, epoch: int, places: set[tuple[int, int]], offset: int) -> list[tuple[int, Event]]:
+        """Those that nothing stands before any more."""
+        highest = max((sequence for at, sequence in places if at == epoch), default=0)
+        missing = {sequence for sequence in range(1, highest) if (epoch, sequence) not in places}
+        skipped = self.skipped.setdefault(portal, {})
+        for sequence in missing:
+            skipped.setdefault((epoch, sequence), offset)
+        barrier = min(missing, default=highest + 1)
+        waiting = self.events.get(portal, [])
+        self.events[portal] = [
+            (at, event) for at, event in waiting if event.envelope.epoch == epoch and event.envelope.sequence > barrier
+        ]
+        return _by_sequence([item for item in waiting if item not in self.events[portal]])
+
+    def all_of(self, portal: str) -> list[tuple[int, Event]]:
+        return _by_sequence(self.events.pop(portal, []))
+
+    def rest(self, used: dict[str, set[tuple[int, int]]]) -> list[tuple[int, Event]]:
+        """What is held at the end, each stretch when the gap before it was opened long enough ago."""
+        freed: list[tuple[int, str, int, int, Event]] = []
+        for portal, waiting in self.events.items():
+            for at, event in waiting:
+                head = event.envelope
+                before = [
+                    offset
+                    for (epoch, sequence), offset in self.skipped[portal].items()
+                    if epoch == head.epoch and sequence < head.sequence and (epoch, sequence) not in used[portal]
+                ]
+                freed.append((max(before), portal, head.sequence, at, event))
+        return [(at, event) for _, _, _, at, event in sorted(freed, key=lambda item: item[:3])]
+
+
+def _by_sequence(events: list[tuple[int, Event]]) -> list[tuple[int, Event]]:
+    return sorted(events, key=lambda item: (item[1].envelope.epoch, item[1].envelope.sequence))

@@ -9,6 +9,7 @@ from psycopg import Connection
 TABLES: tuple[LiteralString, ...] = (
     "source",
     "gap",
+    "notice",
     "event",
     "judgement",
     "directive",
@@ -53,8 +54,13 @@ def assert_sound(connection: Connection[Any]) -> None:
         assert least >= 0
         assert most < nexts[agency]
         assert count <= nexts[agency]
-    judgements, highest = rows(connection, "select count(*), coalesce(max(position), 0) from ledger.judgement")[0]
-    assert judgements == highest == one(connection, "select next from ledger.position") - 1
+    taken, different, highest = rows(
+        connection,
+        """
+        select count(*), count(distinct position), coalesce(max(position), 0)
+        from (select position from ledger.judgement union all select position from ledger.notice) placed""",
+    )[0]
+    assert taken == different == highest == one(connection, "select next from ledger.position") - 1
     differing = """
         select count(*) from ledger.event e left join ledger.judgement j using (position)
         where (j.agency, j.lane_offset, j.rule, j.status, j.final) is distinct from
@@ -67,3 +73,7 @@ def assert_sound(connection: Connection[Any]) -> None:
     assert one(connection, "select count(*) from ledger.event where status = 'WAITING'") == one(
         connection, "select count(*) from ledger.waiting"
     )
+    behind = """
+        select count(*) from ledger.source s where held <> (select count(*) from ledger.waiting w
+            where w.agency = s.agency and w.key = 'source:' || s.agency || '/' || s.portal)"""
+    assert one(connection, behind) == 0, "sources and the waiting room disagree about who is held"

@@ -10,8 +10,11 @@ from itertools import pairwise
 from typing import Any
 
 from portalbus.schemas.directory import AgencyDirectory
-from portalbus.streams.judgement.docket import Bounds, Docket, Entry, Item
+from portalbus.streams.judgement.docket import Bounds, Content, Docket, Entry, Item, lane_time
 from portalbus.streams.judgement.history import CaseState, DirectiveState, History, SourceState
+from portalbus.streams.judgement.notice import Notice
+from portalbus.streams.judgement.parked import claim_of
+from portalbus.streams.judgement.redrive import ParkedDocket
 
 Place = tuple[str, int]
 
@@ -30,6 +33,8 @@ class MemoryLedger:
     history: History = field(default_factory=History)
     entries: list[Entry] = field(default_factory=list)
     parked: list[Any] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    next_position: int = 1
     answers: dict[str, tuple[str, Place]] = field(default_factory=dict)
     """Who answered a case, and which record did."""
     titles: dict[str, list[str]] = field(default_factory=dict)
@@ -78,11 +83,32 @@ class MemoryLedger:
 
     def gaps(self, agency: str, portal: str = "www") -> dict[tuple[int, int], int]:
         """The gaps of a source: (epoch, first) to last."""
-        return {place: last for place, (last, _) in sorted(self.source(agency, portal).gaps.items())}
+        return {name: gap.last for name, gap in sorted(self.source(agency, portal).gaps.items())}
+
+    def pass_time(self, agency: str, now: datetime) -> list[Entry]:
+        """Ends the holds of a lane that are over; everything of it up to `now` was taken in."""
+        docket = self._docket()
+        docket.pass_time(agency, now)
+        return self._keep(docket)
+
+    def redrive(self, item: Item, content: Content, now: datetime) -> list[Entry]:
+        """Judges a parked record again, now that it reads as this content."""
+        docket = self._parked_docket()
+        docket.redrive(item.record, content, claim_of(item.record), now)
+        return self._keep(docket)
+
+    def discard(self, item: Item, now: datetime) -> list[Entry]:
+        """Sets a parked record aside for good."""
+        docket = self._parked_docket()
+        record = item.record
+        docket.discard(record.agency, record.offset, lane_time(record.timestamp_ms), claim_of(record), now)
+        return self._keep(docket)
+
+    def _parked_docket(self) -> ParkedDocket:
+        return ParkedDocket(_carried_over(self.history), directory(), self.next_position, self.bounds)
 
     def _docket(self) -> Docket:
-        position = self.entries[-1].position + 1 if self.entries else 1
-        return Docket(_carried_over(self.history), directory(), position, self.bounds)
+        return Docket(_carried_over(self.history), directory(), self.next_position, self.bounds)
 
     def _keep(self, docket: Docket) -> list[Entry]:
         for case in docket.history.cases.values():
@@ -93,6 +119,8 @@ class MemoryLedger:
             self.titles.setdefault(key, []).extend(version.payload.title for version in directive.added)
         self.history = docket.history
         self.entries += docket.entries
+        self.notices += [notice for _, notice in docket.notices]
+        self.next_position = docket.next_position
         self.parked += docket.parked
         return docket.entries
 
@@ -101,7 +129,10 @@ def _carried_over(history: History) -> History:
     """The history as a later batch finds it in the database."""
     return History(
         sources={
-            name: replace(state, gaps=dict(state.gaps), gaps_changed=False) for name, state in history.sources.items()
+            name: replace(
+                state, gaps=dict(state.gaps), changed_gaps=set(), set_aside=set(state.set_aside), refilled=set()
+            )
+            for name, state in history.sources.items()
         },
         event_ids=dict(history.event_ids),
         directives={
@@ -113,5 +144,7 @@ def _carried_over(history: History) -> History:
             for case_id, case in history.cases.items()
         },
         public_codes=dict(history.public_codes),
+        parked={name: [kept for kept in held if kept.until] for name, held in history.parked.items()},
+        held={name: [replace(seat, fresh=False) for seat in room] for name, room in history.held.items() if room},
         waiting={key: [replace(seat, fresh=False) for seat in room] for key, room in history.waiting.items() if room},
     )

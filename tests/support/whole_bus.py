@@ -122,8 +122,14 @@ class Bus:
 
     def publish(self, agency: str, values: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         """Puts records (key, value) on a lane and waits until the broker has them."""
-        for key, value in values:
-            self.producer.produce(lane_of(agency), value, key)
+        self.publish_records(agency, ((key, value, ()) for key, value in values))
+
+    def publish_records(
+        self, agency: str, records: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]]
+    ) -> None:
+        """Puts records (key, value, headers) on a lane and waits until the broker has them."""
+        for key, value, headers in records:
+            self.producer.produce(lane_of(agency), value, key, headers=[*headers])
             self.producer.poll(0)
         assert self.producer.flush(60) == 0
 

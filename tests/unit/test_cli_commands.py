@@ -12,7 +12,23 @@ import pytest
 
 from portalbus.infra.cli import main
 
-COMMANDS = ["up", "down", "status", "demo", "publish", "trace", "tail", "doctor", "schemas", "outbox"]
+COMMANDS = [
+    "up",
+    "down",
+    "status",
+    "demo",
+    "publish",
+    "trace",
+    "tail",
+    "doctor",
+    "schemas",
+    "outbox",
+    "gaps",
+    "reconcile",
+    "parked",
+    "verdicts",
+    "rebuild",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +58,14 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [["nonsense"], ["demo", "--portals", "2"], ["demo", "--events", "5"], ["publish", "-"]]
+    "argv",
+    [
+        ["nonsense"],
+        ["demo", "--portals", "2"],
+        ["demo", "--events", "5"],
+        ["publish", "-"],
+        ["rebuild", "--swap", "--dry-run"],
+    ],
 )
 def test_wrong_usage_is_status_2(argv: list[str]) -> None:
     assert main(argv) == 2
@@ -50,7 +73,15 @@ def test_wrong_usage_is_status_2(argv: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "argv",
-    [["trace", "x"], ["tail", "lane.H26"], ["publish", "-", "--agency", "H26"], ["schemas", "register"], ["status"]],
+    [
+        ["trace", "x"],
+        ["tail", "lane.H26"],
+        ["publish", "-", "--agency", "H26"],
+        ["schemas", "register"],
+        ["status"],
+        ["gaps", "list"],
+        ["rebuild"],
+    ],
 )
 def test_a_bus_that_is_not_up_is_status_3_and_says_what_to_do(
     argv: list[str], capsys: pytest.CaptureFixture[str]

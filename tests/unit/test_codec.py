@@ -17,6 +17,7 @@ from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.models import (
     PAYLOADS,
+    STATEMENTS,
     Attachment,
     BodyFormat,
     CaseUrgency,
@@ -141,7 +142,7 @@ def example_values() -> list[bytes]:
     for example in example_files.valid():
         if example.record in PAYLOADS:
             values.append(encoded(example.event()))
-        elif example.record == "SourceManifest":
+        elif example.record in STATEMENTS:
             values.append(codec.encode_record(example.plain_record(), example.record, IDS[example.record]))
     return values
 

@@ -9,9 +9,16 @@ from portalbus.schemas.catalogue import catalogue
 
 NOT_BROKEN_HERE = {
     "schema.event-too-large": "the outbox finds it on encoding",
-    "key.parked-before": "for keys whose events are held behind a parked one; the judge does not hold any yet",
 }
-TESTS = ("test_judge_sources.py", "test_judge_waiting.py", "test_codec.py", "../integration/test_worker.py")
+TESTS = (
+    "test_judge_sources.py",
+    "test_judge_gaps.py",
+    "test_judge_waiting.py",
+    "test_judge_canary.py",
+    "test_judge_parked.py",
+    "test_codec.py",
+    "../integration/test_worker.py",
+)
 
 
 def test_every_rule_has_an_example_or_a_case_of_its_own() -> None:

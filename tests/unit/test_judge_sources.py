@@ -61,14 +61,16 @@ def test_a_manifest_of_another_agency_is_not_believed(ledger: MemoryLedger, h26:
 
 
 def test_a_manifest_is_kept_and_is_no_event(ledger: MemoryLedger, h26: Lane) -> None:
-    assert ledger.take(h26.put(manifest("H26", last_sequence=40))) == []
+    assert ledger.take(h26.put(manifest("H26", last_sequence=40, delivered_sequence=0))) == []
     source = ledger.source("H26")
     assert source.manifest is not None
     assert source.manifest.last_sequence == 40
-    assert source.last_sequence == 0, "only events move a source on"
-    ledger.take(h26.say(directive()), h26.put(manifest("H26", last_sequence=41), after=timedelta(minutes=1)))
+    assert source.last_sequence == 0, "nothing was delivered yet"
+    heartbeat = manifest("H26", last_sequence=41, delivered_sequence=1)
+    ledger.take(h26.say(directive()), h26.put(heartbeat, after=timedelta(minutes=1)))
     source = ledger.source("H26")
-    assert (source.last_sequence, source.first_heard_at) == (1, NOON + timedelta(milliseconds=1))
+    assert (source.last_sequence, source.gaps) == (1, {})
+    assert source.first_heard_at == NOON + timedelta(milliseconds=1)
     assert source.last_heard_at == NOON + timedelta(minutes=1, milliseconds=2)
 
 
@@ -121,42 +123,6 @@ def test_a_blocked_source_is_refused_and_may_send_the_same_again_later(ledger: M
     ledger.take(h26.again(item))
     assert rules(ledger, h26)[-1] == "event.accepted"
     assert "H26/d-2" in ledger.history.directives
-
-
-def test_a_sequence_passed_over_opens_a_gap_and_the_event_goes_on(ledger: MemoryLedger, h26: Lane) -> None:
-    ledger.take(h26.say(directive()), h26.say(directive("d-2"), sequence=5))
-    assert rules(ledger, h26) == ["event.accepted"] * 2
-    assert ledger.gaps("H26") == {(1, 2): 4}
-
-
-@pytest.mark.parametrize(
-    ("late", "left"),
-    [
-        ([2], {(1, 3): 4}),
-        ([4], {(1, 2): 3}),
-        ([3], {(1, 2): 2, (1, 4): 4}),
-        ([3, 2], {(1, 4): 4}),
-        ([3, 4], {(1, 2): 2}),
-        ([4, 2, 3], {}),
-    ],
-)
-def test_a_late_event_takes_its_place_in_the_gap(
-    ledger: MemoryLedger, h26: Lane, late: list[int], left: dict[tuple[int, int], int]
-) -> None:
-    ledger.take(h26.say(directive()), h26.say(directive("d-5"), sequence=5))
-    for sequence in late:
-        ledger.take(h26.say(directive(f"d-{sequence}"), sequence=sequence))
-    assert set(rules(ledger, h26)) == {"event.accepted"}
-    assert ledger.gaps("H26") == left
-    assert ledger.source("H26").last_sequence == 5
-    ledger.take(h26.say(directive("d-again"), sequence=late[0]))
-    assert rules(ledger, h26)[-1] == "source.sequence-reused"
-
-
-def test_a_first_event_that_is_not_number_one_opens_a_gap_before_it(ledger: MemoryLedger, h26: Lane) -> None:
-    ledger.take(h26.say(directive(), sequence=3))
-    assert rules(ledger, h26) == ["event.accepted"]
-    assert ledger.gaps("H26") == {(1, 1): 2}
 
 
 def test_a_sequence_that_belongs_to_another_event_is_refused(ledger: MemoryLedger, h26: Lane) -> None:

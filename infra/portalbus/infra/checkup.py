@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,17 @@ def check_up(home: Path) -> list[CheckResult]:
         ("ports", lambda: _ports(home, status.owner is not None)),
         ("bus", lambda: _bus(home, status.running, status.owner)),
     ]
+    where = status.addresses
+    if where.database_url and status.owner is not None:  # it is told also while the worker it has stopped is down
+        checks.append(("parking limit", lambda: _parking_limit(where)))
     if status.running:
-        where = status.addresses
         checks += [
             ("memory", lambda: _memory(status.resident)),
             ("Kafka", lambda: _topics(where)),
             ("schema registry", lambda: _schemas(where)),
             ("ledger", lambda: _ledger(where)),
             ("worker", lambda: _progress(where)),
+            ("clocks", lambda: _clocks(where)),
             ("central portal", lambda: _central(where)),
         ]
     return [result for what, check in checks for result in _guarded(what, check)]
@@ -208,10 +211,34 @@ def _ledger(where: Addresses) -> Iterator[CheckResult]:
         yield CheckResult(
             "ledger",
             True,
-            f"{parked} records are parked; `portalbus tail verdict.<agency>` says why"
-            if parked
-            else "nothing is parked",
+            f"{parked} records are parked; `portalbus parked list` says why" if parked else "nothing is parked",
         )
+
+
+def _parking_limit(where: Addresses) -> Iterator[CheckResult]:
+    import psycopg
+
+    from portalbus.streams.parking.stopping import standing_stop
+
+    with psycopg.connect(where.database_url, autocommit=True, connect_timeout=5) as connection:
+        stop = standing_stop(connection, datetime.now(UTC))
+    if stop is None:
+        yield CheckResult("parking limit", True, "records are read, or few enough of them are not")
+        return
+    since = stop.stopped_at.astimezone().isoformat(sep=" ", timespec="seconds")
+    found = (
+        f"intake has stopped since {since}: {stop.parked} of the newest {stop.judged} records, on {stop.lanes} lanes,"
+        " cannot be read"
+    )
+    allowed = stop.allowed_until
+    yield CheckResult(
+        "parking limit",
+        False,
+        f"{found}; parking is allowed until {allowed.astimezone():%H:%M}, so it goes on" if allowed else found,
+        "nothing is lost. Was something deployed just now? Put the one before back: the worker then goes on by itself."
+        " Are the records at fault? `portalbus parked allow --why …` lets them be parked, `portalbus parked list` shows"
+        " them, and `portalbus parked redrive` judges them again once they can be read",
+    )
 
 
 def _progress(where: Addresses) -> Iterator[CheckResult]:
@@ -239,6 +266,34 @@ def _progress(where: Addresses) -> Iterator[CheckResult]:
     )
     ok = worst is None or worst[1] <= MOST_LAG
     yield CheckResult("worker", ok, found, "if this does not shrink, read logs/worker-1.log in the state folder")
+
+
+def _clocks(where: Addresses) -> Iterator[CheckResult]:
+    import psycopg
+
+    from portalbus.streams.judgement.clocks import CLOCK_BOUND, ClockState, read_clock
+
+    with psycopg.connect(where.database_url, autocommit=True, connect_timeout=5) as connection:
+        rows = connection.execute(
+            "select agency, portal, clock_leads, clock_offset_ms from ledger.source where status = 'active'"
+            " order by agency, portal"
+        ).fetchall()
+    read = {f"{agency}/{portal}": read_clock(leads, newest) for agency, portal, leads, newest in rows}
+    off = {name: clock for name, clock in read.items() if clock.state in (ClockState.AHEAD, ClockState.BEHIND)}
+    for name, clock in off.items():
+        by = timedelta(milliseconds=round(abs(clock.ahead_ms or 0), -3))
+        yield CheckResult(
+            "clocks",
+            False,
+            f"the clock of {name} is {by} {clock.state.value}",
+            "its portal should follow a time server (NTP). Nothing is ordered by it, but it stands in its events",
+        )
+    if not off:
+        known = sum(clock.state is ClockState.RIGHT for clock in read.values())
+        minutes = CLOCK_BOUND // timedelta(minutes=1)
+        yield CheckResult(
+            "clocks", True, f"{known} of {len(read)} sources are known to be right within {minutes} minutes"
+        )
 
 
 def _central(where: Addresses) -> Iterator[CheckResult]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from portalbus.producers.answers import Answer, answers_sent, next_answers
 from portalbus.producers.database import Database
 from portalbus.producers.outbox import Outbox
 from portalbus.producers.settings import Bounds
@@ -19,6 +20,7 @@ from portalbus.schemas.errors import OutboxDamaged
 
 DAY = 86_400_000
 PRUNE_ROWS = 1_000
+RESEND_ROWS = 50_000
 
 
 class Fate(Enum):
@@ -73,6 +75,16 @@ class Backlog:
                 (rows,),
             )
             return stored_events(found)
+
+    def answers(self, rows: int) -> list[Answer]:
+        """Answers to the centre that were not sent yet, oldest first."""
+        with self.database.reading() as connection:
+            return next_answers(connection, rows)
+
+    def settle_answers(self, numbers: Sequence[int]) -> None:
+        """Records that these answers have arrived."""
+        with self.database.transaction() as connection:
+            answers_sent(connection, numbers)
 
     def settle(self, settled: Sequence[Settled]) -> None:
         """Records the fates of the events that follow the delivered ones, in order."""
@@ -143,11 +155,15 @@ class Backlog:
 
 
 def resend(connection: sqlite3.Connection, first: int, last: int) -> int:
-    """Marks the events of a range that are still kept to be sent again; returns how many."""
+    """Marks the delivered events of a range that are still kept to be sent again, so many at most; returns how many.
+
+    Those that could not be delivered are left to the operator.
+    """
     found = connection.execute(
         "insert or ignore into resend select sequence from event where sequence between ? and ?"
-        " and sequence <= (select delivered_sequence from source)",
-        (first, last),
+        " and sequence <= (select delivered_sequence from source)"
+        " and sequence not in (select sequence from undeliverable) order by sequence limit ?",
+        (first, last, RESEND_ROWS),
     )
     return found.rowcount
 

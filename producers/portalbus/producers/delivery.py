@@ -11,9 +11,10 @@ from confluent_kafka import KafkaError
 
 from portalbus.producers import logs
 from portalbus.producers.backlog import Backlog
+from portalbus.producers.canaries import Canaries
 from portalbus.producers.delivery_lock import DeliveryLock
 from portalbus.producers.high_water import HighWater
-from portalbus.producers.lane_records import LaneRecords
+from portalbus.producers.lane_records import RECENT_DAYS, LaneRecords
 from portalbus.producers.lane_writer import LaneWriter
 from portalbus.producers.outbox import Outbox
 from portalbus.producers.settings import Settings
@@ -29,15 +30,15 @@ IDLE_SECONDS = 0.05
 """How soon the deliverer sees what another process published; its own process wakes it at once."""
 ANSWER_SECONDS = 0.002
 FULL_MANIFEST_SECONDS = 3_600.0
-RECENT_DAYS = 2
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 15.0
 CHECKPOINT_BYTES, RESTART_BYTES = 4 * 1024 * 1024, 64 * 1024 * 1024
+GOOD_BYE_SECONDS = 1.0
 TROUBLE_SECONDS = 10.0
 """How long an explanation stands against lesser ones: a refused login also makes the broker look away."""
 
 
 class Companion(Protocol):
-    """What runs beside the delivery in the process that delivers: the reading of verdicts."""
+    """What runs beside the delivery in the process that delivers: the reading of what the centre says."""
 
     def begin(self, backlog: Backlog) -> None:
         """This process delivers from now on."""
@@ -61,9 +62,16 @@ class Companion(Protocol):
 class Delivery:
     """Delivers one outbox from this process whenever no other process does. `companion` runs while this one leads."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, companion: Companion | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        outbox: Outbox,
+        companion: Companion | None = None,
+        canaries: Canaries | None = None,
+    ) -> None:
         self._settings = settings
         self._outbox = outbox
+        self._canaries = canaries
         self._companion = companion
         self._topic = lane_of(settings.agency)
         self._lock = DeliveryLock(outbox.path.with_suffix(".delivery"))
@@ -144,6 +152,8 @@ class Delivery:
         logs.info(logs.DELIVERY_STARTED, source=self._settings.source, topic=self._topic)
         if self._companion is not None:
             self._companion.begin(backlog)
+        if self._canaries is not None:
+            self._canaries.begin()
         try:
             while not self._stopping.is_set():
                 self._one_producer(backlog)
@@ -173,6 +183,7 @@ class Delivery:
         try:
             while not self._stopping.is_set():
                 self._step(backlog, shipping)
+            self._say_good_bye(backlog, writer, shipping)
         except ShippingBroken as broken:
             self._suspects = broken.suspects
             self._say_trouble(in_plain_words(broken.error, self._settings, self._topic), rank(broken.error))
@@ -185,6 +196,13 @@ class Delivery:
                 shipping.finish()
         if self._trouble is not None:
             self._rest()
+
+    def _say_good_bye(self, backlog: Backlog, writer: LaneWriter, shipping: Shipping) -> None:
+        """Tells the centre that this silence is meant; who delivers next promises a manifest again."""
+        if self._trouble is None:
+            with self._files:
+                shipping.tell(self._records.manifest(backlog, last=True))
+            writer.drain(GOOD_BYE_SECONDS)
 
     def _step(self, backlog: Backlog, shipping: Shipping) -> None:
         with self._files:
@@ -213,6 +231,7 @@ class Delivery:
         if now >= self._again_at:
             self._again_at = now + 4 * IDLE_SECONDS
             shipping.fill_again()
+            shipping.fill_answers()
         if now >= self._heartbeat_at:
             full = now >= self._full_manifest_at
             shipping.tell(self._records.manifest(backlog, days=None if full else RECENT_DAYS))
@@ -220,6 +239,8 @@ class Delivery:
             if full:
                 self._full_manifest_at = now + FULL_MANIFEST_SECONDS
             self._mark.sync()
+        if self._canaries is not None:
+            self._canaries.send_if_due()
         if now >= self._tidy_at:
             gone = backlog.prune(self._settings.bounds, int(time.time() * 1000))
             self._tidy_at = now + (0 if gone else 60.0)

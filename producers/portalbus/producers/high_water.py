@@ -57,6 +57,11 @@ class HighWater:
         """Brings the mark to the disk; it outlives a killed process without, but not a power cut."""
         if self._fd is not None:
             os.fsync(self._fd)
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)  # its name too: a new file's is not on the disk with its content
+            finally:
+                os.close(folder)
 
     def close(self) -> None:
         """Lets go of the file."""

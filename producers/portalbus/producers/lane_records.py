@@ -8,7 +8,9 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
+from portalbus.producers.answers import Queued
 from portalbus.producers.backlog import DAY, Backlog
+from portalbus.producers.bucket_contents import read_contents
 from portalbus.producers.settings import Settings
 from portalbus.producers.source_row import known_source
 from portalbus.producers.stored_event import StoredEvent, id_text
@@ -16,9 +18,11 @@ from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.codec import MAGIC, encode_record
 from portalbus.schemas.headers import CONTENT_TYPE
 from portalbus.schemas.identifiers import new_event_id
-from portalbus.schemas.models import Bucket, SourceManifest
+from portalbus.schemas.models import Bucket, SourceManifest, SourceStatement
+from portalbus.schemas.notices import DigestRequested
 from portalbus.schemas.registration import SchemaIds
 
+RECENT_DAYS = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -55,20 +59,34 @@ class LaneRecords:
         value = self._prefix(event.event_type, event.schema_version) + event.body
         return LaneRecord(event.key.encode(), value, headers)
 
-    def manifest(self, backlog: Backlog, *, days: int | None) -> LaneRecord:
-        """The source's manifest: how far it got, and the digests of the last `days` (of all that is kept, for None)."""
-        name = SourceManifest.__name__
-        manifest = read_manifest(backlog, days=days)
+    def manifest(self, backlog: Backlog, *, days: int | None = RECENT_DAYS, last: bool = False) -> LaneRecord:
+        """The source's manifest: how far it got, and the digests of the last `days` (of all that is kept, for None).
+
+        It promises the next manifest and canary, unless it is the `last` one before the source ends.
+        """
+        settings = self._settings
+        promised = {"interval_s": 0 if last else settings.heartbeat_s, "canary_s": 0 if last else settings.canary_s}
+        return self.plain(read_manifest(backlog, days=days).model_copy(update=promised))
+
+    def plain(self, record: SourceStatement) -> LaneRecord:
+        """The record of what the source says of itself."""
+        name = type(record).__name__
         schema_id = int.from_bytes(self._prefix(name, None)[1:], "big")
         headers: list[tuple[str, str | bytes | None]] = [
             ("ce_specversion", b"1.0"),
-            ("ce_id", manifest.id.encode()),
+            ("ce_id", record.id.encode()),
             self._source,
             ("ce_type", f"{NAMESPACE}.{name}".encode()),
-            ("ce_time", manifest.sent_at.isoformat(timespec="milliseconds").encode()),
+            ("ce_time", record.sent_at.isoformat(timespec="milliseconds").encode()),
             ("content-type", CONTENT_TYPE),
         ]
-        return LaneRecord(self._settings.source.encode(), encode_record(manifest, name, schema_id), headers)
+        return LaneRecord(self._settings.source.encode(), encode_record(record, name, schema_id), headers)
+
+    def answer(self, backlog: Backlog, queued: Queued | None) -> LaneRecord:
+        """The record of an answer; what is to be looked up is looked up now."""
+        if isinstance(queued, DigestRequested):
+            queued = read_contents(backlog, queued)
+        return self.manifest(backlog) if queued is None else self.plain(queued)
 
     def _prefix(self, name: str, schema_version: int | None) -> bytes:
         place = (name, schema_version)

@@ -70,6 +70,10 @@ class LaneWriter:
         """Serves callbacks; returns at the first one, or when the time is up."""
         self._producer.poll(seconds)
 
+    def drain(self, seconds: float) -> None:
+        """Waits until everything handed over is answered, at most so long."""
+        self._producer.flush(seconds)
+
     def close(self) -> None:
         """Gives up what is not acknowledged, and lets go of the connection. Late answers are still served."""
         self._producer.purge()

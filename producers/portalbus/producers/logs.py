@@ -16,6 +16,7 @@ EVENT_DEAD = "sdk.event.dead"  # the broker refused one event for good
 OUTBOX_DAMAGED = "sdk.outbox.damaged"  # the outbox contradicts what was already published
 OUTBOX_REPAIRED = "sdk.outbox.repaired"  # a new epoch was started
 VERDICT_UNREADABLE = "sdk.verdict.unreadable"  # a record of the verdict topic could not be read; passed over
+NOTICE_HEARD = "sdk.notice.heard"  # the centre asked this source for something
 CALLBACK_FAILED = "sdk.verdict.callback-failed"  # on_verdict raised; the verdict is called again
 
 

@@ -165,6 +165,7 @@ class Outbox:
         # The mark comes first: once an event lies in the file, a missing mark is damage.
         epoch = mark.epoch if mark else 1
         self.mark.raise_to(Mark(epoch, 0))
+        self.mark.sync()  # afterwards it may lag behind; a power cut must not take it away
         write_source(connection, SourceRow(self.agency, self.portal, epoch))
 
     def _check(self, connection: sqlite3.Connection, row: SourceRow) -> None:

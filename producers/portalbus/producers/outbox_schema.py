@@ -83,6 +83,21 @@ MIGRATIONS = (
     ) strict;
     insert into verdict_place values (1, 0, 0);
     """,
+    """
+    -- From which offset of the verdict topic on notices of the centre are still to be heard; null before the first.
+    create table notice_place (
+        one integer primary key check (one = 1),
+        next_offset integer
+    ) strict;
+    insert into notice_place values (1, null);
+
+    -- Answers to the centre that are to be sent to the lane, oldest first.
+    create table answer (
+        number integer primary key autoincrement,
+        record text not null,                  -- name of the Avro record
+        value text                             -- JSON; null for the manifest, which is made when it is sent
+    ) strict;
+    """,
 )
 
 

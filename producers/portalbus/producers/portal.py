@@ -51,6 +51,7 @@ class Portal:
         kafka: Mapping[str, str] | None = None,
         bounds: Bounds | None = None,
         heartbeat: float = 60.0,
+        canary: float = 300.0,
         verdicts: bool = False,
         on_verdict: Callable[[Verdict], None] | None = None,
         deliver: bool = True,
@@ -65,6 +66,7 @@ class Portal:
             outbox=Path(outbox),
             bounds=bounds or Bounds(),
             heartbeat=heartbeat,
+            canary=canary,
             verdicts=verdicts or on_verdict is not None,
             deliver=deliver,
             flush_at_exit=flush_at_exit,
@@ -83,8 +85,8 @@ class Portal:
     def from_env(cls, **overrides: Any) -> Self:
         """A portal as the environment describes it.
 
-        PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _HEARTBEAT, _VERDICTS, and PORTALBUS_KAFKA_… for
-        librdkafka properties. Raises ValueError naming what is missing there and in `overrides`.
+        PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _HEARTBEAT, _CANARY, _VERDICTS, and PORTALBUS_KAFKA_…
+        for librdkafka properties. Raises ValueError naming what is missing there and in `overrides`.
         """
         return cls(**{**settings_from_env(given=overrides), **overrides})
 
@@ -271,14 +273,16 @@ class Portal:
             delivery.wake()
 
     def _begin_delivery(self) -> Delivery:
+        from portalbus.producers.canaries import Canaries
+        from portalbus.producers.centre_reader import CentreReader
         from portalbus.producers.delivery import Delivery
+        from portalbus.producers.verdicts import VerdictKeeper
+        from portalbus.schemas.topics import verdicts_of
 
-        companion = None
-        if self.settings.verdicts:
-            from portalbus.producers.verdicts import VerdictReader
-
-            companion = VerdictReader(self.settings, self._outbox, self._on_verdict)
-        delivery = Delivery(self.settings, self._outbox, companion)
+        keeper = VerdictKeeper(verdicts_of(self.settings.agency), self._on_verdict) if self.settings.verdicts else None
+        canaries = Canaries(self.settings, self._outbox)
+        reader = CentreReader(self.settings, self._outbox, keeper, canaries)
+        delivery = Delivery(self.settings, self._outbox, reader, canaries)
         delivery.start()
         return delivery
 

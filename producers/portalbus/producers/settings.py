@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -41,8 +42,9 @@ class Bounds:
 class Settings:
     """Everything a portal needs to know. `kafka` holds librdkafka properties and may hold secrets: it is never shown.
 
-    `outbox` is a folder on a local disk. `heartbeat` is the time between two manifests in seconds. `verdicts` keeps
-    reading the verdict topic. `deliver=False` only writes the outbox; another process delivers it.
+    `outbox` is a folder on a local disk. `heartbeat` is the time between two manifests in seconds, `canary` that
+    between two canaries (0 for none). `verdicts` keeps the verdicts that come back. `deliver=False` only writes the
+    outbox; another process delivers it.
     """
 
     agency: str
@@ -52,6 +54,7 @@ class Settings:
     outbox: Path
     bounds: Bounds = field(default_factory=Bounds)
     heartbeat: float = 60.0
+    canary: float = 300.0
     verdicts: bool = False
     deliver: bool = True
     flush_at_exit: float = 3.0
@@ -62,6 +65,8 @@ class Settings:
             raise ValueError(f"agency {self.agency!r} is no agency code of Decision 20/2020/QĐ-TTg; an example is H26")
         if not PORTAL.fullmatch(self.portal):
             raise ValueError(f"portal {self.portal!r} must be 1 to 64 of a-z, 0-9, '.', '_' and '-'; an example is www")
+        if self.canary < 0:
+            raise ValueError(f"canary {self.canary} is the time between two canaries in seconds, or 0 for none")
         if self.deliver and not (self.bootstrap and self.registry_url):
             raise ValueError("bootstrap and registry_url are needed to deliver; give them, or deliver=False")
 
@@ -70,13 +75,23 @@ class Settings:
         """Agency and portal: `H26/www`."""
         return f"{self.agency}/{self.portal}"
 
+    @property
+    def heartbeat_s(self) -> int:
+        """What a manifest promises: the next one within so many seconds."""
+        return max(ceil(self.heartbeat), 1)
+
+    @property
+    def canary_s(self) -> int:
+        """What a manifest promises of canaries, in seconds; 0 for none."""
+        return ceil(self.canary)
+
 
 def settings_from_env(environ: Mapping[str, str] | None = None, given: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
     """The arguments of `Portal` found in the environment.
 
-    Reads PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _HEARTBEAT, _VERDICTS, and librdkafka properties
-    as PORTALBUS_KAFKA_SECURITY_PROTOCOL and so on. What is `given` otherwise need not be there. Raises ValueError
-    naming what is missing.
+    Reads PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _HEARTBEAT, _CANARY, _VERDICTS, and librdkafka
+    properties as PORTALBUS_KAFKA_SECURITY_PROTOCOL and so on. What is `given` otherwise need not be there. Raises
+    ValueError naming what is missing.
     """
     env = os.environ if environ is None else environ
     missing = [name for argument, name in NEEDED.items() if argument not in given and not env.get(PREFIX + name)]
@@ -96,6 +111,8 @@ def settings_from_env(environ: Mapping[str, str] | None = None, given: Mapping[s
         found["portal"] = env["PORTALBUS_PORTAL"]
     if env.get("PORTALBUS_HEARTBEAT"):
         found["heartbeat"] = float(env["PORTALBUS_HEARTBEAT"])
+    if env.get("PORTALBUS_CANARY"):
+        found["canary"] = float(env["PORTALBUS_CANARY"])
     if env.get("PORTALBUS_VERDICTS"):
         found["verdicts"] = env["PORTALBUS_VERDICTS"].lower() in ("1", "true", "yes", "on")
     return found

@@ -30,6 +30,12 @@ class ShippingBroken(Exception):
 
 
 @dataclass(slots=True)
+class _Sent:
+    number: int
+    fate: Fate | None = None
+
+
+@dataclass(slots=True)
 class _Shipment:
     event: StoredEvent
     fate: Fate | None = None
@@ -60,6 +66,7 @@ class Shipping:
         self._sent = backlog.source_row().delivered_sequence
         self._line: deque[_Shipment] = deque()
         self._again: deque[_Shipment] = deque()
+        self._answers: deque[_Sent] = deque()
         self._bytes = 0
         self._error: KafkaError | None = None
         self._event_refused = False
@@ -73,7 +80,7 @@ class Shipping:
     @property
     def in_flight(self) -> bool:
         """True while an answer is awaited."""
-        return bool(self._line or self._again)
+        return bool(self._line or self._again or self._answers)
 
     def fill(self) -> None:
         """Hands over as many of the next events as fit."""
@@ -107,6 +114,17 @@ class Shipping:
                 return
             self._again.append(shipment)
 
+    def fill_answers(self) -> None:
+        """Hands over what answers the centre."""
+        room = self._room(READ_ROWS)
+        if self._answers or room <= 0 or self._error is not None:
+            return
+        for number, record in self._backlog.answers(room):
+            sent = _Sent(number)
+            if not self._writer.send(*self._records.answer(self._backlog, record), partial(self._answered, sent)):
+                return
+            self._answers.append(sent)
+
     def tell(self, record: LaneRecord) -> None:
         """Hands over a manifest; the next one replaces it, so only its failure is of interest."""
         self._writer.send(*record, self._told)
@@ -125,11 +143,12 @@ class Shipping:
         if again:
             self._backlog.settle_again(again)
             self._blocked = self._backlog.blocked_keys()
+        said = self._settle_answers()
         if self._error is not None:
             raise ShippingBroken(self._error, None if self._blamed(self._error) else self._sent)
-        if settled or again:
+        if settled or again or said:
             self._on_success()
-        return bool(settled or again)
+        return bool(settled or again or said)
 
     def finish(self) -> None:
         """Records the answers that came while the writer was being closed."""
@@ -137,6 +156,15 @@ class Shipping:
             self._backlog.settle(settled)
         if again := _settled(self._again):
             self._backlog.settle_again(again)
+        self._settle_answers()
+
+    def _settle_answers(self) -> bool:
+        numbers = []
+        while self._answers and self._answers[0].fate is not None:
+            numbers.append(self._answers.popleft().number)
+        if numbers:
+            self._backlog.settle_answers(numbers)
+        return bool(numbers)
 
     def _room(self, usual: int) -> int:
         if self._suspects is None:
@@ -159,7 +187,7 @@ class Shipping:
     def _hand_over(self, event: StoredEvent, shipment: _Shipment) -> bool:
         return self._writer.send(*self._records.of(event), partial(self._answered, shipment))
 
-    def _answered(self, shipment: _Shipment, error: KafkaError | None) -> None:
+    def _answered(self, shipment: _Shipment | _Sent, error: KafkaError | None) -> None:
         if error is None:
             shipment.fate = Fate.DELIVERED
         elif self._error is None:

@@ -13,9 +13,9 @@ from fastavro import parse_schema
 from fastavro.schema import to_parsing_canonical_form
 
 NAMESPACE = "portalbus.events"
-PAYLOAD_TYPES = ("DirectivePublished", "FeedbackReceived", "FeedbackResolved")
-CENTRE_TYPES = ("Verdict",)
-LANE_TYPES = (*PAYLOAD_TYPES, "SourceManifest")
+PAYLOAD_TYPES = ("DirectivePublished", "FeedbackReceived", "FeedbackResolved", "Canary")
+CENTRE_TYPES = ("Verdict", "Alert", "ResendRequested", "DigestRequested")
+LANE_TYPES = (*PAYLOAD_TYPES, "SourceManifest", "BucketContents")
 ALL_TYPES = (*LANE_TYPES, *CENTRE_TYPES)
 
 

@@ -21,7 +21,16 @@ from pydantic import ValidationError
 from portalbus.schemas import avro_files
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.findings import Finding
-from portalbus.schemas.models import PAYLOADS, DirectivePublished, Envelope, Event, Model, Payload, SourceManifest
+from portalbus.schemas.models import (
+    PAYLOADS,
+    STATEMENTS,
+    DirectivePublished,
+    Envelope,
+    Event,
+    Model,
+    Payload,
+    SourceStatement,
+)
 from portalbus.schemas.rules import shape_findings
 from portalbus.schemas.schema_lint import lint_schema
 
@@ -100,9 +109,9 @@ def encode_envelope(envelope: Envelope | Mapping[str, Any]) -> bytes:
     return _write(_envelope_schema(), envelope.__dict__ if isinstance(envelope, Envelope) else envelope)
 
 
-def encode_payload(payload: Payload) -> bytes:
-    """The Avro bytes of what is said, without the envelope."""
-    return _write(_payload_schema(payload.event_type), _plain(payload))
+def encode_payload(payload: Payload, version: int | None = None) -> bytes:
+    """The Avro bytes of what is said, without the envelope; by an older version of the schema when one is given."""
+    return _write(_payload_schema(payload.event_type, version), _plain(payload))
 
 
 def encode_event(event: Event, schema_id: int) -> bytes:
@@ -120,15 +129,15 @@ def content_hash(encoded_payload: bytes) -> str:
     return hashlib.sha256(encoded_payload).hexdigest()
 
 
-def decode(value: bytes | None, writers: WriterSchemas) -> Event | SourceManifest:
-    """The event or manifest in a value. Raises UndecodableRecord for anything else, a misshapen event included."""
+def decode(value: bytes | None, writers: WriterSchemas) -> Event | SourceStatement:
+    """The event or statement in a value. Raises UndecodableRecord for anything else, a misshapen event included."""
     found = read(value, writers)
     if isinstance(found, Misshapen):
         raise UndecodableRecord("record.shape", "; ".join(finding.explain() for finding in found.findings))
     return found.event if isinstance(found, Decoded) else found
 
 
-def read(value: bytes | None, writers: WriterSchemas) -> Decoded | Misshapen | SourceManifest:
+def read(value: bytes | None, writers: WriterSchemas) -> Decoded | Misshapen | SourceStatement:
     """What is in a value of a lane, to its very last byte. Raises UndecodableRecord with the rule id."""
     schema_id, body = unframe(value)
     if schema_id not in writers:
@@ -136,8 +145,8 @@ def read(value: bytes | None, writers: WriterSchemas) -> Decoded | Misshapen | S
     writer = writers.writer(schema_id)
     raw, start = _read_parts(body, writer)
     try:
-        if writer.name == SourceManifest.__name__:
-            return SourceManifest.model_validate(raw[0])
+        if writer.name in STATEMENTS:
+            return STATEMENTS[writer.name].model_validate(raw[0])
         envelope = Envelope.model_validate(raw[0])
     except ValidationError as error:
         raise UndecodableRecord("record.shape", describe(error)) from error
@@ -219,5 +228,6 @@ def _envelope_schema() -> Any:
 
 
 @lru_cache
-def _payload_schema(name: str) -> Any:
-    return parse_schema(_parts(name, avro_files.current(name).raw)[1])
+def _payload_schema(name: str, version: int | None) -> Any:
+    file = avro_files.current(name) if version is None else avro_files.history(name)[version - 1]
+    return parse_schema(_parts(name, file.raw)[1])

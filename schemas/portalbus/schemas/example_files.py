@@ -14,9 +14,10 @@ from importlib.resources import files
 from typing import Any
 
 from portalbus.schemas.avro_files import ALL_TYPES
-from portalbus.schemas.models import PAYLOADS, Envelope, Event, Model, SourceManifest, Verdict
+from portalbus.schemas.models import PAYLOADS, STATEMENTS, Envelope, Event, Model
+from portalbus.schemas.notices import CENTRE_RECORDS
 
-RECORDS: dict[str, type[Model]] = {"SourceManifest": SourceManifest, "Verdict": Verdict}
+RECORDS: dict[str, type[Model]] = {**STATEMENTS, **CENTRE_RECORDS}
 
 
 @dataclass(frozen=True)

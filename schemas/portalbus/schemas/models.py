@@ -240,11 +240,22 @@ class FeedbackResolved(Model):
     public: bool = True
 
 
-Payload = DirectivePublished | FeedbackReceived | FeedbackResolved
+class Canary(Model):
+    """A source's sign of life: it goes the way of every event, comes back as a verdict, and is shown to nobody."""
+
+    event_type: ClassVar[Literal["Canary"]] = "Canary"
+
+    interval_s: Positive
+    returned_id: EventId | None = None
+    round_trip_ms: Annotated[int, Field(ge=0)] | None = None
+    unreturned: Annotated[int, Field(ge=0)] = 0
+
+
+Payload = DirectivePublished | FeedbackReceived | FeedbackResolved | Canary
 """What a portal may publish."""
 
 PAYLOADS: dict[str, type[Payload]] = {
-    model.event_type: model for model in (DirectivePublished, FeedbackReceived, FeedbackResolved)
+    model.event_type: model for model in (DirectivePublished, FeedbackReceived, FeedbackResolved, Canary)
 }
 
 
@@ -316,10 +327,47 @@ class SourceManifest(Model):
     buckets: tuple[Bucket, ...] = ()
     sent_at: AwareDatetime
     sdk: Annotated[str, Field(max_length=100)]
+    interval_s: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    canary_s: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class BucketEvent(Model):
+    """One event of a bucket; `delivered` is False while the broker has not acknowledged it."""
+
+    id: EventId
+    sequence: Annotated[int, Field(ge=1)]
+    content_hash: Sha256
+    delivered: bool = True
+
+
+class BucketContents(Model):
+    """The events of one bucket of a source with sequences from `first` to `last`: these and no others."""
+
+    event_name: ClassVar[Literal["BucketContents"]] = "BucketContents"
+
+    id: EventId
+    agency: AgencyCode
+    portal: PortalId
+    epoch: Positive
+    day: date
+    event_type: Annotated[str, Field(max_length=100)]
+    first: Annotated[int, Field(ge=1)]
+    last: Annotated[int, Field(ge=0)]
+    events: tuple[BucketEvent, ...] = ()
+    sent_at: AwareDatetime
+
+
+SourceStatement = SourceManifest | BucketContents
+"""What a source says of itself on its lane; it is no event."""
+
+STATEMENTS: dict[str, type[SourceStatement]] = {model.event_name: model for model in (SourceManifest, BucketContents)}
 
 
 def aggregate_key(agency: str, payload: Payload) -> str:
-    """Key of the aggregate: `<agency>/<directive_id>` for a directive, the case id for a case."""
+    """Key of the aggregate: `<agency>/<directive_id>` for a directive, the case id for a case.
+
+    A canary belongs to none; its key is one that no directive can have.
+    """
     if isinstance(payload, DirectivePublished):
         return f"{agency}/{payload.directive_id}"
-    return payload.case_id
+    return f"{agency}/~canary" if isinstance(payload, Canary) else payload.case_id

@@ -22,6 +22,7 @@ from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.errors import AgencyUnknown
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import (
+    Canary,
     Classification,
     DirectiveAction,
     DirectivePublished,
@@ -167,6 +168,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
     ),
     FeedbackReceived: (agency_known, case_names_its_receiver, times_plausible, text_is_clean),
     FeedbackResolved: (agency_known, refusal_has_reason, times_plausible, text_is_clean),
+    Canary: (agency_known, times_plausible, text_is_clean),
 }
 """The rules of each event type, in the order of importance."""
 

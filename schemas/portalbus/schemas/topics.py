@@ -13,6 +13,7 @@ from portalbus.schemas.directory import CODE, normalise_code
 LANE_PREFIX = "lane."
 VERDICT_PREFIX = "verdict."
 RELAY_POSITION = "central.relay-position"
+ALERTS = "central.alert"
 CANONICAL = {
     "DirectivePublished": "central.directive-published",
     "FeedbackReceived": "central.feedback-received",

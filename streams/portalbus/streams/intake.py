@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 
@@ -12,7 +13,7 @@ import structlog
 
 from portalbus.schemas.codec import WriterSchemas, read
 from portalbus.schemas.errors import UndecodableRecord
-from portalbus.schemas.topics import lane_of
+from portalbus.schemas.topics import agency_of, lane_of
 from portalbus.streams.judgement.docket import Content, Item, Unreadable
 from portalbus.streams.ledger.attempts import NO_MARK, WHOLE, Mark, read_marks, write_marks
 from portalbus.streams.ledger.database import Session
@@ -65,6 +66,13 @@ class Intake:
         expired = await asyncio.get_running_loop().run_in_executor(self._committing, self._ledger.expire)
         if expired:
             log.info("waiting.expired", events=expired)
+
+    async def tend_gaps(self, heard_until: Mapping[str, datetime]) -> None:
+        """Ends holds behind gaps whose time is over, and asks again; `heard_until` by lane."""
+        agencies = {agency_of(lane): heard for lane, heard in heard_until.items()}
+        freed = await asyncio.get_running_loop().run_in_executor(self._committing, self._ledger.tend_gaps, agencies)
+        if freed:
+            log.info("gaps.hold-ended", events=freed)
 
     async def positions(self, lanes: Iterable[str]) -> Mapping[str, int]:
         """The ledger's next offset of each lane; forgets what is remembered of earlier assignments."""
@@ -135,12 +143,17 @@ class Intake:
             self._marks_session.transact(lambda connection: write_marks(connection, new))
 
     def _read(self, record: LaneRecord) -> Content:
-        try:
-            return read(record.value, self._writers)
-        except UndecodableRecord as error:
-            return Unreadable(error.rule, error.detail)
-        except Exception as error:  # whatever hostile bytes lead to is parked; the lane goes on
-            return Unreadable("record.undecodable", f"{type(error).__name__} while reading")
+        return content_of(record, self._writers)
+
+
+def content_of(record: LaneRecord, writers: WriterSchemas) -> Content:
+    """What a record says; never raises."""
+    try:
+        return read(record.value, writers)
+    except UndecodableRecord as error:
+        return Unreadable(error.rule, error.detail)
+    except Exception as error:  # whatever hostile bytes lead to is parked; the lane goes on
+        return Unreadable("record.undecodable", f"{type(error).__name__} while reading")
 
 
 def _ranges(records: Sequence[LaneRecord]) -> dict[str, tuple[int, int]]:

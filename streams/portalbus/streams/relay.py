@@ -1,10 +1,11 @@
-"""The relay process: judgements out. `python -m portalbus.streams.relay --help`."""
+"""The relay process: judgements and notices out. `python -m portalbus.streams.relay --help`."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -12,13 +13,14 @@ import structlog
 from confluent_kafka import KafkaException
 from psycopg import Connection
 
+from portalbus.schemas.avro_files import CENTRE_TYPES
 from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.streams.ledger.database import BY_KEY, connect
-from portalbus.streams.ledger.ledger import CHANNEL
+from portalbus.streams.ledger.order import CHANNEL
 from portalbus.streams.logging_setup import log_json
-from portalbus.streams.relaying.outgoing import next_judgements
+from portalbus.streams.relaying.outgoing import next_outgoing
 from portalbus.streams.relaying.position import read_position
 from portalbus.streams.relaying.sender import Place, Sender
 from portalbus.streams.settings import StreamSettings
@@ -52,9 +54,9 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        verdict_schema = _learn(settings, stop)
-        if verdict_schema is not None:
-            _lead(settings, verdict_schema, stop)
+        schemas = _learn(settings, stop)
+        if schemas is not None:
+            _lead(settings, schemas, stop)
     except (KafkaException, psycopg.Error) as error:
         log.error("relay.restart", error=type(error).__name__, detail=_name(error))
         return EXIT_RESTART
@@ -62,18 +64,18 @@ def main() -> int:
     return 0
 
 
-def _lead(settings: StreamSettings, verdict_schema: int, stop: threading.Event) -> None:
+def _lead(settings: StreamSettings, schemas: Mapping[str, int], stop: threading.Event) -> None:
     """Sends until told to stop, once this process is the leader."""
     with connect(settings.database_url, application="relay", options=BY_KEY, autocommit=True) as connection:
         connection.execute(f"listen {CHANNEL}")
         if not _become_leader(connection, stop):
             return
-        sender = Sender(settings.bootstrap, {}, verdict_schema)
+        sender = Sender(settings.bootstrap, {}, schemas)
         sender.open()
         position = read_position(settings.bootstrap, {})
         log.info("relay.started", position=position)
         while not stop.is_set():
-            batch = next_judgements(connection, position, BATCH)
+            batch = next_outgoing(connection, position, BATCH)
             if not batch:
                 _wait(connection)
                 continue
@@ -111,11 +113,12 @@ def _wait(connection: Connection[Any]) -> None:
         pass
 
 
-def _learn(settings: StreamSettings, stop: threading.Event) -> int | None:
+def _learn(settings: StreamSettings, stop: threading.Event) -> Mapping[str, int] | None:
+    """The ids of what the centre says, by record."""
     ids = SchemaIds(SchemaRegistry(settings.registry_url), settings.cache)
     while not stop.is_set():
         try:
-            return ids.id_of("Verdict")
+            return {name: ids.id_of(name) for name in CENTRE_TYPES}
         except RegistryUnavailable as error:
             log.warning("registry.away", error=str(error), retry_in_s=PAUSE_SECONDS)
             stop.wait(PAUSE_SECONDS)

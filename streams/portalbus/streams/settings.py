@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
+
+from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.parking.limit import ParkingLimit
+
+PARKED_HOLD = Bounds().parked_hold
+RECONCILE_EVERY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """Where everything is. `cache` remembers the schema ids of the registry."""
+    """Where everything is. `cache` remembers the schema ids of the registry.
+
+    Silence is looked for every `watch_seconds`; a source is called silent after `silent_after` seconds at the earliest.
+    The events of a source are held behind a gap in its order for `gap_hold` seconds of lane time. The last days are
+    reconciled every `reconcile_every`.
+    """
 
     bootstrap: str
     registry_url: str
@@ -18,6 +30,12 @@ class StreamSettings:
     cache: Path | None
     group: str
     session_timeout: float
+    watch_seconds: float = 10.0
+    silent_after: float = 300.0
+    gap_hold: float = 25.0
+    parking_limit: ParkingLimit = field(default_factory=ParkingLimit)
+    parked_hold: timedelta = PARKED_HOLD
+    reconcile_every: timedelta = RECONCILE_EVERY
 
     @classmethod
     def parse(cls, program: str, argv: list[str] | None = None) -> StreamSettings:
@@ -35,6 +53,22 @@ class StreamSettings:
             "seconds until a dead worker's lanes move",
             default="10",
         )
+        _add(parser, "--watch-seconds", "PORTALBUS_WATCH_SECONDS", "seconds between looks for silence", default="10")
+        _add(
+            parser,
+            "--silent-after",
+            "PORTALBUS_SILENT_AFTER",
+            "seconds until a source whose heartbeat stops is called silent, at the earliest",
+            default="300",
+        )
+        _add(
+            parser,
+            "--reconcile-every",
+            "PORTALBUS_RECONCILE_EVERY",
+            "seconds between two comparisons of the store with what the sources state; 0 for none",
+            default=str(RECONCILE_EVERY.total_seconds()),
+        )
+        _add_holds(parser)
         found = parser.parse_args(argv)
         return cls(
             bootstrap=found.bootstrap,
@@ -43,7 +77,45 @@ class StreamSettings:
             cache=Path(found.cache) if found.cache else None,
             group=found.group,
             session_timeout=float(found.session_timeout),
+            watch_seconds=float(found.watch_seconds),
+            silent_after=float(found.silent_after),
+            gap_hold=float(found.gap_hold),
+            parking_limit=ParkingLimit(share=float(found.parking_share), parked=int(found.parking_least)),
+            parked_hold=timedelta(seconds=float(found.parked_hold)),
+            reconcile_every=timedelta(seconds=float(found.reconcile_every)),
         )
+
+
+def _add_holds(parser: argparse.ArgumentParser) -> None:
+    usual = ParkingLimit()
+    _add(
+        parser,
+        "--parking-share",
+        "PORTALBUS_PARKING_SHARE",
+        "share of the newest records, on many lanes, that may be parked; a worker stops above it, never for 1",
+        default=str(usual.share),
+    )
+    _add(
+        parser,
+        "--parking-least",
+        "PORTALBUS_PARKING_LEAST",
+        "parked records below which a worker never stops",
+        default=str(usual.parked),
+    )
+    _add(
+        parser,
+        "--parked-hold",
+        "PORTALBUS_PARKED_HOLD",
+        "seconds that later events of a key wait behind a parked one, at most",
+        default=str(PARKED_HOLD.total_seconds()),
+    )
+    _add(
+        parser,
+        "--gap-hold",
+        "PORTALBUS_GAP_HOLD",
+        "seconds of lane time that a source's events are held behind a missing one; on a quiet lane, up to 5 more",
+        default="25",
+    )
 
 
 def _add(

@@ -6,8 +6,9 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -19,21 +20,31 @@ from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import is_lane
+from portalbus.schemas.working_time import working_time
 from portalbus.streams.edge.app import LaneApp, build_app, every
-from portalbus.streams.edge.failstop import fail_stop
+from portalbus.streams.edge.failstop import fail_stop, parking_stop
 from portalbus.streams.edge.logs import route_library_logs, shown
 from portalbus.streams.edge.progress import LaneProgress
 from portalbus.streams.edge.settings import EdgeSettings
 from portalbus.streams.edge.worker import run_worker
 from portalbus.streams.intake import Intake
+from portalbus.streams.judgement.docket import Bounds
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
 from portalbus.streams.ledger.ledger import LaneJump, Ledger
 from portalbus.streams.logging_setup import log_json
+from portalbus.streams.parking.limit import ParkingStopped
+from portalbus.streams.reconciling.keeper import LOOK_SECONDS, Keeper
+from portalbus.streams.reconciling.lane_reader import LaneReader
+from portalbus.streams.reconciling.reconciler import Reconciler
 from portalbus.streams.settings import StreamSettings
+from portalbus.streams.silence.deadlines import Patience
+from portalbus.streams.silence.watcher import Watcher
 
 log = structlog.get_logger(__name__)
 
 EXPIRE_EVERY_SECONDS = 5.0
+ENDS_EVERY_SECONDS = 2.0
+TEND_EVERY_SECONDS = 1.0
 REGISTRY_PAUSE_SECONDS = 1.0
 METADATA_TIMEOUT_SECONDS = 10.0
 
@@ -56,7 +67,9 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         progress.alive()  # waiting for the database is no standstill
         time.sleep(seconds)
 
-    ledger = Ledger(settings.database_url, writers, directory(), pause=pause)
+    bounds = Bounds(gap_hold=timedelta(seconds=settings.gap_hold), parked_hold=settings.parked_hold)
+    limit = settings.parking_limit
+    ledger = Ledger(settings.database_url, writers, directory(), bounds=bounds, parking_limit=limit, pause=pause)
     marks = Session(
         settings.database_url,
         application="worker-marks",
@@ -66,6 +79,8 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
     )
 
     def failed(error: Exception) -> None:
+        if isinstance(error, ParkingStopped):
+            parking_stop(str(error))
         jump = str(error) if isinstance(error, LaneJump) else None
         fail_stop("a batch could not be committed", **shown(error), jump=jump)
 
@@ -76,8 +91,21 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         metadata = await asyncio.to_thread(admin.list_topics, timeout=METADATA_TIMEOUT_SECONDS)
         return [name for name in metadata.topics if is_lane(name)]
 
+    async def tend_gaps() -> None:
+        await intake.tend_gaps(progress.heard_until())
+
+    watcher = Watcher(
+        settings.database_url,
+        progress.heard_until,
+        working_time(),
+        patience=Patience(silent_after=settings.silent_after),
+    )
+    keeper = Keeper(partial(_reconciler, settings, writers), settings.reconcile_every)
     edge = EdgeSettings(
-        bootstrap_servers=settings.bootstrap, group=settings.group, session_timeout=settings.session_timeout
+        bootstrap_servers=settings.bootstrap,
+        group=settings.group,
+        session_timeout=settings.session_timeout,
+        ends_refresh_interval=min(ENDS_EVERY_SECONDS, settings.watch_seconds),
     )
     try:
         yield build_app(
@@ -86,11 +114,23 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
             positions=intake.positions,
             handle=intake.handle,
             settle=intake.settle,
-            timers=[every(EXPIRE_EVERY_SECONDS, intake.expire)],
+            timers=[
+                every(EXPIRE_EVERY_SECONDS, intake.expire),
+                every(settings.watch_seconds, watcher.look),
+                every(TEND_EVERY_SECONDS, tend_gaps),
+                every(LOOK_SECONDS, keeper.look),
+            ],
             progress=progress,
         )
     finally:
+        await keeper.close()
+        await watcher.close()
         await intake.close()
+
+
+def _reconciler(settings: StreamSettings, writers: WriterSchemas, rest: Callable[[], None]) -> Reconciler:
+    lanes = LaneReader(settings.bootstrap, writers)
+    return Reconciler(settings.database_url, writers, lanes, rest=rest)
 
 
 def learn_schemas(settings: StreamSettings) -> WriterSchemas:

@@ -27,6 +27,8 @@ class AgencyFigures:
     waiting: int
     parked: int
     verdicts: VerdictCounts
+    state: str | None = None
+    state_since: datetime | None = None
 
     def heard_since(self, instant: datetime) -> bool:
         """True when the agency was heard at or after that instant."""
@@ -103,4 +105,6 @@ class FiguresDesk:
             standing.waiting,
             standing.parked,
             self._tally.of(name.code),
+            standing.state,
+            standing.state_since,
         )

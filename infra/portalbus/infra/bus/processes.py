@@ -20,6 +20,9 @@ from portalbus.infra.stack.process import Command, ProcessRecord, Service, spawn
 EXIT_FAIL_STOP = 70
 """A process that cannot be sure of itself ends with this status and wants to be started again."""
 
+EXIT_PARKING_STOPPED = 78
+"""A worker that would have to park too much ends with this status; it may try again, and has lost nothing."""
+
 
 class BusProcess(Service):
     """A worker, the relay or the central portal: a Python module run with flags that say where the stack is."""

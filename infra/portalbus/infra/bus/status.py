@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from portalbus.infra.bus.addresses import Addresses, local_addresses, read_bus_file
-from portalbus.infra.bus.processes import is_bus_process
+from portalbus.infra.bus.processes import EXIT_PARKING_STOPPED, is_bus_process
 from portalbus.infra.stack import Stack
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.process import ProcessRecord
@@ -17,7 +17,7 @@ from portalbus.infra.stack.process import ProcessRecord
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """One process with its children; memory in bytes, `restarts` since the bus came up."""
+    """One process with its children; memory in bytes, `restarts` since the bus came up, `last_exit` before them."""
 
     name: str
     pid: int | None
@@ -25,6 +25,12 @@ class ProcessStatus:
     proportional: int
     restarts: int = 0
     failed: bool = False
+    last_exit: int | None = None
+
+    @property
+    def parking_stopped(self) -> bool:
+        """True for a worker that stands still because too much could not be read."""
+        return self.pid is None and self.last_exit == EXIT_PARKING_STOPPED
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ def bus_status(home: Path) -> BusStatus:
                     process.pid if process else None,
                     int(detail.get("restarts", 0)),
                     bool(detail.get("failed", False)),
+                    detail.get("last_exit"),
                 )
             )
     if stack.owner is not None:
@@ -103,7 +110,13 @@ def bus_status(home: Path) -> BusStatus:
 
 
 def _status(
-    name: str, pid: int | None, restarts: int = 0, failed: bool = False, *, family: bool = True
+    name: str,
+    pid: int | None,
+    restarts: int = 0,
+    failed: bool = False,
+    last_exit: int | None = None,
+    *,
+    family: bool = True,
 ) -> ProcessStatus:
     members: list[psutil.Process] = []
     try:
@@ -113,7 +126,7 @@ def _status(
     except psutil.Error:
         pid = None
     resident, proportional = zip(*(_memory(member) for member in members), strict=True) if members else ((), ())
-    return ProcessStatus(name, pid, sum(resident), sum(proportional), restarts, failed)
+    return ProcessStatus(name, pid, sum(resident), sum(proportional), restarts, failed, last_exit)
 
 
 def _memory(process: psutil.Process) -> tuple[int, int]:

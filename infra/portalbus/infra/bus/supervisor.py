@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from portalbus.infra.bus.processes import EXIT_FAIL_STOP, BusProcess
+from portalbus.infra.bus.processes import EXIT_FAIL_STOP, EXIT_PARKING_STOPPED, BusProcess
 from portalbus.infra.stack.errors import StackError
 
 FIRST_PAUSE_S = 0.5
@@ -15,7 +15,7 @@ LONGEST_PAUSE_S = 15.0
 STEADY_S = 60.0
 """A process that has run this long has recovered: its pauses begin anew."""
 MOST_REFUSALS = 5
-"""A process that ends by itself this often in a row, other than by fail-stop or a signal, is misconfigured."""
+"""A process that ends by itself this often in a row, other than by fail-stop, limit or signal, is misconfigured."""
 LOOK_EVERY_S = 0.25
 
 
@@ -71,7 +71,7 @@ class Supervisor:
         watched.last_exit = status
         if now - watched.started_at > STEADY_S:
             watched.pause_s, watched.refusals = FIRST_PAUSE_S, 0
-        by_itself = status >= 0 and status != EXIT_FAIL_STOP
+        by_itself = status >= 0 and status not in (EXIT_FAIL_STOP, EXIT_PARKING_STOPPED)
         watched.refusals = watched.refusals + 1 if by_itself else 0
         if watched.refusals >= MOST_REFUSALS:
             watched.failed = True

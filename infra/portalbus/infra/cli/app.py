@@ -11,14 +11,20 @@ from typing import Annotated
 import typer
 
 from portalbus.infra.cli import (
+    alerts_command,
     bus_commands,
     demo_command,
     doctor_command,
+    gaps_command,
     outbox_commands,
+    parked_commands,
     publish_command,
+    rebuild_command,
+    reconcile_command,
     schemas_commands,
     tail_command,
     trace_command,
+    verdicts_command,
 )
 from portalbus.infra.cli.exits import EPILOG, say_error, status_of
 
@@ -50,10 +56,16 @@ app.command("status", epilog=EPILOG)(bus_commands.status)
 app.command("demo", epilog=EPILOG)(demo_command.demo)
 app.command("publish", epilog=EPILOG)(publish_command.publish)
 app.command("trace", epilog=EPILOG)(trace_command.trace)
+app.command("reconcile", epilog=EPILOG)(reconcile_command.reconcile)
+app.command("rebuild", epilog=EPILOG)(rebuild_command.rebuild)
 app.command("tail", epilog=EPILOG)(tail_command.tail)
+app.command("verdicts", epilog=EPILOG)(verdicts_command.verdicts)
 app.command("doctor", epilog=EPILOG)(doctor_command.doctor)
+app.command("alerts", epilog=EPILOG)(alerts_command.alerts)
 app.add_typer(schemas_commands.app, name="schemas")
 app.add_typer(outbox_commands.app, name="outbox")
+app.add_typer(parked_commands.app, name="parked")
+app.add_typer(gaps_command.app, name="gaps")
 
 
 def _version(wanted: bool) -> None:

@@ -168,6 +168,8 @@ def _print_status(found: BusStatus) -> None:
         table.add_row(process.name, state, memory, str(process.restarts or ""))
     out = console()
     out.print(table)
+    if any(process.parking_stopped for process in found.processes):
+        out.print("a worker has stopped: too much could not be read. `portalbus doctor` says how to go on")
     if found.running:
         out.print(f"{found.resident / MEGABYTE:.0f} MB resident in all, since {found.started_at}")
         _print_addresses(found.addresses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,6 +72,18 @@ def addresses(home: Path | None, need: tuple[str, ...], **given: Any) -> Address
     from portalbus.infra.bus.addresses import find_addresses
 
     return find_addresses(home_folder(home), need, **given)
+
+
+def agency_codes(given: Sequence[str]) -> list[str]:
+    """Agency codes in their present form. Ends the command when one is none."""
+    from portalbus.infra.cli.exits import USAGE, Ended
+    from portalbus.schemas.directory import CODE, normalise_code
+
+    codes = [normalise_code(code) for code in given]
+    for code in codes:
+        if not CODE.match(code):
+            raise Ended(USAGE, f"{code} is no agency code; an example is H26")
+    return codes
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -40,6 +40,7 @@ class SimulatedPortals:
                 bootstrap=self._addresses.bootstrap,
                 registry_url=self._addresses.registry_url,
                 outbox=self._outboxes,
+                canary=0,  # the demo counts every event it sends
             )
             self._portals[agency.code] = portal
             self._closing.callback(portal.close)

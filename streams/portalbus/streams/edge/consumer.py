@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -261,13 +262,14 @@ class LaneConsumer(driver.Consumer):
         """Ask the broker where the lanes end, apart from fetching: a dead fetch is not an absent broker."""
         if not self.positioned.is_set():
             return
+        asked_at = datetime.now(UTC)
         try:
             ends = await self._thread.ends(self.assignment(), within=_ENDS_WITHIN)
         except KafkaError as error:
             log.warning("edge.ends-unknown", error=type(error).__name__)
             self.progress.alive()
             return
-        self.progress.seen_ends({tp.topic: end for tp, end in ends.items()})
+        self.progress.seen_ends({tp.topic: end for tp, end in ends.items()}, asked_at)
 
     async def verify_all_partitions_active(self) -> None:
         """Do nothing: the watchdog looks after liveness, and Faust's check knows only its own messages."""

@@ -12,6 +12,9 @@ import structlog
 EXIT_FAIL_STOP = 70
 """EX_SOFTWARE: the supervisor restarts the worker, which takes its positions from the ledger again."""
 
+EXIT_PARKING_STOPPED = 78
+"""EX_CONFIG: too much could not be read. It may be started again, and stops again until somebody has mended that."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -27,8 +30,18 @@ def fail_stop(reason: str, /, **where: object) -> None:
     Raising would not do: Faust takes an exception in an agent for an acknowledgement.
     """
     log.critical("worker.fail-stop", reason=reason, **where)
+    _end(EXIT_FAIL_STOP)
+
+
+def parking_stop(reason: str) -> None:
+    """End the process like ``fail_stop``, with status 78: to start it again mends nothing."""
+    log.critical("worker.parking-stopped", reason=reason)
+    _end(EXIT_PARKING_STOPPED)
+
+
+def _end(status: int) -> None:
     for handler in logging.root.handlers:
         handler.flush()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(EXIT_FAIL_STOP)
+    os._exit(status)

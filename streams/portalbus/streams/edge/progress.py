@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 
@@ -44,6 +45,7 @@ class LaneProgress:
         self._lock = threading.Lock()
         self._next: dict[str, int] = {}
         self._ends: dict[str, int] = {}
+        self._asked: dict[str, tuple[int, datetime]] = {}
         self._commits = 0
         self._excuses = 0
         self._loop_beats = 0
@@ -53,6 +55,7 @@ class LaneProgress:
         with self._lock:
             self._next = dict(positions)
             self._ends = {lane: end for lane, end in self._ends.items() if lane in positions}
+            self._asked = {lane: asked for lane, asked in self._asked.items() if lane in positions}
             self._excuses += 1
 
     def committed(self, next_offsets: Mapping[str, int]) -> None:
@@ -63,12 +66,19 @@ class LaneProgress:
                     self._next[lane] = offset
             self._commits += 1
 
-    def seen_ends(self, ends: Mapping[str, int]) -> None:
-        """Note where lanes end in Kafka."""
+    def seen_ends(self, ends: Mapping[str, int], asked_at: datetime | None = None) -> None:
+        """Note where lanes end in Kafka; `asked_at` tells when the broker was asked, where it was."""
         with self._lock:
             for lane, end in ends.items():
                 if lane in self._next:
                     self._ends[lane] = end
+                    if asked_at is not None:
+                        self._asked[lane] = (end, asked_at)
+
+    def heard_until(self) -> dict[str, datetime]:
+        """Return, by lane, the last moment of which is known that everything before it is in the ledger."""
+        with self._lock:
+            return {lane: asked for lane, (end, asked) in self._asked.items() if self._next[lane] >= end}
 
     def alive(self) -> None:
         """Say that all is well although nothing moves, as while a database or a broker is away."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from portalbus.schemas.models import DirectivePublished, Event, FeedbackReceived, FeedbackResolved
-from portalbus.streams.judgement.decision import ACCEPTED, Decision, rejected, waiting
+from portalbus.schemas.models import Canary, DirectivePublished, Event, FeedbackReceived, FeedbackResolved
+from portalbus.streams.judgement.decision import ACCEPTED, CANARY, Decision, rejected, waiting
 from portalbus.streams.judgement.history import History
 
 
@@ -14,6 +14,8 @@ def judge_aggregate(event: Event, history: History) -> Decision:
         return judge_directive(event.key, payload, history)
     if isinstance(payload, FeedbackReceived):
         return judge_receipt(payload, history)
+    if isinstance(payload, Canary):
+        return CANARY  # it belongs to no directive and no case
     return judge_answer(payload, event.envelope.agency, history)
 
 

@@ -27,6 +27,12 @@ class Decision:
 
 
 ACCEPTED = Decision(VerdictStatus.ACCEPTED, "event.accepted")
+CANARY = Decision(VerdictStatus.ACCEPTED, "event.canary")
+"""A canary came through. A rule of its own, so that nobody counts it among what was published."""
+
+RESTORED = Decision(VerdictStatus.ACCEPTED, "event.restored")
+"""The ledger had lost this event from its list. A rule of its own, because it went to the canonical topics before."""
+
 DUPLICATE = Decision(VerdictStatus.DUPLICATE, "event.duplicate")
 
 

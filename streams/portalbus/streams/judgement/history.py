@@ -6,11 +6,13 @@ in here, and lives for one batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.models import (
+    Canary,
     DirectiveAction,
     DirectivePublished,
     Envelope,
@@ -20,11 +22,21 @@ from portalbus.schemas.models import (
     Payload,
     SourceManifest,
 )
+from portalbus.streams.judgement.clocks import lead_ms
+from portalbus.streams.judgement.gaps import Gap
+from portalbus.streams.judgement.parked import ParkedRecord, Place, held_until
+from portalbus.streams.judgement.reconciling import Reconciling
 
 
 @dataclass(slots=True)
 class SourceState:
-    """One source: how far its sequence came, and which sequences were passed over (`gaps`: first → last, by epoch)."""
+    """One source: how far its sequence came, which were passed over (`gaps`, by epoch and first), and how many events
+    are held behind them.
+
+    `clock_leads` are those of its last heartbeats (milliseconds).
+    `set_aside` are the places of parked records: used up, and free for the one who comes to fill them after all; those
+    that this batch filled are `refilled`.
+    """
 
     agency: str
     portal: str
@@ -34,10 +46,34 @@ class SourceState:
     epoch: int = 1
     last_sequence: int = 0
     clock_offset_before: int = 0
+    held: int = 0
+    clock_leads: Sequence[int] = ()
     newest: tuple[Envelope, datetime] | None = None
-    gaps: dict[tuple[int, int], tuple[int, datetime]] = field(default_factory=dict)
-    gaps_changed: bool = False
+    gaps: dict[tuple[int, int], Gap] = field(default_factory=dict)
+    changed_gaps: set[tuple[int, int]] = field(default_factory=set)
     manifest: SourceManifest | None = None
+    set_aside: set[Place] = field(default_factory=set)
+    refilled: set[Place] = field(default_factory=set)
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Agency and portal."""
+        return self.agency, self.portal
+
+    @property
+    def hold_key(self) -> str:
+        """Under which key its held events wait; no directive and no case can have it."""
+        return f"source:{self.agency}/{self.portal}"
+
+    def put_gap(self, gap: Gap) -> None:
+        """Lists a gap, in place of the one that began there."""
+        self.gaps[gap.name] = gap
+        self.changed_gaps.add(gap.name)
+
+    def drop_gap(self, gap: Gap) -> None:
+        """Takes a gap off the list."""
+        del self.gaps[gap.name]
+        self.changed_gaps.add(gap.name)
 
     @property
     def clock_offset_ms(self) -> int:
@@ -45,7 +81,7 @@ class SourceState:
         if self.newest is None:
             return self.clock_offset_before
         envelope, received_at = self.newest
-        return round((envelope.published_at - received_at).total_seconds() * 1000)
+        return lead_ms(envelope.published_at, received_at)
 
 
 @dataclass(slots=True)
@@ -92,7 +128,7 @@ class CaseState:
 
 @dataclass(slots=True)
 class WaitingEvent:
-    """One event in the waiting room; `until` and `received_at` are lane times."""
+    """One event in the waiting room; `until` and `received_at` are lane times, `position` is where it took its seat."""
 
     agency: str
     lane_offset: int
@@ -103,6 +139,7 @@ class WaitingEvent:
     received_at: datetime
     value: bytes
     decoded: Decoded
+    position: int = 0
     fresh: bool = True
 
     @property
@@ -110,18 +147,39 @@ class WaitingEvent:
         """Lane and offset: what names a record."""
         return self.agency, self.lane_offset
 
+    @property
+    def turn(self) -> tuple[int, str, int]:
+        """Its place in the order of release: by rank, and within a lane in the order in which the seats were taken."""
+        return self.rank, self.agency, self.position
+
 
 @dataclass(slots=True)
 class History:
-    """The working copy of one batch."""
+    """The working copy of one batch.
+
+    `parked` are the undecided parked records that hold a key, by lane and key; those that hold theirs no longer, by
+    what this batch brought, are in `let_go`. `held` are the events behind a gap, by source: there only when some
+    of them may go on in this batch.
+    """
 
     sources: dict[tuple[str, str], SourceState] = field(default_factory=dict)
     event_ids: dict[tuple[str, str], bytes] = field(default_factory=dict)
     directives: dict[str, DirectiveState] = field(default_factory=dict)
     cases: dict[str, CaseState] = field(default_factory=dict)
     public_codes: dict[str, str] = field(default_factory=dict)
+    parked: dict[tuple[str, str], list[ParkedRecord]] = field(default_factory=dict)
+    let_go: list[ParkedRecord] = field(default_factory=list)
     waiting: dict[str, list[WaitingEvent]] = field(default_factory=dict)
+    held: dict[tuple[str, str], list[WaitingEvent]] = field(default_factory=dict)
     released: list[WaitingEvent] = field(default_factory=list)
+    canaries: dict[tuple[str, str], tuple[Canary, datetime]] = field(default_factory=dict)
+    """The last canary of each source that this batch brought, with its lane time."""
+
+    reconciling: Reconciling = field(default_factory=Reconciling)
+
+    def held_until(self, agency: str, key: str, lane_offset: int, now: datetime) -> datetime | None:
+        """How long a record of this lane and key waits behind parked ones; None when it need not wait."""
+        return held_until(self.parked.get((agency, key), ()), lane_offset, now) if self.parked else None
 
     def accept(self, event: Event, lane_offset: int, received_at: datetime, position: int) -> None:
         """Folds an accepted event into the state of its directive or case."""
@@ -137,6 +195,8 @@ class History:
                 position=position,
             )
             self.public_codes[payload.public_code] = payload.case_id
+        elif isinstance(payload, Canary):
+            self.canaries[event.envelope.agency, event.envelope.portal] = (payload, received_at)
         else:
             case = self.cases[payload.case_id]
             case.resolved, case.answered_by, case.position = payload, event.envelope.agency, position

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from psycopg import Connection
 
 from portalbus.schemas.codec import Decoded, Misshapen
-from portalbus.schemas.models import DirectivePublished, Envelope, FeedbackReceived, SourceManifest
-from portalbus.streams.judgement.docket import Item
+from portalbus.schemas.models import Canary, DirectivePublished, Envelope, Event, FeedbackReceived, SourceManifest
+from portalbus.streams.judgement.docket import Item, lane_time
+from portalbus.streams.judgement.gaps import MOST_GAPS, WAITS_FOR_GAP
 from portalbus.streams.judgement.history import CaseState, DirectiveState, History, SourceState, WaitingEvent
+from portalbus.streams.judgement.holding import Heard, may_go_on
+from portalbus.streams.judgement.parked import Claim, ParkedRecord, Place, claim_of
+from portalbus.streams.ledger.gap_rows import gap_of
+
+WANTED = """
+select agency, event_id::text, content_hash from ledger.repair
+where agency = any(string_to_array(%s, ',')) and healed_at is null and asked_at is not null"""
+TAKEN = """
+select e.key, e.event_type, coalesce(v.version, 0)
+from ledger.event e left join ledger.directive_version v on v.key = e.key and v.event_id = e.event_id
+where e.key = any(string_to_array(%s, ',')) and e.status = 'ACCEPTED'"""
+
+MOST_PLACES = 200
+"""So many of a source's newest parked records keep their places open for the events that may come for them."""
 
 NAMED_SOURCES = "unnest(string_to_array(%s, ','), string_to_array(%s, ',')) q(agency, portal)"
+HOLDING_LANES = "select agency, portal from ledger.source where held > 0 and agency = any(string_to_array(%s, ','))"
+TOUCHED_SOURCES = f"(select * from {NAMED_SOURCES} union {HOLDING_LANES}) q"
+"""The sources of a batch, and those of its lanes that hold events: any record of the lane may end a hold."""
 SOURCES = f"""
-select s.agency, s.portal, s.first_heard_at, s.last_heard_at, s.status, s.epoch, s.last_sequence, s.clock_offset_ms
-from {NAMED_SOURCES} join ledger.source s using (agency, portal)"""
+select s.agency, s.portal, s.first_heard_at, s.last_heard_at, s.status, s.epoch, s.last_sequence, s.clock_offset_ms,
+       s.held, s.clock_leads
+from {TOUCHED_SOURCES} join ledger.source s using (agency, portal)"""
 GAPS = f"""
-select g.agency, g.portal, g.epoch, g.first, g.last, g.opened_at
-from {NAMED_SOURCES} join ledger.gap g using (agency, portal)"""
+select g.agency, g.portal, g.epoch, g.first, g.last, g.opened_at, g.missing, g.state, g.hold_until, g.asked, g.ask_at
+from {TOUCHED_SOURCES} cross join lateral (
+    select * from ledger.gap where gap.agency = q.agency and gap.portal = q.portal
+        order by epoch desc, first desc limit {3 * MOST_GAPS}) g"""
 EVENT_IDS = """
 select e.agency, e.event_id::text, e.content_hash
 from unnest(string_to_array(%s, ','), string_to_array(%s, ',')::uuid[]) q(agency, event_id)
@@ -29,54 +51,147 @@ from ledger.directive where key = any(string_to_array(%s, ','))"""
 CASES = """
 select case_id, receiver, owner, state = 'RESOLVED' from ledger.case where case_id = any(string_to_array(%s, ','))"""
 PUBLIC_CODES = "select public_code, case_id from ledger.case where public_code = any(string_to_array(%s, ','))"
-SEATS = "select agency, lane_offset, key, rule, rank, until, received_at, value from ledger.waiting"
+SEATS = "select agency, lane_offset, key, rule, rank, until, received_at, value, position from ledger.waiting"
 WAITING = f"{SEATS} where key = any(string_to_array(%s, ','))"
-WAITING_OVER = f"{SEATS} where key in (select key from ledger.waiting where until < %s order by until limit %s)"
+KEYS_OVER = f"""
+select distinct key from (
+    select key from ledger.waiting where until < %s and rule <> '{WAITS_FOR_GAP}'
+        order by until, agency, lane_offset limit %s) over_due"""
+
+HOLDING = """
+select agency, lane_offset, key, holds_until, portal, null, null
+from ledger.parked where key = any(string_to_array(%s, ',')) and state = 'parked' and holds_until is not null"""
+PLACES = f"""
+select p.agency, p.lane_offset, null, null, p.portal, p.epoch, p.sequence
+from {NAMED_SOURCES} cross join lateral (
+    select * from ledger.parked where parked.agency = q.agency and parked.portal = q.portal and state = 'parked'
+        and epoch is not null order by lane_offset desc limit {MOST_PLACES}) p"""
+PARKED = f"{HOLDING} union all {PLACES}"
 
 Decode = Callable[[bytes], Decoded]
 
 
-def fetch_history(connection: Connection[Any], items: Iterable[Item], decode: Decode) -> History:
-    """The working copy for these items. `decode` reads the values of waiting events."""
+def fetch_history(
+    connection: Connection[Any], items: Sequence[Item], decode: Decode, keys: Iterable[str] = (), held_most: int = 0
+) -> History:
+    """The working copy for these items, and for what waits for these keys. `decode` reads waiting events' values.
+
+    Events held behind a gap come with it when the items may free them, or make more than `held_most` of a source.
+    """
     wanted = _Wanted()
     for item in items:
         wanted.add(item)
-    sources = sorted(wanted.sources)
-    with connection.pipeline():
-        names = (_list(agency for agency, _ in sources), _list(portal for _, portal in sources))
-        source_rows = connection.execute(SOURCES, names)
-        gap_rows = connection.execute(GAPS, names)
-        ids = (_list(agency for agency, _ in wanted.event_ids), _list(event_id for _, event_id in wanted.event_ids))
-        id_rows = connection.execute(EVENT_IDS, ids)
-        directive_rows = connection.execute(DIRECTIVES, (_list(wanted.directives),))
-        case_rows = connection.execute(CASES, (_list(wanted.cases),))
-        code_rows = connection.execute(PUBLIC_CODES, (_list(wanted.public_codes),))
-        waiting_rows = connection.execute(WAITING, (_list(wanted.directives + wanted.cases),))
-        history = History(
-            sources={(row[0], row[1]): SourceState(*row) for row in source_rows},
-            event_ids={(row[0], row[1]): row[2] for row in id_rows},
-            directives={row[0]: DirectiveState(*row) for row in directive_rows},
-            cases={row[0]: CaseState(*row) for row in case_rows},
-            public_codes=dict(code_rows.fetchall()),
-        )
-        for agency, portal, epoch, first, last, opened_at in gap_rows:
-            history.sources[agency, portal].gaps[epoch, first] = (last, opened_at)
-        seat_waiting(history, waiting_rows.fetchall(), decode)
+    wanted.rooms.extend(keys)
+    history = _fetch(connection, wanted, decode)
+    if any(source.held for source in history.sources.values()):
+        freed = may_go_on(history, map(_heard, items), held_most)
+        _fetch_rooms(connection, [source.hold_key for source in freed], wanted, history, decode)
+    return history
+
+
+def fetch_held(connection: Connection[Any], agencies: Iterable[str], decode: Decode) -> History:
+    """The working copy for everything that is held behind gaps on these lanes."""
+    wanted = _Wanted()
+    wanted.lanes.update(agencies)
+    history = _fetch(connection, wanted, decode)
+    _fetch_rooms(connection, [source.hold_key for source in history.sources.values()], wanted, history, decode)
     return history
 
 
 def fetch_overdue(connection: Connection[Any], now: Any, limit: int, decode: Decode) -> History:
     """The working copy for the events whose time to wait is over, with their directives and cases."""
+    wanted = _Wanted()
+    wanted.rooms.extend(key for (key,) in connection.execute(KEYS_OVER, (now, limit)))
+    return _fetch(connection, wanted, decode) if wanted.rooms else History()
+
+
+def _fetch(connection: Connection[Any], wanted: _Wanted, decode: Decode) -> History:
+    """What is wanted, and then what the waiting events need that came with it, if that is more."""
     history = History()
-    seat_waiting(history, connection.execute(WAITING_OVER, (now, limit)).fetchall(), decode)
+    _fetch_once(connection, wanted, history, decode)
+    _fetch_further(connection, wanted, history, decode)
+    if not history.reconciling.wanted.keys().isdisjoint(wanted.event_ids):
+        keys = _list(wanted.directives + wanted.cases)
+        history.reconciling.taken.update(connection.execute(TAKEN, (keys,)).fetchall())
     return history
+
+
+def _fetch_rooms(
+    connection: Connection[Any], keys: list[str], wanted: _Wanted, history: History, decode: Decode
+) -> None:
+    """Adds what waits for these keys, with what it touches."""
+    more = _Wanted()
+    more.rooms.extend(keys)
+    if keys:
+        _fetch_once(connection, more, history, decode)
+        wanted.add_all(more)
+        _fetch_further(connection, wanted, history, decode)
+
+
+def _fetch_further(connection: Connection[Any], wanted: _Wanted, history: History, decode: Decode) -> None:
+    while (history.waiting or history.held) and (more := wanted.further(history)) is not None:
+        _fetch_once(connection, more, history, decode)
+        wanted.add_all(more)
+
+
+def _fetch_once(connection: Connection[Any], wanted: _Wanted, history: History, decode: Decode) -> None:
+    sources = sorted(wanted.sources)
+    with connection.pipeline():
+        names = (_list(agency for agency, _ in sources), _list(portal for _, portal in sources))
+        lanes = _list(sorted(wanted.lanes))
+        source_rows = connection.execute(SOURCES, (*names, lanes))
+        gap_rows = connection.execute(GAPS, (*names, lanes))
+        ids = (_list(agency for agency, _ in wanted.event_ids), _list(event_id for _, event_id in wanted.event_ids))
+        id_rows = connection.execute(EVENT_IDS, ids)
+        directive_rows = connection.execute(DIRECTIVES, (_list(wanted.directives),))
+        case_rows = connection.execute(CASES, (_list(wanted.cases),))
+        code_rows = connection.execute(PUBLIC_CODES, (_list(wanted.public_codes),))
+        keys = _list(wanted.rooms)
+        waiting_rows = connection.execute(WAITING, (keys,))
+        parked_rows = connection.execute(PARKED, (keys, *names))
+        wanted_rows = connection.execute(WANTED, (lanes,))
+        history.sources.update({(row[0], row[1]): SourceState(*row) for row in source_rows})
+        history.event_ids.update({(row[0], row[1]): row[2] for row in id_rows})
+        history.directives.update({row[0]: DirectiveState(*row) for row in directive_rows})
+        history.cases.update({row[0]: CaseState(*row) for row in case_rows})
+        history.public_codes.update(code_rows.fetchall())
+        for agency, portal, *row in gap_rows:
+            gap = gap_of(row)
+            history.sources[agency, portal].gaps[gap.name] = gap
+        seat_waiting(history, waiting_rows.fetchall(), decode)
+        note_parked(history, parked_rows.fetchall())
+        history.reconciling.wanted.update({(row[0], row[1]): row[2] for row in wanted_rows})
 
 
 def seat_waiting(history: History, rows: Iterable[Any], decode: Decode) -> None:
     """Puts stored waiting events into the history."""
-    for agency, lane_offset, key, rule, rank, until, received_at, value in rows:
-        seat = WaitingEvent(agency, lane_offset, key, rule, rank, until, received_at, value, decode(value), fresh=False)
-        history.waiting.setdefault(key, []).append(seat)
+    for agency, lane_offset, key, rule, rank, until, received_at, value, position in rows:
+        seat = WaitingEvent(
+            agency, lane_offset, key, rule, rank, until, received_at, value, decode(value), position, fresh=False
+        )
+        if rule == WAITS_FOR_GAP:
+            envelope = seat.decoded.event.envelope
+            history.held.setdefault((agency, envelope.portal), []).append(seat)
+        else:
+            history.waiting.setdefault(key, []).append(seat)
+
+
+def note_parked(history: History, rows: Iterable[Any]) -> None:
+    """Puts stored parked records into the history: the keys that they hold, and the places that they take."""
+    for agency, lane_offset, key, until, portal, epoch, sequence in rows:
+        if key is not None:
+            kept = ParkedRecord(agency, lane_offset, Claim(key=key), until)
+            history.parked.setdefault((agency, key), []).append(kept)
+        else:
+            history.sources[agency, portal].set_aside.add(Place(epoch, sequence))
+
+
+def _heard(item: Item) -> Heard:
+    content = item.content
+    said = content.event.envelope if isinstance(content, Decoded) else content
+    said = said.envelope if isinstance(said, Misshapen) else said
+    known = said if isinstance(said, Envelope | SourceManifest) else None
+    return Heard(item.record.agency, lane_time(item.record.timestamp_ms), known)
 
 
 def _list(names: Iterable[str]) -> str:
@@ -88,27 +203,59 @@ class _Wanted:
     """What a batch touches."""
 
     def __init__(self) -> None:
+        self.lanes: set[str] = set()
         self.sources: set[tuple[str, str]] = set()
         self.event_ids: list[tuple[str, str]] = []
         self.directives: list[str] = []
         self.cases: list[str] = []
         self.public_codes: list[str] = []
+        self.rooms: list[str] = []
 
     def add(self, item: Item) -> None:
         content = item.content
+        self.lanes.add(item.record.agency)
         if isinstance(content, Decoded):
             self._add_envelope(content.event.envelope)
-            payload = content.event.payload
-            if isinstance(payload, DirectivePublished):
-                self.directives.append(content.event.key)
-                return
-            self.cases.append(payload.case_id)
-            if isinstance(payload, FeedbackReceived):
-                self.public_codes.append(payload.public_code)
+            self.add_aggregate(content.event)
         elif isinstance(content, Misshapen):
             self._add_envelope(content.envelope)
         elif isinstance(content, SourceManifest):
             self.sources.add((content.agency, content.portal))
+        else:
+            claim = claim_of(item.record)
+            if claim.portal is not None:
+                self.sources.add((item.record.agency, claim.portal))
+            if claim.key is not None:
+                self.rooms.append(claim.key)
+
+    def add_aggregate(self, event: Event) -> None:
+        payload = event.payload
+        if isinstance(payload, Canary):
+            return
+        self.rooms.append(event.key)
+        if isinstance(payload, DirectivePublished):
+            self.directives.append(event.key)
+            return
+        self.cases.append(payload.case_id)
+        if isinstance(payload, FeedbackReceived):
+            self.public_codes.append(payload.public_code)
+
+    def add_all(self, other: _Wanted) -> None:
+        for mine, theirs in zip(self._lists(), other._lists(), strict=True):
+            mine.extend(theirs)
+
+    def further(self, history: History) -> _Wanted | None:
+        """What the events that were found waiting touch, and nobody has asked for yet; None when that is nothing."""
+        more = _Wanted()
+        for room in chain(history.waiting.values(), history.held.values()):
+            for seat in room:
+                more.add_aggregate(seat.decoded.event)
+        for theirs, asked in zip(more._lists(), self._lists(), strict=True):
+            theirs[:] = sorted(set(theirs) - set(asked))
+        return more if any(more._lists()) else None
+
+    def _lists(self) -> tuple[list[str], ...]:
+        return self.directives, self.cases, self.public_codes, self.rooms
 
     def _add_envelope(self, envelope: Envelope) -> None:
         self.sources.add((envelope.agency, envelope.portal))

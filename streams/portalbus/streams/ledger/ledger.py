@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from psycopg import Connection, Cursor
@@ -15,14 +16,19 @@ from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.judgement.docket import Bounds, Docket, Item
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
-from portalbus.streams.ledger.fetching import fetch_history, fetch_overdue
-from portalbus.streams.ledger.writing import writing
+from portalbus.streams.ledger.fetching import fetch_held, fetch_history, fetch_overdue
+from portalbus.streams.ledger.gap_tending import ask_again, overdue_holds
+from portalbus.streams.ledger.order import TAKE, advance_position
+from portalbus.streams.ledger.steps import Told, expiry_told, holds_told, records_told, write_step
+from portalbus.streams.ledger.writing import JudgedAt, writing
+from portalbus.streams.parking.limit import ParkingLimit, ParkingStopped
+from portalbus.streams.parking.stopping import end_stop, hold_to_limit, note_stop
 
-CHANNEL = "ledger"
 EXPIRY_BATCH = 500
+NO_LANES: Mapping[str, int] = MappingProxyType({})
 ADVANCE = """
-update ledger.lane set next_offset = moved.after, updated_at = now()
-from unnest(%s::text[], %s::int8[], %s::int8[]) moved(agency, before, after)
+update ledger.lane set next_offset = moved.after, heartbeats = heartbeats + moved.heard, updated_at = now()
+from unnest(%s::text[], %s::int8[], %s::int8[], %s::int8[]) moved(agency, before, after, heard)
 where lane.agency = moved.agency and lane.next_offset = moved.before"""
 
 
@@ -54,6 +60,7 @@ class Ledger:
         directory: AgencyDirectory,
         *,
         bounds: Bounds | None = None,
+        parking_limit: ParkingLimit | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -61,6 +68,7 @@ class Ledger:
         self._writers = writers
         self._directory = directory
         self._bounds = bounds or Bounds()
+        self._parking_limit = parking_limit or ParkingLimit()
         self._clock = clock
 
     def open_lanes(self, agencies: Iterable[str]) -> None:
@@ -88,13 +96,32 @@ class Ledger:
     def take_in(self, items: Sequence[Item]) -> Taken:
         """Judges these records and commits everything that follows from it.
 
-        Records that the ledger has already are passed over. Raises LaneJump when records are missing before them.
+        Records that the ledger has already are passed over. Raises LaneJump when records are missing before them, and
+        ParkingStopped, with nothing taken in, when too many of them could not be read.
         """
-        return self._session.transact(lambda connection: self._take_in(connection, items))
+        try:
+            return self._session.transact(lambda connection: self._take_in(connection, items))
+        except ParkingStopped as stopped:
+            behind = {item.record.agency: item.record.offset + 1 for item in items}
+            found, limit, now = stopped.excess, self._parking_limit, self._clock()
+            self._session.transact(lambda connection: note_stop(connection, found, limit, behind, now))
+            raise
 
     def expire(self) -> int:
         """Refuses the events whose time in the waiting room is over; returns how many."""
-        return self._session.transact(self._expire)
+        expired = self._session.transact(self._expire)
+        self._session.transact(lambda connection: end_stop(connection, self._clock()))
+        return expired
+
+    def tend_gaps(self, heard_until: Mapping[str, datetime]) -> int:
+        """Ends the holds whose time is over, and asks again for what is missing; returns how many events went on.
+
+        `heard_until` says by agency when its lane had been taken in to its end, by this worker's clock.
+        """
+        overdue = self._session.transact(lambda connection: overdue_holds(connection, heard_until))
+        freed = self._session.transact(lambda connection: self._end_holds(connection, overdue)) if overdue else 0
+        self._session.transact(lambda connection: ask_again(connection, self._clock()))
+        return freed
 
     def close(self) -> None:
         """Closes the connection."""
@@ -104,33 +131,58 @@ class Ledger:
         with connection.pipeline():
             ledger = _take_the_ledger(connection)
             lanes = _take_the_lanes(connection, items)
-            history = fetch_history(connection, items, self._decode)
+            history = fetch_history(connection, items, self._decode, held_most=self._bounds.held_per_source)
             position, before = _position(ledger), dict(lanes.fetchall())
         new, after = _what_is_new(items, before)
         docket = Docket(history, self._directory, position, self._bounds)
         docket.hear(new)
-        self._write(connection, docket, before, after)
+        now = self._clock()
+        hold_to_limit(connection, docket, self._parking_limit, now)
+        self._write(connection, docket, records_told(new), now, before, after)
         return Taken(len(docket.entries), len(items) - len(new), after, _count(docket))
 
     def _expire(self, connection: Connection[Any]) -> int:
         position = _position(_take_the_ledger(connection))
         now = self._clock()
-        docket = Docket(fetch_overdue(connection, now, EXPIRY_BATCH, self._decode), self._directory, position)
+        history = fetch_overdue(connection, now, EXPIRY_BATCH, self._decode)
+        docket = Docket(history, self._directory, position, self._bounds)
         docket.expire(now)
         if docket.entries:
-            self._write(connection, docket, {}, {})
+            self._write(connection, docket, expiry_told(), now)
+        return len(docket.entries)
+
+    def _end_holds(self, connection: Connection[Any], overdue: Mapping[str, datetime]) -> int:
+        position = _position(_take_the_ledger(connection))
+        docket = Docket(fetch_held(connection, overdue, self._decode), self._directory, position, self._bounds)
+        for agency, now in overdue.items():
+            docket.pass_time(agency, now)
+        self._write(connection, docket, holds_told(overdue), self._clock())
         return len(docket.entries)
 
     def _write(
-        self, connection: Connection[Any], docket: Docket, before: Mapping[str, int], after: Mapping[str, int]
+        self,
+        connection: Connection[Any],
+        docket: Docket,
+        told: Told,
+        now: datetime,
+        before: Mapping[str, int] = NO_LANES,
+        after: Mapping[str, int] = NO_LANES,
+        *,
+        judged_at: JudgedAt | None = None,
     ) -> None:
         moved = [agency for agency, offset in before.items() if after[agency] != offset]
-        with writing(connection, docket, self._clock()):
+        with writing(connection, docket, judged_at or now):
             advanced = connection.execute(
-                ADVANCE, (moved, [before[agency] for agency in moved], [after[agency] for agency in moved])
+                ADVANCE,
+                (
+                    moved,
+                    [before[agency] for agency in moved],
+                    [after[agency] for agency in moved],
+                    [docket.heartbeats[agency] for agency in moved],
+                ),
             )
-            connection.execute("update ledger.position set next = %s", (docket.next_position,))
-            connection.execute("select pg_notify(%s, %s)", (CHANNEL, str(docket.next_position - 1)))
+            write_step(connection, told, docket.first_position, docket.next_position, now, self._bounds)
+            advance_position(connection, docket.next_position)
         if advanced.rowcount != len(moved):
             raise LaneJump(f"{len(moved) - advanced.rowcount} lanes were moved by another worker")
 
@@ -147,7 +199,7 @@ def _take_the_ledger(connection: Connection[Any]) -> Cursor[Any]:
     Taken before anything is read: two lanes may carry events of the same case, and the second transaction has to
     see what the first one did. A transaction lasts some milliseconds; decoding is done before it.
     """
-    return connection.execute("select next from ledger.position for update")
+    return connection.execute(TAKE)
 
 
 def _position(ledger: Cursor[Any]) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,15 @@ from psycopg.types.json import Jsonb
 from portalbus.schemas.search_text import fold
 from portalbus.streams.judgement.docket import Docket, Entry
 from portalbus.streams.judgement.history import AddedVersion, CaseState, DirectiveState, History, SourceState
+from portalbus.streams.judgement.parked import Claim
+from portalbus.streams.ledger.gap_rows import write_gaps
+from portalbus.streams.ledger.notices import write_placed
+from portalbus.streams.ledger.statement_rows import write_statements
+
+NO_CLAIM = Claim()
+
+JudgedAt = Callable[[int], datetime]
+"""When what stands at a position was judged."""
 
 FEW = 64
 """Up to so many events, round trips cost more than statements."""
@@ -76,11 +86,12 @@ CASE = _Table(
 
 
 @contextmanager
-def writing(connection: Connection[Any], docket: Docket, judged_at: datetime) -> Iterator[None]:
+def writing(connection: Connection[Any], docket: Docket, when: datetime | JudgedAt) -> Iterator[None]:
     """Writes everything a docket decided, in the connection's open transaction.
 
     What the caller executes inside goes along in the last round trip; for a small docket that is the only one.
     """
+    judged_at = _judged_at(when)
     history = docket.history
     bulk = (
         (EVENT, (_event_row(entry, judged_at) for entry in docket.entries if entry.fresh)),
@@ -96,20 +107,46 @@ def writing(connection: Connection[Any], docket: Docket, judged_at: datetime) ->
             for table, rows in bulk:
                 table.insert(connection, rows)
         _replace_open_events(connection, docket.entries, judged_at)
+        _identify_redriven(connection, docket.entries)
         _write_sources(connection, history)
+        _write_canaries(connection, history)
         _update_resolved_cases(connection, history)
         _write_directives(connection, history)
         _write_waiting(connection, history)
         _write_parked(connection, docket, judged_at)
+        write_statements(connection, history.reconciling)
+        write_placed(connection, docket.notices, judged_at)
         yield
 
 
-def _event_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
+def write_aggregates(connection: Connection[Any], history: History) -> None:
+    """Writes the directives and cases that a history brought, none of which may stand there yet."""
+    with connection.pipeline():
+        CASE.insert(connection, (_case_row(case) for case in history.cases.values() if case.opened is not None))
+        _write_directives(connection, history)
+
+
+def _judged_at(when: datetime | JudgedAt) -> JudgedAt:
+    return (lambda _: when) if isinstance(when, datetime) else when
+
+
+def _event_row(entry: Entry, judged_at: JudgedAt) -> tuple[Any, ...]:
+    return (
+        entry.agency,
+        entry.lane_offset,
+        *_identity_columns(entry),
+        entry.received_at,
+        judged_at(entry.position),
+        entry.position,
+        *_verdict_columns(entry),
+    )
+
+
+def _identity_columns(entry: Entry) -> tuple[Any, ...]:
+    """Who says it, and what about: from the envelope, or for an unreadable record as far as it says so beside it."""
     envelope = entry.envelope
-    if envelope is None:
-        head: tuple[Any, ...] = (None, False, None, None, None, None, None, None, None, None)
-    else:
-        head = (
+    if envelope is not None:
+        return (
             UUID(envelope.id),
             entry.claims_id,
             entry.event_type,
@@ -121,18 +158,12 @@ def _event_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
             envelope.occurred_at,
             envelope.published_at,
         )
-    return (
-        entry.agency,
-        entry.lane_offset,
-        *head,
-        entry.received_at,
-        judged_at,
-        entry.position,
-        *_verdict_columns(entry),
-    )
+    claim = entry.claim or NO_CLAIM
+    event_id = UUID(claim.event_id) if claim.event_id else None
+    return (event_id, False, claim.event_type, claim.portal, None, claim.sequence, claim.key, None, None, None)
 
 
-def _judgement_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
+def _judgement_row(entry: Entry, judged_at: JudgedAt) -> tuple[Any, ...]:
     decision = entry.decision
     params = {name: _storable(text) for name, text in decision.params.items()}
     return (
@@ -142,7 +173,7 @@ def _judgement_row(entry: Entry, judged_at: datetime) -> tuple[Any, ...]:
         *_verdict_columns(entry),
         decision.path,
         Jsonb(params) if params else None,
-        judged_at,
+        judged_at(entry.position),
         entry.canonical,
     )
 
@@ -152,9 +183,9 @@ def _verdict_columns(entry: Entry) -> tuple[str, bool, str]:
     return decision.status.value, decision.final, decision.rule
 
 
-def _replace_open_events(connection: Connection[Any], entries: list[Entry], judged_at: datetime) -> None:
+def _replace_open_events(connection: Connection[Any], entries: list[Entry], judged_at: JudgedAt) -> None:
     rows = [
-        (entry.position, *_verdict_columns(entry), judged_at, entry.agency, entry.lane_offset)
+        (entry.position, *_verdict_columns(entry), judged_at(entry.position), entry.agency, entry.lane_offset)
         for entry in entries
         if not entry.fresh
     ]
@@ -166,30 +197,41 @@ def _replace_open_events(connection: Connection[Any], entries: list[Entry], judg
     )
 
 
+def _identify_redriven(connection: Connection[Any], entries: list[Entry]) -> None:
+    """Writes who says it once that can be read."""
+    _many(
+        connection,
+        "update ledger.event set event_id = %s, claims_id = %s, event_type = %s, portal = %s, epoch = %s,"
+        " sequence = %s, key = %s, content_hash = %s, occurred_at = %s, published_at = %s"
+        " where agency = %s and lane_offset = %s",
+        [(*_identity_columns(entry), entry.agency, entry.lane_offset) for entry in entries if entry.redriven],
+    )
+
+
 def _write_sources(connection: Connection[Any], history: History) -> None:
     sources = list(history.sources.values())
     _many(
         connection,
         "insert into ledger.source (agency, portal, epoch, last_sequence, first_heard_at, last_heard_at,"
-        " clock_offset_ms, manifest) values (%s, %s, %s, %s, %s, %s, %s, %s)"
+        " clock_offset_ms, held, clock_leads, manifest) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " on conflict (agency, portal) do update set epoch = excluded.epoch, last_sequence = excluded.last_sequence,"
         " last_heard_at = excluded.last_heard_at, clock_offset_ms = excluded.clock_offset_ms,"
+        " held = excluded.held, clock_leads = excluded.clock_leads,"
         " manifest = coalesce(excluded.manifest, source.manifest)",
         [_source_row(source) for source in sources],
     )
-    changed = [source for source in sources if source.gaps_changed]
+    write_gaps(connection, sources)
+
+
+def _write_canaries(connection: Connection[Any], history: History) -> None:
     _many(
         connection,
-        "delete from ledger.gap where agency = %s and portal = %s",
-        [(source.agency, source.portal) for source in changed],
-    )
-    _many(
-        connection,
-        "insert into ledger.gap (agency, portal, epoch, first, last, opened_at) values (%s, %s, %s, %s, %s, %s)",
+        "insert into ledger.canary (agency, portal, heard_at, round_trip_ms, unreturned) values (%s, %s, %s, %s, %s)"
+        " on conflict (agency, portal) do update set heard_at = excluded.heard_at,"
+        " round_trip_ms = coalesce(excluded.round_trip_ms, canary.round_trip_ms), unreturned = excluded.unreturned",
         [
-            (source.agency, source.portal, epoch, first, last, opened_at)
-            for source in changed
-            for (epoch, first), (last, opened_at) in source.gaps.items()
+            (agency, portal, heard_at, canary.round_trip_ms, canary.unreturned)
+            for (agency, portal), (canary, heard_at) in history.canaries.items()
         ],
     )
 
@@ -206,6 +248,8 @@ def _source_row(source: SourceState) -> tuple[Any, ...]:
         source.first_heard_at,
         source.last_heard_at,
         source.clock_offset_ms,
+        source.held,
+        list(source.clock_leads),
         Jsonb(manifest) if manifest else None,
     )
 
@@ -302,10 +346,15 @@ def _version_row(state: DirectiveState, version: AddedVersion) -> tuple[Any, ...
     )
 
 
+def searched_words(number: str, title: str, abstract: str, body: str) -> str:
+    """What a directive is found by, folded."""
+    return fold(f"{number} {title} {abstract} {body}")
+
+
 def _directive_row(state: DirectiveState) -> tuple[Any, ...]:
     newest = state.added[-1]
     payload = newest.payload
-    words = fold(f"{payload.number} {payload.title} {payload.abstract or ''} {payload.body}")
+    words = searched_words(payload.number, payload.title, payload.abstract or "", payload.body)
     return (
         state.key,
         state.agency,
@@ -333,22 +382,23 @@ def _write_waiting(connection: Connection[Any], history: History) -> None:
     )
     _many(
         connection,
-        "insert into ledger.waiting (agency, lane_offset, key, rule, rank, until, received_at, value)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s)",
+        "insert into ledger.waiting (agency, lane_offset, key, rule, rank, until, received_at, value, position)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
-            (seat.agency, seat.lane_offset, seat.key, seat.rule, seat.rank, seat.until, seat.received_at, seat.value)
-            for room in history.waiting.values()
+            (*seat.place, seat.key, seat.rule, seat.rank, seat.until, seat.received_at, seat.value, seat.position)
+            for room in chain(history.waiting.values(), history.held.values())
             for seat in room
             if seat.fresh
         ],
     )
 
 
-def _write_parked(connection: Connection[Any], docket: Docket, judged_at: datetime) -> None:
+def _write_parked(connection: Connection[Any], docket: Docket, judged_at: JudgedAt) -> None:
+    positions = [entry.position for entry in docket.entries if entry.claim is not None]
     _many(
         connection,
-        "insert into ledger.parked (agency, lane_offset, reason, detail, record_key, headers, value, parked_at)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s)",
+        "insert into ledger.parked (agency, lane_offset, reason, detail, record_key, headers, value, parked_at, key,"
+        " holds_until, portal, epoch, sequence) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             (
                 record.agency,
@@ -358,9 +408,27 @@ def _write_parked(connection: Connection[Any], docket: Docket, judged_at: dateti
                 record.key,
                 Jsonb([[_storable(name), b64encode(value or b"").decode()] for name, value in record.headers]),
                 record.value,
-                judged_at,
+                judged_at(position),
+                kept.claim.key,
+                kept.until,
+                *((kept.claim.portal, *kept.place) if kept.place else (None, None, None)),
             )
-            for record, unreadable in docket.parked
+            for (record, unreadable), kept, position in zip(docket.parked, docket.set_aside, positions, strict=True)
+        ],
+    )
+    _many(
+        connection,
+        "update ledger.parked set holds_until = null where agency = %s and lane_offset = %s",
+        [(kept.agency, kept.lane_offset) for kept in docket.history.let_go],
+    )
+    _many(
+        connection,
+        "update ledger.parked set portal = null, epoch = null, sequence = null"
+        " where agency = %s and portal = %s and epoch = %s and sequence = %s and state = 'parked'",
+        [
+            (source.agency, source.portal, *place)
+            for source in docket.history.sources.values()
+            for place in source.refilled
         ],
     )
 

@@ -1,10 +1,11 @@
 """Directives as readers see them: lists, one with all its versions, and what changed since a position.
 
-Lists are in the order of publication, newest first; two of the same instant by position in the ledger.
+Lists are in the order of publication, newest first; two of the same instant by key, whatever becomes of them later.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +19,7 @@ from portalbus.streams.reading.pool import Connection
 
 EXCERPT_CHARACTERS = 20_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+KEY = re.compile(r"[A-Z0-9.]{1,64}/[A-Za-z0-9._~-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +79,18 @@ class Cursor:
     """A place in a list: everything after it is older."""
 
     published_at: datetime
-    position: int
+    key: str
 
     def __str__(self) -> str:
-        return f"{(self.published_at - EPOCH) // timedelta(microseconds=1)}-{self.position}"
+        return f"{(self.published_at - EPOCH) // timedelta(microseconds=1)}-{self.key}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Reads what `str` wrote. Raises ValueError when it is no cursor."""
-        instant, _, position = text.partition("-")
-        if not (instant.isdecimal() and position.isdecimal()) or len(instant) > 17 or len(position) > 18:
+        instant, _, key = text.partition("-")
+        if not (instant.isascii() and instant.isdecimal() and KEY.fullmatch(key)) or len(instant) > 17:
             raise ValueError("this is not a cursor that a list of directives gave")
-        return cls(EPOCH + timedelta(microseconds=int(instant)), int(position))
+        return cls(EPOCH + timedelta(microseconds=int(instant)), key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class DirectivePage:
 COLUMNS = ", ".join(f"directive.{name}" for name in DirectiveRow.__dataclass_fields__)
 # Only constants of this module are ever put into the text of a query; values go beside it.
 SELECT = f"select {COLUMNS} from ledger.directive"
-ORDER = "order by directive.published_at desc, directive.position desc"
+ORDER = "order by directive.published_at desc, directive.key"
 
 
 async def directives(
@@ -135,12 +137,12 @@ async def directives(
     if after:
         # The first condition is what the index on published_at can use; the second breaks ties.
         where.append("directive.published_at <= %(instant)s")
-        where.append("(directive.published_at, directive.position) < (%(instant)s, %(position)s)")
-        values |= {"instant": after.published_at, "position": after.position}
+        where.append("(directive.published_at < %(instant)s or directive.key > %(key)s)")
+        values |= {"instant": after.published_at, "key": after.key}
     condition = f"where {' and '.join(where)}" if where else ""
     rows = await _rows(connection, f"{SELECT} {condition} {ORDER} limit %(limit)s", values)
     page = rows[:limit]
-    more = Cursor(page[-1].published_at, page[-1].position) if len(rows) > limit else None
+    more = Cursor(page[-1].published_at, page[-1].key) if len(rows) > limit else None
     return DirectivePage(tuple(page), more)
 
 

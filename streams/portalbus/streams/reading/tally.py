@@ -1,4 +1,4 @@
-"""Final verdicts counted per agency, kept up by reading only what was judged since the last look.
+"""Final verdicts counted per agency, canaries left out, kept up by reading only what was judged since the last look.
 
 Counting a whole ledger for every visitor would not do, and an aggregate kept by the worker would cost every event.
 Positions are commit order, so a reader that remembers a position and its counts misses nothing and counts nothing
@@ -63,7 +63,7 @@ class VerdictTally:
     async def _read_slice(self, connection: Connection, upto: int) -> None:
         cursor = await connection.execute(
             "select agency, status, count(*) from ledger.judgement"
-            " where position > %s and position <= %s and final group by agency, status",
+            " where position > %s and position <= %s and final and rule <> 'event.canary' group by agency, status",
             (self.position, upto),
         )
         read = {(agency, status): count async for agency, status, count in cursor}

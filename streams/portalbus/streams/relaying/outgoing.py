@@ -1,10 +1,11 @@
-"""The next judgements in ledger order, and the messages they become."""
+"""The next judgements and notices in ledger order, and the messages they become."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from psycopg import Connection
@@ -13,13 +14,26 @@ from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.codec import encode_record
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import Verdict, VerdictStatus
+from portalbus.schemas.notices import NOTICES
 from portalbus.schemas.topics import CANONICAL, lane_of, verdicts_of
+from portalbus.streams.judgement.decision import RESTORED
 
-NEXT = """
+NEXT_JUDGEMENTS = """
 select j.position, j.agency, j.lane_offset, e.event_id::text, e.event_type, e.portal, e.epoch, e.sequence, e.key,
        j.status, j.final, j.rule, j.path, coalesce(j.params, '{}'::jsonb), j.judged_at, j.canonical, e.occurred_at
 from ledger.judgement j join ledger.event e using (agency, lane_offset)
-where j.position > %s order by j.position limit %s"""
+where j.position > %(after)s order by j.position limit %(limit)s"""
+NEXT_NOTICES = """
+select position, topic, key, record, value::text from ledger.notice
+where position > %(after)s order by position limit %(limit)s"""
+NEXT = f"""
+with judged as materialized ({NEXT_JUDGEMENTS}), told as materialized ({NEXT_NOTICES})
+select judged.*, null, null, null, null, null from judged
+union all
+select {"null, " * 17} told.* from told"""
+"""One statement, so that both tables are seen at the same moment: between two, a transaction could slip in whose first
+half would be passed over.
+"""
 
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -48,6 +62,20 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """One notice, as the relay sends it; `value` is the record as JSON."""
+
+    position: int
+    topic: str
+    key: str
+    record: str
+    value: str
+
+
+Outgoing = Judged | Told
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message to a topic."""
 
@@ -57,14 +85,41 @@ class Message:
     headers: Headers
 
 
-def next_judgements(connection: Connection[Any], after: int, limit: int) -> list[Judged]:
-    """The judgements after a position, in ledger order."""
-    return [Judged(*row) for row in connection.execute(NEXT, (after, limit))]
+def next_outgoing(connection: Connection[Any], after: int, limit: int) -> list[Outgoing]:
+    """The judgements and notices after a position, in ledger order and without a hole."""
+    rows = connection.execute(NEXT, {"after": after, "limit": limit})
+    found = [Told(*row[17:]) if row[0] is None else Judged(*row[:17]) for row in rows]
+    return sorted(found, key=attrgetter("position"))[:limit]
 
 
-def messages_of(judged: Judged, verdict_schema: int) -> Iterator[Message]:
+def messages_of(outgoing: Outgoing, schemas: Mapping[str, int]) -> Iterator[Message]:
+    """What to send for one position; `schemas` holds the ids of what the centre says, by record."""
+    if isinstance(outgoing, Told):
+        yield _notice_message(outgoing, schemas[outgoing.record])
+    else:
+        yield from _judgement_messages(outgoing, schemas["Verdict"])
+
+
+def _notice_message(told: Told, schema_id: int) -> Message:
+    record = NOTICES[told.record].model_validate_json(told.value)
+    return Message(
+        told.topic,
+        told.key.encode(),
+        encode_record(record, told.record, schema_id),
+        [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", f"notice-{told.position}".encode()),
+            ("ce_source", b"/central"),
+            ("ce_type", f"{NAMESPACE}.{told.record}".encode()),
+            ("content-type", b"application/avro"),
+            ("portalbus-position", str(told.position).encode()),
+        ],
+    )
+
+
+def _judgement_messages(judged: Judged, verdict_schema: int) -> Iterator[Message]:
     """The verdict, and for an accepted event the event itself, with the very bytes the portal sent."""
-    if judged.canonical is not None and judged.event_type in CANONICAL:
+    if judged.canonical is not None and judged.event_type in CANONICAL and judged.rule != RESTORED.rule:
         yield Message(
             CANONICAL[judged.event_type], (judged.key or "").encode(), judged.canonical, _event_headers(judged)
         )

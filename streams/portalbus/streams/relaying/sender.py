@@ -1,8 +1,8 @@
-"""One Kafka transaction per batch of judgements, under the one transactional id that fences every older relay."""
+"""One Kafka transaction per batch of the ledger, under the one transactional id that fences every older relay."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import KafkaException, Producer
 
 from portalbus.schemas.topics import RELAY_POSITION
-from portalbus.streams.relaying.outgoing import Judged, messages_of
+from portalbus.streams.relaying.outgoing import Outgoing, messages_of
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ QUEUE_MESSAGES = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a message of a judgement lies."""
+    """Where a message of a position lies."""
 
     position: int
     topic: str
@@ -33,11 +33,14 @@ class Place:
 
 @dataclass(slots=True)
 class Sender:
-    """A transactional producer for the relay. Anything that goes wrong is raised; the process starts anew then."""
+    """A transactional producer for the relay; `schemas` holds the ids of what the centre says, by record.
+
+    Anything that goes wrong is raised; the process starts anew then.
+    """
 
     bootstrap: str
     kafka: dict[str, str]
-    verdict_schema: int
+    schemas: Mapping[str, int]
     _producer: Producer = field(init=False)
 
     def open(self) -> None:
@@ -56,19 +59,19 @@ class Sender:
         )
         self._producer.init_transactions(INIT_TIMEOUT_SECONDS)
 
-    def send(self, batch: Sequence[Judged]) -> list[Place]:
-        """Sends these judgements and the relay's new position, all or nothing. Raises KafkaException."""
+    def send(self, batch: Sequence[Outgoing]) -> list[Place]:
+        """Sends what these positions hold and the relay's new position, all or nothing. Raises KafkaException."""
         places: list[Place] = []
         producer = self._producer
         producer.begin_transaction()
-        for judged in batch:
-            for message in messages_of(judged, self.verdict_schema):
+        for outgoing in batch:
+            for message in messages_of(outgoing, self.schemas):
                 producer.produce(
                     message.topic,
                     message.value,
                     message.key,
                     headers=message.headers,
-                    on_delivery=_placed(judged.position, places),
+                    on_delivery=_placed(outgoing.position, places),
                 )
             producer.poll(0)
         producer.produce(RELAY_POSITION, str(batch[-1].position).encode(), b"relay", partition=0)

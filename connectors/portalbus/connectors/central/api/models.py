@@ -128,6 +128,11 @@ class AgencyAnswer(Answer):
     rejected: int
     duplicate: int
     parked: int
+    state: str | None = Field(
+        description="`ok`, `quiet`, `late` or `silent`: that of its most silent source; null while it has none.",
+        examples=["ok"],
+    )
+    state_since: datetime | None
 
     @classmethod
     def of(cls, figures: AgencyFigures) -> Self:
@@ -147,6 +152,8 @@ class AgencyAnswer(Answer):
             rejected=verdicts.rejected,
             duplicate=verdicts.duplicate,
             parked=figures.parked,
+            state=figures.state,
+            state_since=figures.state_since,
         )
 
 
@@ -155,6 +162,16 @@ class AgencyList(Answer):
 
     items: list[AgencyAnswer]
     complete: bool
+
+
+class EventTypeAnswer(Answer):
+    """How often a source is heard with one event type, and whether it is now."""
+
+    event_type: str = Field(examples=["DirectivePublished"])
+    state: str = Field(description="`ok`, `quiet`, `late` or `silent`, by the source's own cadence.", examples=["ok"])
+    state_since: datetime
+    last_heard_at: datetime
+    expected_by: datetime | None = Field(description="When its silence becomes an alert; null while nothing is known.")
 
 
 class SourceAnswer(Answer):
@@ -168,6 +185,22 @@ class SourceAnswer(Answer):
     first_heard_at: datetime
     last_heard_at: datetime
     missing: int = Field(description="Sequences that were passed over and have not come.")
+    state: str = Field(
+        description="`ok`, `quiet`, `late` or `silent`: the worst of the source's own and its event types'.",
+        examples=["ok"],
+    )
+    state_since: datetime
+    event_types: list[EventTypeAnswer]
+    round_trip_ms: int | None = Field(
+        description="How long its last canary took from publish() to the verdict, in milliseconds."
+    )
+    clock: str = Field(
+        description="`right`, `ahead`, `behind` (by two minutes or more) or `unknown`: the clock of the portal.",
+        examples=["right"],
+    )
+    clock_ahead_ms: int | None = Field(
+        description="By how many milliseconds its clock is ahead of the broker's, as its last heartbeats show."
+    )
 
 
 class SourceList(Answer):

@@ -7,7 +7,6 @@ from itertools import groupby
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from portalbus.connectors.central.figures import HEARD_RECENTLY
 from portalbus.connectors.central.pages.page import PageAsked
 
 router = APIRouter(include_in_schema=False)
@@ -15,7 +14,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/{language}/agencies")
 async def show_overview(page: PageAsked) -> HTMLResponse:
-    """Last heard, accepted, waiting, rejected, duplicate and parked, for every agency of the directory."""
+    """Last heard, silent or not, accepted, waiting, rejected, duplicate, parked: for every agency of the directory."""
     parts = page.services
     overview = await parts.figures.overview(parts.names.current(parts.today()))
     kinds = [(kind, list(lines)) for kind, lines in groupby(overview.agencies, key=lambda line: line.name.kind)]
@@ -24,5 +23,4 @@ async def show_overview(page: PageAsked) -> HTMLResponse:
         here="overview",
         overview=overview,
         kinds=kinds,
-        recently=parts.now() - HEARD_RECENTLY,
     )

@@ -1,0 +1,139 @@
+"""`portalbus reconcile`: the central store against what the sources state, now."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended
+from portalbus.infra.cli.options import Bootstrap, DatabaseUrl, Home, Json, RegistryUrl, addresses, console
+
+if TYPE_CHECKING:
+    from portalbus.streams.reconciling.reconciler import Reconciler
+    from portalbus.streams.reconciling.report import Report
+
+POLL_SECONDS = 0.25
+TURN_SECONDS = 60.0
+SHOWN = 20
+WORDS = {
+    "missing": "published and not there",
+    "altered": "not as it was published",
+    "unknown": "published by nobody",
+}
+CURES = {
+    "ledger": "written anew from the ledger's own copy",
+    "source": "sent again by the portal",
+    "removed": "taken out, kept as evidence",
+    "kept": "kept: the lane holds it, its portal has forgotten it",
+}
+
+
+def reconcile(
+    agency: Annotated[
+        list[str] | None, typer.Option("--agency", help="Only this agency; may be given several times.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for what portals are asked to send again.")
+    ] = 60.0,
+    json_: Json = False,
+    bootstrap: Bootstrap = None,
+    registry_url: RegistryUrl = None,
+    database_url: DatabaseUrl = None,
+    home: Home = None,
+) -> None:
+    """Compare the central store with what the portals state they published, and heal what differs.
+
+    Names every event that is lost, altered or added in the central tables. What the ledger has an intact copy of is
+    written anew from it; only what is lost altogether is sent again by its portal; what nobody published is taken out
+    of public view and kept as evidence. The workers do the same by themselves every few minutes.
+
+    \b
+      portalbus reconcile                    everything
+      portalbus reconcile --agency H26       one agency
+      portalbus reconcile --json             for programs: every difference, and what healed it
+
+    Exit status 0 when nothing differs, 1 when something did, healed or not.
+    """
+    from portalbus.schemas.registration import SchemaIds
+    from portalbus.schemas.registry import SchemaRegistry
+    from portalbus.streams.reconciling.lane_reader import LaneReader
+    from portalbus.streams.reconciling.reconciler import Reconciler
+
+    names = _agencies(agency or [])
+    needed = ("bootstrap", "registry_url", "database_url")
+    where = addresses(home, needed, bootstrap=bootstrap, registry_url=registry_url, database_url=database_url)
+    writers = SchemaIds(SchemaRegistry(where.registry_url)).lane_writers()
+    with Reconciler(where.database_url, writers, LaneReader(where.bootstrap, writers)) as reconciler:
+        _take_turn(reconciler)
+        report = _reconcile(reconciler, names, timeout)
+    if json_:
+        typer.echo(json.dumps(report.as_json(), ensure_ascii=False, indent=2))
+    else:
+        _print(report)
+    if report.repairs:
+        raise Ended(NO)
+
+
+def _agencies(given: Sequence[str]) -> list[str]:
+    from portalbus.schemas.directory import CODE, normalise_code
+
+    names = [normalise_code(code) for code in given]
+    for name in names:
+        if not CODE.match(name):
+            raise Ended(USAGE, f"{name} is no agency code; an example is H26")
+    return names
+
+
+def _take_turn(reconciler: Reconciler) -> None:
+    deadline = time.monotonic() + TURN_SECONDS
+    while not reconciler.take_turn():
+        if time.monotonic() > deadline:
+            raise Ended(UNREACHABLE, "another reconciliation has been running for a minute: try again later")
+        time.sleep(POLL_SECONDS)
+
+
+def _reconcile(reconciler: Reconciler, names: Sequence[str], timeout: float) -> Report:
+    from portalbus.streams.reconciling.report import Report
+
+    with console(stderr=True).status("comparing the central store with what the portals state …") as shown:
+        started_at = reconciler.now()
+        start = time.monotonic()
+        compared = reconciler.run(names)
+        seconds = time.monotonic() - start
+        deadline = time.monotonic() + timeout
+        while not reconciler.follow_up(names) and time.monotonic() < deadline:
+            shown.update(f"waiting for the portals: {reconciler.awaited(names)}")
+            time.sleep(POLL_SECONDS)
+        return Report(compared, seconds, tuple(reconciler.repairs_since(names, started_at)))
+
+
+def _print(report: Report) -> None:
+    from portalbus.streams.reconciling.report import by_place
+
+    out = console()
+    compared = report.compared
+    out.print(
+        f"{compared.events} events and {compared.buckets} digests compared in {report.seconds:.1f} s:"
+        f" {compared.differing_buckets} digests differed"
+    )
+    if not report.repairs:
+        out.print("[green]✓[/green] the central store is what the portals published")
+        return
+    for (kind, place), repairs in by_place(report.repairs).items():
+        healed = sum(repair.healed_at is not None for repair in repairs)
+        mark = "[green]✓[/green]" if healed == len(repairs) else "[red]✗[/red]"
+        out.print(f"{mark} [bold]{place}[/bold] {kind} ({WORDS[kind]}): {len(repairs)}, healed {healed}")
+        for repair in repairs[:SHOWN]:
+            name = repair.key or f"event {repair.event_id}"
+            columns = f" ({', '.join(repair.columns)})" if repair.columns else ""
+            state = CURES[repair.healed_from] if repair.healed_from else "asked for" if repair.asked else "open"
+            out.print(f"    {name}{columns}: {state}", markup=False)
+        if len(repairs) > SHOWN:
+            out.print(f"    … and {len(repairs) - SHOWN} more: --json lists all")
+    for key in report.missed_withdrawals:
+        out.print(f"    {key} had been withdrawn, and was still shown")
+    out.print(f"{report.healed} healed, {report.open} open, {report.asked_again} events asked for again")

@@ -1,0 +1,31 @@
+"""What alerts say: each kind with its texts for opening and closing, read from `data/alerts.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from portalbus.schemas.models import Texts
+from portalbus.schemas.notices import AlertStatus
+
+
+class _Unfilled(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+@lru_cache(maxsize=1)
+def alert_kinds() -> Mapping[str, Mapping[str, Any]]:
+    """The texts of every kind of alert, read once."""
+    text = files("portalbus.schemas").joinpath("data/alerts.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def alert_message(kind: str, status: AlertStatus, places: Mapping[str, str]) -> Texts:
+    """The alert in words. Raises KeyError for a kind that has none."""
+    texts = alert_kinds()[kind][status.value.lower()]
+    known = _Unfilled(places)
+    return Texts(vi=texts["vi"].format_map(known), en=texts["en"].format_map(known), zh=texts["zh"].format_map(known))

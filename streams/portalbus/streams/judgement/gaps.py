@@ -1,0 +1,188 @@
+"""Gaps in the order of a source: opened, held behind, filled, gone, closed. Pure: lane times in, gaps out.
+
+An event beyond the next expected sequence opens a gap. While a gap holds, later events of its source wait behind it,
+so that a missing event that comes in time takes effect in its place; then they go on, and the gap stays listed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from portalbus.schemas.models import SourceManifest
+    from portalbus.streams.judgement.history import SourceState
+
+WAITS_FOR_GAP = "source.waits-for-gap"
+"""The rule of events that are held, and of the notices that ask for what is missing."""
+
+MOST_GAPS = 100
+"""How many gaps of one epoch of a source are listed singly; the last one grows over whatever is missed beyond."""
+
+FIRST_ASK_AGAIN, LAST_ASK_AGAIN = timedelta(seconds=10), timedelta(hours=1)
+ASK_FOR = timedelta(days=30)
+"""How long an open gap is asked for: as long as a source keeps what it has sent, unless it was told otherwise."""
+
+
+class GapState(StrEnum):
+    """What is known about the events of a gap."""
+
+    OPEN = "open"
+    GONE = "gone"  # the source says that it does not have them any more
+    CLOSED = "closed"  # an operator has given them up
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A range of sequences that was passed over, and of which `missing` have not come; times are lane times.
+
+    `missing` is less than the length of the range where several gaps were merged. Events behind it are held until
+    `hold_until`; None when it holds nothing (any more). It was asked for `asked` times, and will be at `ask_at`.
+    """
+
+    epoch: int
+    first: int
+    last: int
+    opened_at: datetime
+    missing: int
+    state: GapState = GapState.OPEN
+    hold_until: datetime | None = None
+    asked: int = 0
+    ask_at: datetime | None = None
+
+    @property
+    def name(self) -> tuple[int, int]:
+        """Epoch and first sequence: what names a gap of a source."""
+        return self.epoch, self.first
+
+    @property
+    def single(self) -> bool:
+        """True when everything in the range is missing."""
+        return self.missing == self.last - self.first + 1
+
+    def part(self, first: int, last: int) -> Gap:
+        """A part of a gap in which everything is missing."""
+        return replace(self, first=first, last=last, missing=last - first + 1)
+
+    def asked_again(self, now: datetime) -> Gap:
+        """The gap after it was asked for once more at `now`: the pause until the next time doubles, up to an hour."""
+        pause = min(FIRST_ASK_AGAIN * 2 ** min(self.asked, 16), LAST_ASK_AGAIN)
+        after = now + pause if now - self.opened_at < ASK_FOR else None
+        return replace(self, asked=self.asked + 1, ask_at=after)
+
+
+class Placed(Protocol):
+    """What stands somewhere in the order of a source: an envelope, or a bare place."""
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the source's outbox."""
+
+    @property
+    def sequence(self) -> int:
+        """Sequence in the epoch."""
+
+
+def gap_holding(placed: Placed, source: SourceState) -> Gap | None:
+    """The gap in which this sequence lies; None when no gap does."""
+    for gap in source.gaps.values():
+        if gap.epoch == placed.epoch and gap.first <= placed.sequence <= gap.last:
+            return gap
+    return None
+
+
+def held_behind(placed: Placed, source: SourceState | None) -> tuple[int, int] | None:
+    """The lowest range that holds up this sequence, or will when it is taken; None when it may go on."""
+    if source is None or placed.epoch > source.epoch:
+        return (1, placed.sequence - 1) if placed.sequence > 1 else None
+    if placed.epoch < source.epoch:
+        return None
+    barrier = holding(source)
+    if barrier is not None:
+        return (barrier.first, barrier.last) if barrier.first < placed.sequence else None
+    missed = (source.last_sequence + 1, placed.sequence - 1)
+    return missed if missed[0] <= missed[1] and not is_full(source) else None
+
+
+def holding(source: SourceState) -> Gap | None:
+    """The lowest gap behind which events are held now."""
+    held = (gap for gap in source.gaps.values() if gap.hold_until is not None and gap.epoch == source.epoch)
+    return min(held, key=lambda gap: gap.first, default=None)
+
+
+def held_until(placed: Placed, source: SourceState) -> datetime | None:
+    """When the last hold before this place will be over (lane time); None when there is none."""
+    before = [gap for gap in source.gaps.values() if gap.epoch == placed.epoch and gap.first < placed.sequence]
+    return max((gap.hold_until for gap in before if gap.hold_until is not None), default=None)
+
+
+def is_full(source: SourceState) -> bool:
+    """True when no more gaps of this epoch are listed singly."""
+    return len(source.gaps) >= MOST_GAPS and sum(gap.epoch == source.epoch for gap in source.gaps.values()) >= MOST_GAPS
+
+
+def open_gap(source: SourceState, last: int, now: datetime, hold: timedelta) -> Gap | None:
+    """Opens the gap from the next expected sequence to `last`; None when it only made the last listed one longer."""
+    first = source.last_sequence + 1
+    if is_full(source):
+        tail = max((gap for gap in source.gaps.values() if gap.epoch == source.epoch), key=lambda gap: gap.first)
+        source.put_gap(replace(tail, last=last, missing=tail.missing + last - first + 1, state=GapState.OPEN))
+        return None
+    gap = Gap(source.epoch, first, last, now, last - first + 1, hold_until=now + hold if hold else None).asked_again(
+        now
+    )
+    source.put_gap(gap)
+    return gap
+
+
+def fill_place(source: SourceState, gap: Gap, sequence: int) -> None:
+    """Takes one sequence out of a gap: it becomes smaller, falls into two, or is gone."""
+    inside = gap.first < sequence < gap.last
+    if not gap.single or (inside and is_full(source)):
+        left = replace(gap, missing=gap.missing - 1)
+        source.put_gap(left) if left.missing else source.drop_gap(gap)
+        return
+    source.drop_gap(gap)
+    if gap.first < sequence:
+        source.put_gap(gap.part(gap.first, sequence - 1))
+    if sequence < gap.last:
+        source.put_gap(gap.part(sequence + 1, gap.last))
+
+
+def end_holds(source: SourceState, now: datetime | None = None) -> bool:
+    """Ends the holds whose time is over at `now`, or all of them; True when one ended."""
+    over = [gap for gap in source.gaps.values() if gap.hold_until and (now is None or gap.hold_until <= now)]
+    for gap in over:
+        source.put_gap(replace(gap, hold_until=None))
+    return bool(over)
+
+
+def begin_epoch(source: SourceState, epoch: int) -> None:
+    """The source began anew: what is missing from before cannot come from its outbox any more."""
+    for gap in list(source.gaps.values()):
+        _be_gone(source, gap)
+    source.epoch, source.last_sequence = epoch, 0
+
+
+def note_gone(source: SourceState, manifest: SourceManifest) -> None:
+    """Notes which missing events the source no longer keeps, by its own word."""
+    if manifest.epoch != source.epoch:
+        return
+    kept_from = manifest.first_sequence or manifest.delivered_sequence + 1
+    for gap in list(source.gaps.values()):
+        if gap.epoch != source.epoch or gap.first >= kept_from:
+            continue
+        if gap.last < kept_from:
+            _be_gone(source, gap)
+        elif gap.single:
+            source.put_gap(gap.part(kept_from, gap.last))
+            _be_gone(source, gap.part(gap.first, kept_from - 1))
+
+
+def _be_gone(source: SourceState, gap: Gap) -> None:
+    if gap.state is GapState.OPEN:
+        source.put_gap(replace(gap, state=GapState.GONE, hold_until=None, ask_at=None))
+    elif gap.hold_until is not None:
+        source.put_gap(replace(gap, hold_until=None))

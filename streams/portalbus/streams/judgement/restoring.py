@@ -1,0 +1,28 @@
+"""Events that the reconciliation asked for again.
+
+An event that was asked for again was taken in before. Where the ledger still lists it, it is a duplicate whose bytes
+are kept for the healing. Where the ledger has lost it, it is accepted anew, as restored, and not sent to the
+canonical topics a second time.
+"""
+
+from __future__ import annotations
+
+from portalbus.schemas.models import Event, VerdictStatus
+from portalbus.streams.judgement.aggregates import judge_aggregate
+from portalbus.streams.judgement.decision import ACCEPTED, RESTORED, Decision
+from portalbus.streams.judgement.history import History
+
+
+def judge_restored(event: Event, history: History) -> Decision:
+    """The decision on an event that the ledger had once and has lost: what came after it does not speak against it."""
+    decision = judge_aggregate(event, history)
+    if decision == ACCEPTED:
+        return RESTORED
+    if decision.status is VerdictStatus.REJECTED and history.reconciling.place_is_free(event):
+        return RESTORED
+    return decision
+
+
+def folds(event: Event, decision: Decision, history: History) -> bool:
+    """False for a restored event behind which others have been accepted: the reconciliation puts it in its place."""
+    return decision != RESTORED or judge_aggregate(event, history) == ACCEPTED

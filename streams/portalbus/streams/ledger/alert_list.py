@@ -1,0 +1,48 @@
+"""The alerts, for operators: those that are open, or all there were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import class_row
+
+from portalbus.schemas.models import Texts
+
+LIST = """
+select id::text, kind, agency, portal, event_type, since, expected_by, raised_at, closed_at, message
+from ledger.alert
+where (%(all)s or closed_at is null) and (%(agency)s::text is null or agency = %(agency)s)
+order by closed_at is not null, raised_at desc, id limit %(limit)s"""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAlert:
+    """One alert; `message` holds its texts as they were when it was raised. Empty names: it is not about one."""
+
+    id: str
+    kind: str
+    agency: str
+    portal: str
+    event_type: str
+    since: datetime
+    expected_by: datetime | None
+    raised_at: datetime
+    closed_at: datetime | None
+    message: dict[str, str]
+
+    @property
+    def texts(self) -> Texts:
+        """What it says."""
+        return Texts.model_validate(self.message)
+
+
+def list_alerts(
+    connection: Connection[Any], agency: str | None = None, *, closed: bool = False, limit: int = 1_000
+) -> list[ListedAlert]:
+    """The open alerts, newest first, and after them the closed ones when asked for."""
+    with connection.cursor(row_factory=class_row(ListedAlert)) as cursor:
+        cursor.execute(LIST, {"all": closed, "agency": agency, "limit": limit})
+        return cursor.fetchall()

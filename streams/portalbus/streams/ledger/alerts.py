@@ -1,0 +1,160 @@
+"""Alerts: raised once, closed once, each a row of the ledger and a notice to `central.alert`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from portalbus.schemas.alert_texts import alert_message
+from portalbus.schemas.identifiers import new_event_id
+from portalbus.schemas.models import Texts
+from portalbus.schemas.notices import Alert, AlertStatus
+from portalbus.schemas.topics import ALERTS
+from portalbus.schemas.working_time import ZONE
+from portalbus.streams.judgement.notice import Notice
+from portalbus.streams.ledger.notices import send_notices
+
+NO_PARAMS: Mapping[str, str] = MappingProxyType({})
+
+INSERT = """
+insert into ledger.alert (id, kind, agency, portal, event_type, since, expected_by, raised_at, params, message)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (kind, agency, portal, event_type) where closed_at is null do nothing"""
+CLOSE = """
+update ledger.alert set closed_at = %s
+where kind = %s and agency = %s and portal = %s and event_type = %s and closed_at is null
+returning id::text, since, expected_by, raised_at, params"""
+
+
+class Concern(NamedTuple):
+    """What an alert is about; an empty name means that it is not about one. At most one alert a concern is open."""
+
+    kind: str
+    agency: str = ""
+    portal: str = ""
+    event_type: str = ""
+
+    @property
+    def source(self) -> str:
+        """Agency and portal, as far as they are named."""
+        return "/".join(filter(None, (self.agency, self.portal)))
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """An alert to raise. `params` fill places of its texts that the concern and the times do not."""
+
+    concern: Concern
+    since: datetime
+    expected_by: datetime | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+def raise_alert(
+    connection: Connection[Any],
+    concern: Concern,
+    since: datetime,
+    *,
+    expected_by: datetime | None = None,
+    params: Mapping[str, str] = NO_PARAMS,
+    now: datetime | None = None,
+) -> bool:
+    """Raises an alert in the open transaction; False when it is open already.
+
+    Takes the ledger's order and holds up the intake until the transaction ends: call it last. Raises KeyError for a
+    kind without texts.
+    """
+    return bool(tell_alerts(connection, [Raise(concern, since, expected_by, params)], [], now))
+
+
+def close_alert(connection: Connection[Any], concern: Concern, *, now: datetime | None = None) -> bool:
+    """Closes an alert in the open transaction, like `raise_alert`; False when none is open."""
+    return bool(tell_alerts(connection, [], [concern], now))
+
+
+def tell_alerts(
+    connection: Connection[Any], raised: list[Raise], over: list[Concern], now: datetime | None = None
+) -> list[Alert]:
+    """Raises and closes alerts, and tells those that were not open or closed already; returns these."""
+    at = now or datetime.now(UTC)
+    told = [alert for one in raised if (alert := _open(connection, one, at))]
+    told += [alert for concern in over if (alert := _close(connection, concern, at))]
+    send_notices(connection, [Notice(ALERTS, _key(alert), alert) for alert in told], at)
+    return told
+
+
+def _open(connection: Connection[Any], one: Raise, now: datetime) -> Alert | None:
+    alert_id, concern = new_event_id(), one.concern
+    message = alert_message(concern.kind, AlertStatus.OPEN, _places(one, None))
+    alert = _record(alert_id, one, AlertStatus.OPEN, now, None, message)
+    inserted = connection.execute(
+        INSERT,
+        (
+            alert_id,
+            *concern,
+            one.since,
+            one.expected_by,
+            now,
+            Jsonb(dict(one.params)),
+            Jsonb(message.model_dump()),
+        ),
+    )
+    return alert if inserted.rowcount else None
+
+
+def _close(connection: Connection[Any], concern: Concern, now: datetime) -> Alert | None:
+    row = connection.execute(CLOSE, (now, *concern)).fetchone()
+    if row is None:
+        return None
+    alert_id, since, expected_by, raised_at, params = row
+    one = Raise(concern, since, expected_by, params)
+    message = alert_message(concern.kind, AlertStatus.CLOSED, _places(one, now))
+    return _record(alert_id, one, AlertStatus.CLOSED, raised_at, now, message)
+
+
+def _record(
+    alert_id: str, one: Raise, status: AlertStatus, raised_at: datetime, closed_at: datetime | None, message: Texts
+) -> Alert:
+    concern = one.concern
+    return Alert(
+        id=alert_id,
+        kind=concern.kind,
+        status=status,
+        agency=concern.agency or None,
+        portal=concern.portal or None,
+        event_type=concern.event_type or None,
+        since=one.since,
+        expected_by=one.expected_by,
+        raised_at=raised_at,
+        closed_at=closed_at,
+        message=message,
+    )
+
+
+def _places(one: Raise, until: datetime | None) -> dict[str, str]:
+    concern = one.concern
+    return {
+        **one.params,
+        "source": concern.source,
+        "agency": concern.agency,
+        "portal": concern.portal,
+        "event_type": concern.event_type,
+        "since": _time(one.since),
+        "expected_by": _time(one.expected_by),
+        "until": _time(until),
+    }
+
+
+def _time(moment: datetime | None) -> str:
+    """A moment as people in Viet Nam write it in any of the three languages."""
+    return moment.astimezone(ZONE).strftime("%Y-%m-%d %H:%M") if moment else "–"
+
+
+def _key(alert: Alert) -> str:
+    return "/".join(filter(None, (alert.agency, alert.portal))) or "central"

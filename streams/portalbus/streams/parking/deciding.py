@@ -1,0 +1,181 @@
+"""Carrying out an operator's decisions about parked records: one ledger transaction for some of them at a time.
+
+Whoever runs this is a peer of the workers: it takes the ledger's order, judges with the same code, and writes the same
+rows in the same transaction; the relay sends what comes of it like everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg import Connection
+
+from portalbus.schemas.codec import Decoded, WriterSchemas, read
+from portalbus.schemas.directory import AgencyDirectory
+from portalbus.schemas.errors import UndecodableRecord
+from portalbus.streams.judgement.docket import Bounds, Content, Item, Unreadable
+from portalbus.streams.judgement.parked import Place, claim_of
+from portalbus.streams.judgement.redrive import ParkedDocket
+from portalbus.streams.ledger.fetching import fetch_history
+from portalbus.streams.ledger.order import advance_position, take_position
+from portalbus.streams.ledger.steps import decided_told, write_step
+from portalbus.streams.ledger.writing import writing
+from portalbus.streams.parking.asking import KeptRecord, kept_record
+from portalbus.streams.parking.decider import Decider
+from portalbus.streams.parking.dissecting import DEADLY, survives
+
+CHUNK = 100
+STILL = "still parked"
+LOCK = """
+select agency, lane_offset from ledger.parked
+where state = 'parked' and (agency, lane_offset) in (select * from unnest(%s::text[], %s::int8[]))
+order by agency, lane_offset for update"""
+"""The state of those that are decided; `holds_until` stays as it was, for the record."""
+DECIDED = """
+update ledger.parked set state = %s, decided_by = %s, decided_why = %s, decided_at = %s
+where agency = %s and lane_offset = %s"""
+NOTED = """
+insert into ledger.parking_decision (agency, lane_offset, action, outcome, position, decided_by, decided_why,
+    decided_at) values (%s, %s, %s, %s, %s, %s, %s, %s)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a decision about one record: the rule and status of its verdict, or why it stays parked."""
+
+    agency: str
+    lane_offset: int
+    parked: bool
+    status: str
+    rule: str
+    detail: str = ""
+
+
+class Parking:
+    """The operator's hold on the parked records of a ledger. `connection` is in a transaction of its own each time."""
+
+    def __init__(
+        self,
+        connection: Connection[Any],
+        writers: WriterSchemas,
+        directory: AgencyDirectory,
+        bounds: Bounds | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._connection = connection
+        self._writers = writers
+        self._directory = directory
+        self._bounds = bounds or Bounds()
+        self._clock = clock
+
+    def redrive(self, places: Sequence[tuple[str, int]], decider: Decider) -> Iterator[Outcome]:
+        """Judges these records again, in the order of their lanes; what was decided meanwhile is passed over."""
+        return self._each_chunk(places, "redrive", decider)
+
+    def discard(self, places: Sequence[tuple[str, int]], decider: Decider) -> Iterator[Outcome]:
+        """Refuses these records for good."""
+        return self._each_chunk(places, "discard", decider)
+
+    def _each_chunk(self, places: Sequence[tuple[str, int]], action: str, decider: Decider) -> Iterator[Outcome]:
+        ordered = sorted(places)
+        for start in range(0, len(ordered), CHUNK):
+            kept = [
+                found for place in ordered[start : start + CHUNK] if (found := kept_record(self._connection, *place))
+            ]
+            items = [Item(one.record(), self._content(one) if action == "redrive" else _UNREAD) for one in kept]
+            with self._connection.transaction():
+                outcomes = self._decide(kept, items, action, decider)
+            yield from outcomes
+
+    def _decide(
+        self, chunk: Sequence[KeptRecord], read_before: Sequence[Item], action: str, decider: Decider
+    ) -> list[Outcome]:
+        connection, now = self._connection, self._clock()
+        position = take_position(connection)
+        agencies, offsets = [one.agency for one in chunk], [one.lane_offset for one in chunk]
+        open_now = set(connection.execute(LOCK, (agencies, offsets)).fetchall())
+        pairs = [
+            (one, item)
+            for one, item in zip(chunk, read_before, strict=True)
+            if (one.agency, one.lane_offset) in open_now
+        ]
+        history = fetch_history(connection, [item for _, item in pairs], self._decode)
+        docket = ParkedDocket(history, self._directory, position, self._bounds)
+        outcomes = [self._decide_one(docket, one, item, now) for one, item in pairs]
+        decided = decided_told(action, [(one.agency, one.lane_offset) for one in outcomes if not one.parked])
+        with writing(connection, docket, now):
+            write_step(connection, decided, position, docket.next_position, now, self._bounds)
+            advance_position(connection, docket.next_position)
+        self._note(docket, outcomes, action, decider, now)
+        return outcomes
+
+    def _decide_one(self, docket: ParkedDocket, kept: KeptRecord, item: Item, now: datetime) -> Outcome:
+        record, content = item
+        claim = claim_of(record)
+        if isinstance(content, Unreadable) and content is not _UNREAD:
+            return Outcome(kept.agency, kept.lane_offset, True, "PARKED", content.rule, content.detail)
+        if kept.portal is not None and kept.epoch is not None and kept.sequence is not None:
+            source = docket.history.sources.get((kept.agency, kept.portal))
+            if source is not None:
+                source.set_aside.add(Place(kept.epoch, kept.sequence))
+        if isinstance(content, Unreadable):
+            decision = docket.discard(kept.agency, kept.lane_offset, kept.received_at, claim, now)
+        else:
+            decision = docket.redrive(record, content, claim, now)
+        return Outcome(kept.agency, kept.lane_offset, False, decision.status.value, decision.rule)
+
+    def _note(
+        self, docket: ParkedDocket, outcomes: Sequence[Outcome], action: str, decider: Decider, now: datetime
+    ) -> None:
+        # The first entry of a record is the decision's own; a later one is what its release brought.
+        positions: dict[tuple[str, int], int] = {}
+        for entry in docket.entries:
+            positions.setdefault((entry.agency, entry.lane_offset), entry.position)
+        done = "redriven" if action == "redrive" else "discarded"
+        with self._connection.cursor() as cursor:
+            cursor.executemany(
+                DECIDED,
+                [
+                    (done, decider.who, decider.why, now, outcome.agency, outcome.lane_offset)
+                    for outcome in outcomes
+                    if not outcome.parked
+                ],
+            )
+            cursor.executemany(
+                NOTED,
+                [
+                    (
+                        outcome.agency,
+                        outcome.lane_offset,
+                        action,
+                        f"{STILL}: {outcome.rule}" if outcome.parked else outcome.rule,
+                        positions.get((outcome.agency, outcome.lane_offset)),
+                        decider.who,
+                        decider.why,
+                        now,
+                    )
+                    for outcome in outcomes
+                ],
+            )
+
+    def _content(self, kept: KeptRecord) -> Content:
+        if kept.reason == DEADLY and not survives(kept.value, self._writers):
+            return Unreadable(DEADLY, "a process that tried to read it died again")
+        try:
+            return read(kept.value, self._writers)
+        except UndecodableRecord as error:
+            return Unreadable(error.rule, error.detail)
+        except Exception as error:  # whatever hostile bytes lead to
+            return Unreadable("record.undecodable", f"{type(error).__name__} while reading")
+
+    def _decode(self, value: bytes) -> Decoded:
+        found = read(value, self._writers)
+        if not isinstance(found, Decoded):
+            raise TypeError("an event in the waiting room no longer reads as an event")
+        return found
+
+
+_UNREAD = Unreadable("parked.discarded", "not read")

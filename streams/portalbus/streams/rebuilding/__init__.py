@@ -1,0 +1,1 @@
+"""Rebuilding the ledger from the lanes, beside the one that is in use: replay, compare, exchange."""

@@ -1,0 +1,190 @@
+"""One reconciliation: find, list, heal, ask; and what comes back of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from datetime import date, datetime, timedelta
+from types import TracebackType
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg import Connection
+
+from portalbus.schemas.codec import WriterSchemas
+from portalbus.streams.ledger.database import connect
+from portalbus.streams.ledger.notices import send_notices
+from portalbus.streams.reconciling.alerting import tell_lasting
+from portalbus.streams.reconciling.comparing import difference_of
+from portalbus.streams.reconciling.conversing import close_needless, hear_answers, inquire, open_inquiries, utc_now
+from portalbus.streams.reconciling.difference import Difference
+from portalbus.streams.reconciling.digests import BucketName, Digests
+from portalbus.streams.reconciling.healing import Healer
+from portalbus.streams.reconciling.lane_reader import Lanes
+from portalbus.streams.reconciling.reading import (
+    Scope,
+    read_accepted,
+    read_beyond,
+    read_derived,
+    read_digests,
+    read_misjudged,
+    read_stated,
+    read_unknown,
+)
+from portalbus.streams.reconciling.repairs import Repair, list_differences, open_repairs, repairs_since
+from portalbus.streams.reconciling.searching import read_unsearchable
+
+LOCK = 7_310_441_011
+"""Advisory lock of the one reconciliation that runs."""
+
+RUNS_KEPT = timedelta(days=30)
+LAST_RUNS: LiteralString = """
+select max(started_at), max(started_at) filter (where whole) from ledger.reconciliation"""
+NEWS: LiteralString = """
+select exists (select from ledger.bucket_contents)
+    or exists (select from ledger.repair where healed_at is null and value is not null)
+    or exists (select from ledger.repair r join ledger.event e using (agency, event_id)
+               where r.healed_at is null and r.asked_at is not null and r.place = 'event' and r.kind = 'missing')"""
+KEEP_RUNS: LiteralString = "delete from ledger.reconciliation where started_at < %s"
+RAN: LiteralString = """
+insert into ledger.reconciliation (started_at, finished_at, whole, events, buckets, differing_buckets, differences)
+values (%s, %s, %s, %s, %s, %s, %s)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a look at everything has found: sizes, and how many buckets people do not see as they were stated."""
+
+    events: int
+    buckets: int
+    differing_buckets: int
+    differences: int
+
+
+class Reconciler:
+    """Compares the central store with what the sources state, and heals it. One thread; a connection of its own.
+
+    `rest` is called now and then while everything is read. Raises psycopg.OperationalError when the database is away.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        writers: WriterSchemas,
+        lanes: Lanes | None,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._url = database_url
+        self._clock = clock
+        self._rest = rest
+        self._healer = Healer(writers, lanes, clock)
+        self._connection: Connection[Any] | None = None
+
+    def __enter__(self) -> Reconciler:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection, and gives the lock back with it."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def take_turn(self) -> bool:
+        """True when nobody else reconciles; holds the turn until `close`."""
+        row = self._connected().execute("select pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+        return bool(row and row[0])
+
+    def end_turn(self) -> None:
+        """Lets others reconcile."""
+        self._connected().execute("select pg_advisory_unlock(%s)", (LOCK,))
+
+    def last_runs(self) -> tuple[datetime | None, datetime | None]:
+        """When the store was compared last, and when the whole of it was."""
+        row = self._connected().execute(LAST_RUNS).fetchone()
+        return (row[0], row[1]) if row else (None, None)
+
+    def has_news(self) -> bool:
+        """True when sources have answered, or sent events again."""
+        row = self._connected().execute(NEWS).fetchone()
+        return bool(row and row[0])
+
+    def run(self, agencies: Sequence[str] | None = None, since: date | None = None) -> Compared:
+        """Compares everything once, lists what differs, heals what can be healed, and asks for the rest."""
+        connection = self._connected()
+        scope = Scope(tuple(agencies) if agencies else None, since)
+        started_at = self._clock()
+        compared = self._compare(connection, scope)
+        self._healer.heal(connection, scope.parameters()["agencies"])
+        if not agencies:
+            connection.execute(KEEP_RUNS, (started_at - RUNS_KEPT,))
+            connection.execute(RAN, (started_at, self._clock(), since is None, *astuple(compared)))
+        return compared
+
+    def follow_up(self, agencies: Sequence[str] | None = None) -> bool:
+        """Takes in what has been answered and sent again; True when nothing more is awaited."""
+        connection = self._connected()
+        names = list(agencies) if agencies else None
+        with connection.transaction():
+            differences, notices = hear_answers(connection, self._clock())
+            list_differences(connection, differences, self._clock())
+            send_notices(connection, notices)
+        self._healer.heal(connection, names)
+        return not open_repairs(connection, names) and open_inquiries(connection, names) == 0
+
+    def tell_lasting(self) -> None:
+        """Raises and closes the alerts about differences that last."""
+        connection = self._connected()
+        with connection.transaction():
+            tell_lasting(connection, self._clock())
+
+    def now(self) -> datetime:
+        """The moment that repairs are dated with."""
+        return self._clock()
+
+    def repairs_since(self, agencies: Sequence[str] | None, moment: datetime) -> list[Repair]:
+        """What is open, and what was healed since a moment."""
+        return repairs_since(self._connected(), list(agencies) if agencies else None, moment)
+
+    def awaited(self, agencies: Sequence[str] | None) -> str:
+        """What is awaited, in words."""
+        names = list(agencies) if agencies else None
+        connection = self._connected()
+        return (
+            f"{open_inquiries(connection, names)} buckets to be told,"
+            f" {len(open_repairs(connection, names))} differences to be healed"
+        )
+
+    def _compare(self, connection: Connection[Any], scope: Scope) -> Compared:
+        now = self._clock()
+        digests = Digests(read_stated(connection, scope), read_digests(connection, scope))
+        differences: list[Difference] = [*read_misjudged(connection, scope), *read_beyond(connection, scope)]
+        events = 0
+        with connection.transaction():  # the cursors of `read_accepted` live in it
+            for event, place, row in read_accepted(connection, scope, self._rest):
+                events += 1
+                difference, shown = difference_of(event, place, row)
+                if difference is not None:
+                    differences.append(difference)
+                    bucket = BucketName(event.agency, event.portal, event.epoch, event.event_type, event.day)
+                    digests.note(bucket, event.sequence, UUID(event.event_id).bytes, event.content_hash, shown)
+        differences += read_unknown(connection, scope)
+        differences += read_derived(connection, scope)
+        differences += read_unsearchable(connection, scope, self._rest)
+        with connection.transaction():
+            list_differences(connection, differences, now)
+            narrowed = digests.to_be_narrowed()
+            close_needless(connection, scope, narrowed)
+            send_notices(connection, inquire(connection, [(bucket, 1) for bucket in narrowed], now))
+        return Compared(events, len(digests.stated), len(digests.differing()), len(differences))
+
+    def _connected(self) -> Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url, application="reconcile", autocommit=True)
+        return self._connection

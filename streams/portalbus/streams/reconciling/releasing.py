@@ -1,0 +1,38 @@
+"""What waited for a directive or case that was damaged is judged again, now that it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, LiteralString
+
+from psycopg import Connection
+
+from portalbus.schemas.codec import Decoded, WriterSchemas, read
+from portalbus.schemas.directory import directory
+from portalbus.streams.judgement.docket import Docket
+from portalbus.streams.ledger.fetching import fetch_history
+from portalbus.streams.ledger.order import advance_position, take_position
+from portalbus.streams.ledger.writing import writing
+
+WAITED_FOR: LiteralString = "select distinct key from ledger.waiting where key = any(%s)"
+
+
+def release_waiting(connection: Connection[Any], keys: Iterable[str], writers: WriterSchemas, now: datetime) -> None:
+    """Judges what waits for these keys, in the open transaction; nothing happens where nothing waits."""
+    waited_for = [key for (key,) in connection.execute(WAITED_FOR, (sorted(keys),))]
+    if not waited_for:
+        return
+
+    def decode(value: bytes) -> Decoded:
+        found = read(value, writers)
+        if not isinstance(found, Decoded):
+            raise TypeError("an event in the waiting room no longer reads as an event")
+        return found
+
+    position = take_position(connection)
+    docket = Docket(fetch_history(connection, (), decode, waited_for), directory(), position)
+    docket.release(waited_for, now)
+    if docket.entries:
+        with writing(connection, docket, now):
+            advance_position(connection, docket.next_position)

@@ -1,0 +1,394 @@
+"""The ledger's tables in memory, with the constraints that PostgreSQL would enforce.
+
+Above them runs the product's own `Ledger`, statement by statement: what each of its SQL statements finds and does is
+told here in Python, and a statement that is not known here raises. Only the bulk reading and writing of a batch is
+taken over whole (`_fetch_once`, `writing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
+from typing import Any, ClassVar
+from unittest.mock import patch
+
+from bus_events import writers
+from portalbus.schemas.codec import Decoded, read
+from portalbus.schemas.notices import ResendRequested
+from portalbus.streams.judgement.docket import Docket, Entry
+from portalbus.streams.judgement.gaps import WAITS_FOR_GAP, Gap
+from portalbus.streams.judgement.history import CaseState, DirectiveState, History, SourceState, WaitingEvent
+from portalbus.streams.judgement.notice import Notice
+from portalbus.streams.judgement.parked import ParkedRecord
+from portalbus.streams.ledger import fetching, gap_tending, ledger, notices, order, steps
+from portalbus.streams.ledger.gap_rows import gap_row
+from portalbus.streams.parking import stopping
+
+Place = tuple[str, int]
+SourceName = tuple[str, str]
+
+
+class ConstraintBroken(Exception):
+    """PostgreSQL would refuse this transaction."""
+
+
+@dataclass
+class Store:
+    """Tables. Rows are as a later transaction reads them; only a commit changes them."""
+
+    claims_are_unique: ClassVar[bool] = True
+
+    next_offset: dict[str, int] = field(default_factory=dict)
+    next_position: int = 1
+    sources: dict[SourceName, SourceState] = field(default_factory=dict)
+    gaps: dict[SourceName, dict[tuple[int, int], Gap]] = field(default_factory=dict)
+    events: dict[Place, Entry] = field(default_factory=dict)
+    event_ids: dict[SourceName, bytes] = field(default_factory=dict)
+    directives: dict[str, DirectiveState] = field(default_factory=dict)
+    versions: dict[tuple[str, int], Any] = field(default_factory=dict)
+    cases: dict[str, CaseState] = field(default_factory=dict)
+    public_codes: dict[str, str] = field(default_factory=dict)
+    waiting: dict[Place, WaitingEvent] = field(default_factory=dict)
+    parked: dict[Place, ParkedRecord] = field(default_factory=dict)
+    order: list[tuple[Entry | Notice, datetime]] = field(default_factory=list)
+    """What each position holds, from 1, and when it was written."""
+    gaps_seen: dict[tuple[str, str, int, int, int], None] = field(default_factory=dict)
+    """Every gap that was ever listed or asked for, for the history."""
+
+    # ---- reading: `fetching._fetch_once` -------------------------------------------------------------------------
+
+    def fetch_once(self, wanted: Any, history: History) -> None:
+        """Adds what is wanted to the history: what the statements of `fetching` find, and no more."""
+        holding = {name for name, row in self.sources.items() if row.held > 0 and row.agency in wanted.lanes}
+        for name in sorted({*wanted.sources, *holding}):
+            if (row := self.sources.get(name)) is not None:
+                history.sources[name] = replace(
+                    row, gaps=dict(self.gaps.get(name, {})), changed_gaps=set(), set_aside=set(), refilled=set()
+                )
+        for found, table, keys in (
+            (history.event_ids, self.event_ids, wanted.event_ids),
+            (history.public_codes, self.public_codes, wanted.public_codes),
+        ):
+            found.update({key: table[key] for key in keys if key in table})
+        history.directives.update(
+            {k: replace(self.directives[k], added=[]) for k in wanted.directives if k in self.directives}
+        )
+        history.cases.update({key: replace(self.cases[key]) for key in wanted.cases if key in self.cases})
+        rooms = set(wanted.rooms)
+        fetching.seat_waiting(history, [_seat_row(s) for s in self.waiting.values() if s.key in rooms], decode)
+        fetching.note_parked(history, self._parked_rows(rooms, wanted.sources))
+
+    def _parked_rows(self, rooms: set[str], sources: set[SourceName]) -> Iterator[tuple[Any, ...]]:
+        for kept in self.parked.values():
+            if kept.until is not None and kept.claim.key in rooms:
+                yield kept.agency, kept.lane_offset, kept.claim.key, kept.until, None, None, None
+            if kept.place is not None and (kept.agency, kept.claim.portal) in sources:
+                yield kept.agency, kept.lane_offset, None, None, kept.claim.portal, *kept.place
+
+    # ---- writing: `writing.writing` ------------------------------------------------------------------------------
+
+    def check(self, docket: Docket) -> None:
+        """The primary keys and unique indexes of the migrations. Raises ConstraintBroken."""
+        positions = sorted([entry.position for entry in docket.entries] + [at for at, _ in docket.notices])
+        if positions != list(range(self.next_position, docket.next_position)):
+            raise ConstraintBroken(f"positions {positions} instead of {self.next_position} to {docket.next_position}")
+        self._check_events(docket.entries)
+        self._check_aggregates(docket.history)
+        seats = set(self.waiting) - {seat.place for seat in docket.history.released if not seat.fresh}
+        for seat in _fresh_seats(docket.history):
+            if seat.place in seats:
+                raise ConstraintBroken(f"ledger.waiting {seat.place}: there already")
+            seats.add(seat.place)
+
+    def _check_events(self, entries: Iterable[Entry]) -> None:
+        places, ids = set(self.events), set(self.event_ids)
+        for entry in entries:
+            place = (entry.agency, entry.lane_offset)
+            if entry.fresh == (place in places):
+                raise ConstraintBroken(f"ledger.event {place}: {'there already' if entry.fresh else 'not there'}")
+            places.add(place)
+            if entry.fresh and entry.claims_id and entry.envelope is not None:
+                name = (entry.agency, entry.envelope.id)
+                if name in ids and self.claims_are_unique:
+                    raise ConstraintBroken(f"event_id_once {name}")
+                ids.add(name)
+
+    def _check_aggregates(self, history: History) -> None:
+        for directive in history.directives.values():
+            for version in directive.added:
+                if (directive.key, version.payload.version) in self.versions:
+                    raise ConstraintBroken(f"ledger.directive_version {directive.key} {version.payload.version}")
+        for case in history.cases.values():
+            opened = case.opened
+            if opened and (case.case_id in self.cases or opened.public_code in self.public_codes):
+                raise ConstraintBroken(f"ledger.case {case.case_id}")
+
+    def write(self, docket: Docket, now: datetime) -> None:
+        """Everything that a docket decided."""
+        for entry in docket.entries:
+            if entry.fresh and entry.claims_id and entry.envelope is not None and entry.content_hash is not None:
+                self.event_ids[entry.agency, entry.envelope.id] = entry.content_hash
+            self.events[entry.agency, entry.lane_offset] = entry
+        placed = [(entry.position, entry) for entry in docket.entries] + docket.notices
+        self.order += [(what, now) for _, what in sorted(placed, key=itemgetter(0))]
+        for _, notice in docket.notices:  # a gap may be opened and filled in one batch
+            if isinstance(asked := notice.record, ResendRequested):
+                self.gaps_seen[asked.agency, asked.portal, asked.epoch, asked.first, asked.last] = None
+        for kept in docket.set_aside:
+            self.parked[kept.agency, kept.lane_offset] = replace(kept)
+        self._write_sources(docket.history)
+        self._write_aggregates(docket.history)
+        for seat in docket.history.released:
+            if not seat.fresh:
+                del self.waiting[seat.place]
+        for seat in _fresh_seats(docket.history):
+            self.waiting[seat.place] = replace(seat, fresh=False)
+        for kept in docket.history.let_go:
+            self.parked[kept.agency, kept.lane_offset].until = None
+
+    def _write_sources(self, history: History) -> None:
+        for name, source in history.sources.items():
+            self.sources[name] = SourceState(
+                source.agency,
+                source.portal,
+                source.first_heard_at,
+                source.last_heard_at,
+                source.status,
+                source.epoch,
+                source.last_sequence,
+                source.clock_offset_ms,
+                source.held,
+            )
+            rows = self.gaps.setdefault(name, {})
+            for gap_name in source.changed_gaps:
+                gap = source.gaps.get(gap_name)
+                if gap is None:
+                    rows.pop(gap_name, None)
+                else:
+                    rows[gap_name] = gap
+                    self.gaps_seen[(*name, gap.epoch, gap.first, gap.last)] = None
+            for kept in self.parked.values():
+                if kept.place in source.refilled and (kept.agency, kept.claim.portal) == name:
+                    kept.place = None
+
+    def _write_aggregates(self, history: History) -> None:
+        for key, directive in history.directives.items():
+            for version in directive.added:
+                self.versions[key, version.payload.version] = version
+            self.directives[key] = DirectiveState(
+                key, directive.agency, directive.version, directive.withdrawn, directive.published_at
+            )
+        for case_id, case in history.cases.items():
+            if case.opened is not None:
+                self.public_codes[case.opened.public_code] = case_id
+            self.cases[case_id] = replace(case, resolved_before=case.is_resolved, opened=None, resolved=None)
+
+    def put_notices(self, placed: Iterable[tuple[int, Notice]], now: datetime) -> None:
+        """Notices that no docket has made."""
+        for position, notice in placed:
+            if position != len(self.order) + 1:
+                raise ConstraintBroken(f"notice at {position}, the order ends at {len(self.order)}")
+            self.order.append((notice, now))
+
+
+class SimRows:
+    """What a statement gives back."""
+
+    def __init__(self, rows: Iterable[tuple[Any, ...]] = (), rowcount: int = 0) -> None:
+        self._rows = list(rows)
+        self.rowcount = rowcount
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The first row."""
+        return self._rows[0] if self._rows else None
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Every row."""
+        return self._rows
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self._rows)
+
+
+class SimConnection:
+    """A connection in one transaction: what it writes waits in `staged` for the commit."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.staged: list[Callable[[], None]] = []
+
+    def pipeline(self) -> AbstractContextManager[None]:
+        """Round trips cost nothing here."""
+        return nullcontext()
+
+    def cursor(self) -> AbstractContextManager[SimConnection]:
+        """A connection is cursor enough."""
+        return nullcontext(self)
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> SimRows:
+        """One statement."""
+        for known, what in STATEMENTS:
+            if sql.startswith(known):
+                return what(self, values)
+        raise NotImplementedError(f"the simulator does not know this statement: {sql}")
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """One statement for each row."""
+        for row in rows:
+            self.execute(sql, row)
+
+    # ---- what the statements do ----------------------------------------------------------------------------------
+
+    def take_order(self, _: Any) -> SimRows:
+        return SimRows([(self.store.next_position,)])
+
+    def open_lanes(self, values: Any) -> SimRows:
+        self.staged.append(lambda: [self.store.next_offset.setdefault(name, 0) for name in values[0]] and None)
+        return SimRows()
+
+    def lanes(self, values: Any) -> SimRows:
+        return SimRows((name, self.store.next_offset[name]) for name in values[0] if name in self.store.next_offset)
+
+    def advance_lanes(self, values: Any) -> SimRows:
+        moved = [row for row in zip(*values[:3], strict=True) if self.store.next_offset[row[0]] == row[1]]
+        self.staged.append(lambda: self.store.next_offset.update({agency: after for agency, _, after in moved}))
+        return SimRows(rowcount=len(moved))
+
+    def advance_order(self, values: Any) -> SimRows:
+        self.staged.append(lambda: setattr(self.store, "next_position", values[0]))
+        return SimRows()
+
+    def nothing(self, _: Any) -> SimRows:
+        return SimRows()
+
+    def keys_over(self, values: Any) -> SimRows:
+        over = (s.key for s in self.store.waiting.values() if s.until < values[0] and s.rule != WAITS_FOR_GAP)
+        return SimRows((key,) for key in dict.fromkeys(over))
+
+    def overdue(self, _: Any) -> SimRows:
+        found: dict[str, datetime] = {}
+        for name, source in self.store.sources.items():
+            if source.held > 0:
+                untils = [gap.hold_until for gap in self.store.gaps[name].values() if gap.hold_until]
+                over_at = min(untils, default=datetime.fromtimestamp(0, source.last_heard_at.tzinfo))
+                found[source.agency] = min(over_at, found.get(source.agency, over_at))
+        return SimRows(found.items())
+
+    def unanswered(self, values: Any) -> SimRows:
+        rows = [
+            (*name, *gap_row(gap))
+            for name, gaps in self.store.gaps.items()
+            for gap in gaps.values()
+            if gap.ask_at is not None and gap.ask_at <= values[0] and self.store.sources[name].status == "active"
+        ]
+        return SimRows(sorted(rows, key=lambda row: (row[-1], row[:4]))[: values[1]])
+
+    def asked(self, values: Any) -> SimRows:
+        asked, ask_at, agency, portal, epoch, first = values
+
+        def put() -> None:
+            gaps = self.store.gaps[agency, portal]
+            gaps[epoch, first] = replace(gaps[epoch, first], asked=asked, ask_at=ask_at)
+
+        self.staged.append(put)
+        return SimRows()
+
+
+STATEMENTS: tuple[tuple[str, Callable[[SimConnection, Any], SimRows]], ...] = (
+    (order.TAKE, SimConnection.take_order),
+    ("insert into ledger.lane (agency)", SimConnection.open_lanes),
+    ("select agency, next_offset from ledger.lane", SimConnection.lanes),
+    (ledger.ADVANCE, SimConnection.advance_lanes),
+    ("update ledger.position set next", SimConnection.advance_order),
+    ("select pg_notify", SimConnection.nothing),
+    (fetching.KEYS_OVER, SimConnection.keys_over),
+    (gap_tending.OVERDUE, SimConnection.overdue),
+    (gap_tending.UNANSWERED, SimConnection.unanswered),
+    (gap_tending.ASKED, SimConnection.asked),
+    (stopping.OPEN_STOP, SimConnection.nothing),
+    (steps.WRITE, SimConnection.nothing),
+)
+"""What the ledger's statements do, by how they begin."""
+
+
+class ConnectionLost(Exception):
+    """The database went away; the caller may try again, and does not know what became of its transaction."""
+
+
+class SimSession:
+    """Stands where `Session` stands. `fails` says what happens to the next commits: rolled back, or not heard of."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.fails: list[str] = []
+
+    def transact(self, work: Callable[[Any], Any]) -> Any:
+        """Runs `work` in a transaction. Raises ConnectionLost where the real one would try again for ever."""
+        connection = SimConnection(self._store)
+        found = work(connection)
+        how = self.fails.pop() if self.fails else ""
+        if how != "rolled-back":
+            for write in connection.staged:
+                write()
+        if how:
+            raise ConnectionLost(how)
+        return found
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def in_memory() -> Iterator[None]:
+    """The product's ledger reads and writes whole batches in the store while inside."""
+
+    def fetch_once(connection: SimConnection, wanted: Any, history: History, _: Any) -> None:
+        connection.store.fetch_once(wanted, history)
+
+    @contextmanager
+    def writing(connection: SimConnection, docket: Docket, judged_at: datetime) -> Iterator[None]:
+        connection.store.check(docket)
+        connection.staged.append(lambda: connection.store.write(docket, judged_at))
+        yield
+
+    def write_placed(connection: SimConnection, placed: Iterable[tuple[int, Notice]], made_at: datetime) -> None:
+        rows = list(placed)
+        connection.staged.append(lambda: connection.store.put_notices(rows, made_at))
+
+    with (
+        patch.object(fetching, "_fetch_once", fetch_once),
+        patch.object(ledger, "writing", writing),
+        patch.object(notices, "write_placed", write_placed),
+    ):
+        yield
+
+
+@lru_cache(maxsize=4_096)
+def decode(value: bytes) -> Decoded:
+    """The event in a value; the same bytes are read once."""
+    found = read(value, writers())
+    assert isinstance(found, Decoded)
+    return found
+
+
+def _fresh_seats(history: History) -> Iterator[WaitingEvent]:
+    rooms = chain(history.waiting.values(), history.held.values())
+    return (seat for room in rooms for seat in room if seat.fresh)
+
+
+def _seat_row(seat: WaitingEvent) -> tuple[Any, ...]:
+    return (
+        *seat.place,
+        seat.key,
+        seat.rule,
+        seat.rank,
+        seat.until,
+        seat.received_at,
+        seat.value,
+        seat.position,
+    )

@@ -1,0 +1,65 @@
+"""kill -9 of every part of the bus at random instants, under load: nothing lost, nothing twice, all in order."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from killing import Killer, Portals, agencies_of, judged_history, plan, wait_for_rest
+from portalbus.infra.bus.bus import Bus
+from portalbus.schemas.directory import directory
+
+RATE = 220.0
+"""Events a second, over all sources."""
+PROCESSES = 4
+AGENCIES = [agency.code for agency in directory().current(datetime.now(UTC).date())[:10]]
+SOURCES = [f"{agency}/{portal}" for agency in AGENCIES for portal in ("www", "edu")]
+SHORT = {"worker": 13, "relay": 7, "portals": 12, "postgres": 4, "kafka": 3, "freeze": 2}
+FULL = {"worker": 65, "relay": 35, "portals": 65, "postgres": 15, "kafka": 12, "freeze": 10}
+
+
+def kill_anything(folder: Path, kills: Mapping[str, int], pause: tuple[float, float]) -> None:
+    """Kills so many of each kind, with a pause between two of them, and judges what came of it."""
+    seed = int.from_bytes(os.urandom(4))
+    random = Random(seed)
+    with Bus(folder / "bus", workers=2, usual_ports=None) as bus:
+        portals = Portals(bus, folder, SOURCES, PROCESSES, RATE)
+        portals.start()
+        try:
+            killer = Killer(bus, portals, random)
+            began = time.monotonic()
+            killer.kill_all(plan(random, kills), pause)
+            killer.wait_for_services()
+            under_fire = time.monotonic() - began
+            portals.finish(within=120)
+            rest = wait_for_rest(bus, agencies_of(SOURCES), within=120)
+        finally:
+            portals.end()
+        report = judged_history(bus, portals.history, agencies_of(SOURCES))
+        rate = report.seen["acknowledged"] / under_fire
+        done = ", ".join(f"{count} {name}" for name, count in killer.kills.items())
+        print(f"\nseed {seed}: {killer.kills.total()} kills ({done}) in {under_fire:.0f} s at {rate:.0f} events/s,")
+        print(f"at rest {rest:.1f} s after the last event was delivered: {report.figures()}")
+        assert bus.failed() == []
+        assert report.clean, f"seed {seed}\n{report}\n" + "\n".join(killer.trace)
+        assert report.seen["acknowledged"] > 1_000
+
+
+def test_whatever_is_killed_what_was_acknowledged_takes_effect_once_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTALBUS_SESSION_TIMEOUT", "6")
+    kill_anything(tmp_path, SHORT, (0.3, 2.2))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1_800)
+def test_the_same_with_200_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTALBUS_SESSION_TIMEOUT", "6")
+    kill_anything(tmp_path, FULL, (0.3, 3.5))

@@ -1,0 +1,98 @@
+"""Parts of the bus are away for a while: what is acknowledged meanwhile is durable, and all recovers without hands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from killing import Killer, Portals, agencies_of, judged_history, unrest, wait_for_rest
+from portalbus.infra.bus.bus import Bus
+from portalbus.schemas.directory import directory
+
+RATE = 120.0
+AGENCIES = [agency.code for agency in directory().current(datetime.now(UTC).date())[:4]]
+SOURCES = [f"{agency}/www" for agency in AGENCIES]
+
+
+@pytest.fixture
+def bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bus]:
+    monkeypatch.setenv("PORTALBUS_SESSION_TIMEOUT", "6")
+    with Bus(tmp_path / "bus", workers=2, usual_ports=None) as bus:
+        yield bus
+
+
+@pytest.fixture
+def portals(bus: Bus, tmp_path: Path) -> Iterator[Portals]:
+    portals = Portals(bus, tmp_path, SOURCES, processes=2, rate=RATE)
+    portals.start()
+    yield portals
+    portals.end()
+
+
+def acknowledged(portals: Portals) -> int:
+    """How many events were promised so far."""
+    return portals.history.read_bytes().count(b'"acknowledged"')
+
+
+def until(holds: Callable[[], bool], what: str, within: float) -> float:
+    """Polls until something holds; returns how many seconds that took."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < within, f"{what}: not within {within:g} s"
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+def go_without(bus: Bus, portals: Portals, seconds: float) -> None:
+    """Database, Kafka and registry are away for so long, one after the other; nobody does anything about it."""
+    killer = Killer(bus, portals, Random())
+    until(lambda: portals.history.exists() and acknowledged(portals) > 100, "publishing begins", 60)
+    stack = bus.stack
+    for name, service in (("database", stack.postgres), ("Kafka", stack.kafka), ("registry", stack.registry)):
+        service.stop()
+        before = acknowledged(portals)
+        if name == "registry":  # whoever starts now has to do without it
+            killer.kill("portals")
+            killer.kill("worker")
+            killer.kill("relay")
+        time.sleep(seconds)
+        promised = acknowledged(portals) - before
+        service.start()
+        back = until(lambda: few_behind(bus), f"after the {name} was away: the lanes to be judged", 120)
+        print(
+            f"\n{name} away for {seconds:g} s: {promised} events acknowledged meanwhile, caught up {back:.1f} s after"
+        )
+        assert promised > RATE * seconds * 0.3, f"publishing does not wait for the {name}"
+
+
+def few_behind(bus: Bus) -> bool:
+    """True when the ledger follows the lanes within a moment's load."""
+    said = unrest(bus, agencies_of(SOURCES), tolerated=round(RATE))
+    return said == ""
+
+
+def assert_nothing_is_missing(bus: Bus, portals: Portals) -> None:
+    """All is delivered, judged, and sound."""
+    portals.finish(within=120)
+    wait_for_rest(bus, agencies_of(SOURCES), within=120)
+    report = judged_history(bus, portals.history, agencies_of(SOURCES))
+    print(report.figures())
+    assert report.clean, report
+    assert bus.failed() == []
+
+
+def test_database_kafka_and_registry_may_be_away_for_a_while(bus: Bus, portals: Portals) -> None:
+    go_without(bus, portals, 6.0)
+    assert_nothing_is_missing(bus, portals)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1_800)
+def test_database_kafka_and_registry_may_be_away_for_minutes(bus: Bus, portals: Portals) -> None:
+    go_without(bus, portals, 150.0)
+    assert_nothing_is_missing(bus, portals)

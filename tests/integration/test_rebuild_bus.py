@@ -1,0 +1,201 @@
+"""A rebuild on a running bus: worker, relay and central portal go on, before, during and after the exchange."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx2
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+from bus_events import Lane, answer, directive, manifest, manifest_value, receipt, value_of, withdrawal
+from central_process import CentralProcess
+from ledger_facts import assert_sound, one, rows
+from portalbus.infra.stack import Endpoints
+from portalbus.schemas.codec import Decoded
+from portalbus_command import COMMAND
+from whole_bus import Bus, outgoing_topics
+
+AGENCIES = ("G22", "H26", "H29")
+
+
+@pytest.fixture
+def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
+    bus = Bus(endpoints, tmp_path, AGENCIES).open()
+    yield bus
+    bus.close()
+
+
+class Traffic:
+    """Portals that go on publishing, with something of everything that the judge has a verdict for."""
+
+    def __init__(self, bus: Bus, seed: int) -> None:
+        self.sent: Counter[str] = Counter()
+        self._bus, self._random = bus, Random(seed)
+        self._lanes = {agency: Lane(agency) for agency in AGENCIES}
+        self._stopped = threading.Event()
+        self._number = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def publish(self, count: int) -> None:
+        """Publishes so many records."""
+        for _ in range(count):
+            self._number += 1
+            self._one(self._lanes[self._random.choice(AGENCIES)], self._number)
+        assert self._bus.producer.flush(60) == 0
+
+    def go_on(self) -> None:
+        """Publishes until it is stopped."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops publishing; everything is confirmed afterwards."""
+        self._stopped.set()
+        self._thread.join(60)
+
+    def all_taken(self) -> bool:
+        """True when the ledger has everything."""
+        return all(self._bus.next_offset(agency) == count for agency, count in self.sent.items())
+
+    def _run(self) -> None:
+        while not self._stopped.wait(0.05):
+            self.publish(30)
+
+    def _one(self, lane: Lane, n: int) -> None:
+        kind, name = self._random.random(), f"d-{self._random.randint(1, 60)}"
+        events = [item for item in lane.items if isinstance(item.content, Decoded)]
+        if kind < 0.03:
+            self._send(lane.agency, b"k", b"rubbish")
+        elif kind < 0.06:
+            heard = manifest(lane.agency, delivered_sequence=0)
+            self._send(lane.agency, None, manifest_value(heard, self._bus.schema_ids))
+        elif kind < 0.12 and events:
+            self._say(lane, lane.again(self._random.choice(events[-50:])))
+        elif kind < 0.14:
+            lane.next_envelope()  # an event that never comes: a gap
+        elif kind < 0.5:
+            version = self._random.randint(1, 4)
+            payload = withdrawal(name, version) if version > 1 and kind < 0.2 else directive(name, version)
+            self._say(lane, lane.say(payload))
+        elif kind < 0.8:
+            owner = self._random.choice([*AGENCIES, "X99"])
+            self._say(lane, lane.say(receipt(f"{lane.agency}-{n // 3:06}", n, addressed_to=owner)))
+        else:
+            self._say(lane, lane.say(answer(f"{self._random.choice(AGENCIES)}-{n // 3:06}")))
+
+    def _say(self, lane: Lane, item: Any) -> None:
+        event = item.content.event
+        self._send(lane.agency, event.key.encode(), value_of(event, self._bus.schema_ids))
+
+    def _send(self, agency: str, key: bytes | None, value: bytes) -> None:
+        self._bus.producer.produce(f"lane.{agency}", value, key)
+        self._bus.producer.poll(0)
+        self.sent[agency] += 1
+
+
+def rebuild(bus: Bus, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Runs `portalbus rebuild --json`; returns its status and its answer."""
+    found = subprocess.run(
+        [*COMMAND, "rebuild", "--json", *arguments],
+        env={
+            **os.environ,
+            "PORTALBUS_BOOTSTRAP": bus.endpoints.bootstrap,
+            "PORTALBUS_REGISTRY": bus.endpoints.registry_url,
+            "PORTALBUS_DATABASE": bus.database_url,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert found.returncode in (0, 1), found.stderr
+    return found.returncode, json.loads(found.stdout)
+
+
+def positions_sent(bus: Bus) -> list[tuple[str, int]]:
+    """Topic and ledger position of everything that a read_committed reader finds."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bus.endpoints.bootstrap,
+            "group.id": "test-rebuild",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    known = consumer.list_topics(timeout=30).topics
+    parts = [(topic, number) for topic in outgoing_topics(AGENCIES) for number in known[topic].partitions]
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in parts])
+    found: list[tuple[str, int]] = []
+    ended = 0
+    while ended < len(parts):
+        message = consumer.poll(30)
+        assert message is not None
+        if message.error() is not None:
+            ended += 1
+        else:
+            headers = message.headers()
+            assert isinstance(headers, list)
+            found.append((message.topic() or "", int(dict(headers)["portalbus-position"] or 0)))
+    consumer.close()
+    return found
+
+
+def test_a_rebuild_under_traffic_agrees_names_what_was_altered_and_exchanges_it_while_all_go_on(
+    bus: Bus, tmp_path: Path
+) -> None:
+    traffic = Traffic(bus, 11)
+    worker, relay = bus.start_worker(), bus.start_relay()
+    central = CentralProcess(bus.database_url, tmp_path / "central.log")
+    traffic.publish(6_000)
+    bus.wait_until(traffic.all_taken, "the beginning")
+    traffic.go_on()
+    status, said = rebuild(bus)
+    print(f"\n{said['records']} records in {said['seconds']:.1f} s under traffic")
+    assert (status, said["rows"]) == (0, 0), [table for table in said["tables"] if table["first"]]
+    assert len(rows(bus.look, "select distinct rule from ledger.event")) >= 8
+
+    key = one(bus.look, "select min(key) from ledger.directive where not withdrawn")
+    bus.look.execute("update ledger.directive set title = 'Khác' where key = %s", (key,))
+    bus.look.execute("delete from ledger.directive_version where key = %s and version = 1", (key,))
+    status, said = rebuild(bus)
+    named = {
+        (row["table"], row["key"]["key"], row["live"] is None) for table in said["tables"] for row in table["first"]
+    }
+    assert status == 1
+    assert named == {("directive", key, False), ("directive_version", key, True)}
+    before = bus.position()
+    status, said = rebuild(bus, "--swap")
+    assert (status, said["rows"], said["exchanged"]) == (1, 2, True)
+    assert bus.position() > before, "judging went on meanwhile"
+
+    bus.wait_until(lambda: bus.position() > before + 500, "judging after the exchange")
+    traffic.stop()
+    bus.wait_until(traffic.all_taken, "the end")
+    central.wait_until()
+    page = httpx2.get(f"{central.address}/api/v1/directives/{key}", timeout=10)
+    assert page.status_code == 200
+    assert "Khác" not in page.text
+    status, said = rebuild(bus)
+    assert (status, said["rows"]) == (0, 0), [table for table in said["tables"] if table["first"]]
+    assert_sound(bus.look)
+
+    last = one(bus.look, "select max(position) from ledger.judgement")
+    bus.wait_until(
+        lambda: one(bus.look, "select max(position) from ledger.relayed") >= last, "the relay to send everything"
+    )
+    sent = Counter(positions_sent(bus))
+    assert set(sent.values()) == {1}, "something was sent twice"
+    verdicts = {position for topic, position in sent if topic.startswith("verdict.")}
+    assert {position for (position,) in rows(bus.look, "select position from ledger.judgement")} <= verdicts
+    assert central.stop() == 0
+    assert worker.stop() == 0, worker.text()
+    assert relay.stop() == 0, relay.text()
