@@ -25,6 +25,7 @@ from portalbus.infra.stack import Endpoints
 from portalbus.schemas.codec import encode_envelope, encode_payload, frame
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event
+from portalbus.streams.rebuilding.lane_reader import LaneReader
 from whole_bus import Bus, Running
 
 AGENCIES = ("G22", "H26", "H29", "G09")
@@ -129,6 +130,8 @@ def test_a_header_name_that_is_no_text_does_not_stop_the_worker(bus: Bus) -> Non
     bus.wait_until(lambda: bus.next_offset("H26") == 2, "both records", 40)
     assert accepted(bus, "H26") == [1, 2]
     assert worker.process.poll() is None
+    with LaneReader(bus.endpoints.bootstrap) as lanes:
+        assert [record.offset for record in lanes.take("H26", 0, 2)] == [0, 1], "a rebuild reads it too"
 
 
 def send_raw(bus: Bus, topic: str, batch: bytes) -> None:

@@ -65,6 +65,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         ["demo", "--events", "5"],
         ["publish", "-"],
         ["rebuild", "--swap", "--dry-run"],
+        ["reconcile", "--agency", "x"],
     ],
 )
 def test_wrong_usage_is_status_2(argv: list[str]) -> None:
