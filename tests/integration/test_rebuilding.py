@@ -73,11 +73,11 @@ def rebuilt(url: str, lanes: RememberedLanes) -> list[TableDifference]:
             return compare(looking)
 
 
-def broken(lane: Lane, name: str, version: int) -> Item:
+def broken(lane: Lane, name: str, version: int, why: Unreadable = BROKEN) -> Item:
     """A record that the worker of that day cannot read."""
     event = Event(lane.next_envelope(), directive(name, version))
     headers = cloudevents_headers(event.envelope, "DirectivePublished")
-    return lane.put(BROKEN, lane_key=event.key.encode(), value=value_of(event), headers=headers)
+    return lane.put(why, lane_key=event.key.encode(), value=value_of(event), headers=headers)
 
 
 class Life:
@@ -104,7 +104,8 @@ class Life:
 
     def _disturb(self, lane: Lane) -> None:
         for _ in range(self.random.randint(0, 4)):
-            broken(lane, f"d-{self.random.randint(1, 3)}", self.random.randint(1, 4))
+            why = self.random.choice((BROKEN, BROKEN, intake.DEADLY_RECORD))
+            broken(lane, f"d-{self.random.randint(1, 3)}", self.random.randint(1, 4), why)
         for portal in PORTALS:
             for _ in range(self.random.randint(0, 2)):
                 stated = manifest(lane.agency, portal=portal, delivered_sequence=self.random.randint(0, 30))
@@ -112,7 +113,8 @@ class Life:
 
     def _as_read(self, item: Item) -> Item:
         """An item as the worker reads it, but where it could not read it on that day."""
-        return item if item.content == BROKEN else Item(item.record, intake.content_of(item.record, writers()))
+        not_then = item.content in (BROKEN, intake.DEADLY_RECORD)
+        return item if not_then else Item(item.record, intake.content_of(item.record, writers()))
 
     def live(self) -> None:
         """Lives until all records are judged, and some while longer."""

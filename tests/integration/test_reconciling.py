@@ -280,6 +280,8 @@ def test_an_event_with_no_trace_left_is_sent_again_and_nothing_else_is(
     assert one(look, "select title from ledger.directive where key = %s", key) == seen
     assert rows(look, "select distinct rule, final from ledger.event where key = %s", key) == [("event.restored", True)]
     assert canonical_messages(look, last) == [], "it was there before"
+    reasons = rows(look, "select distinct value->>'reason' from ledger.notice where record = 'ResendRequested'")
+    assert [reason for (reason,) in reasons] == ["source.differs"]
     assert reconcile().repairs == ()
 
 

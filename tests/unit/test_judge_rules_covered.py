@@ -16,7 +16,9 @@ TESTS = (
     "test_judge_waiting.py",
     "test_judge_canary.py",
     "test_judge_parked.py",
+    "test_judge_restored.py",
     "test_codec.py",
+    "../integration/test_reconciling.py",
     "../integration/test_worker.py",
 )
 

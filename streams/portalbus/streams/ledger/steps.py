@@ -37,6 +37,7 @@ class StepKind(StrEnum):
     REDRIVE = "redrive"  # told: [[agency, lane offset], …] of the parked records that were decided
     DISCARD = "discard"  # the same
     CLOSING = "closing"  # told: [agency, portal, epoch, first, last] of what was given up as missing
+    RELEASE = "release"  # told: [key, …] that were damaged and are whole again
 
 
 class Run(NamedTuple):
@@ -84,6 +85,11 @@ def decided_told(action: str, places: Sequence[tuple[str, int]]) -> Told:
 def closing_told(agency: str, portal: str, epoch: int, first: int, last: int) -> Told:
     """An operator gave up what was missing of a source in this range."""
     return Told(StepKind.CLOSING, [agency, portal, epoch, first, last])
+
+
+def release_told(keys: Sequence[str]) -> Told:
+    """What these keys stand for was damaged and is whole again: who waits for them is judged anew."""
+    return Told(StepKind.RELEASE, list(keys))
 
 
 def write_step(

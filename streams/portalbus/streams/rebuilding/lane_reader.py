@@ -140,6 +140,10 @@ def _record(message: Message) -> LaneRecord:
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:
-    found = message.headers() or []
+    """The headers; none where a name is no UTF-8, which Kafka takes and the client cannot give out."""
+    try:
+        found = message.headers() or []
+    except (SystemError, UnicodeDecodeError):
+        return ()
     pairs = found.items() if isinstance(found, dict) else found
     return tuple((name, value.encode() if isinstance(value, str) else value or b"") for name, value in pairs)

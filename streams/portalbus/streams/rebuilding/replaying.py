@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Connection
 
@@ -24,13 +25,14 @@ from portalbus.streams.parking.deciding import Parking
 from portalbus.streams.parking.limit import ParkingLimit
 from portalbus.streams.rebuilding.lane_reader import Lanes
 from portalbus.streams.rebuilding.step_reading import Step, grouped, steps_after
+from portalbus.streams.reconciling.releasing import release_waiting
 from portalbus.streams.records import LaneRecord
 
 OPEN_LANE = """
 insert into ledger.lane (agency, next_offset) select * from unnest(%s::text[], %s::int8[]) on conflict do nothing"""
 MOVE_ON = "update ledger.position set next = greatest(next, %s)"
 PARKED = """
-select p.agency, p.lane_offset, p.reason, p.detail
+select p.agency, p.lane_offset, p.reason, p.detail, p.headers
 from unnest(%s::text[], %s::int8[], %s::int8[]) run(agency, first, after)
 join ledger.parked p on p.agency = run.agency and p.lane_offset >= run.first and p.lane_offset < run.after"""
 FIRST_JUDGED = "select min(lane_offset) from ledger.event where agency = %s"
@@ -39,6 +41,14 @@ NO_LIMIT = ParkingLimit(share=1)
 
 Replayed = Callable[[int], None]
 """Hears how many records were replayed since it was last told."""
+
+
+class KeptAside(NamedTuple):
+    """What the live ledger keeps of a parked record."""
+
+    reason: str
+    detail: str
+    headers: Sequence[tuple[str, str]]
 
 
 class StepsMissing(Exception):
@@ -149,6 +159,8 @@ class Replay:
         elif step.kind is StepKind.CLOSING:
             agency, portal, epoch, first, last = step.told
             close_gap(self._shadow, agency, portal, first, last, who=REBUILDER.who, why=REBUILDER.why, epoch=epoch)
+        elif step.kind is StepKind.RELEASE:
+            release_waiting(self._shadow, step.told, self._writers, step.at)
         else:
             self._ledger.take_timer(self._shadow, step, bounds)
         self.step = group[-1].id
@@ -166,14 +178,9 @@ class Replay:
 
     def _items(self, runs: Sequence[Run]) -> list[Item]:
         columns = [list(column) for column in zip(*runs, strict=True)]
-        parked = {
-            (agency, offset): Unreadable(reason, detail)
-            for agency, offset, reason, detail in self._live.execute(PARKED, columns)
-        }
+        parked = {(row[0], row[1]): KeptAside(*row[2:]) for row in self._live.execute(PARKED, columns)}
         return [
-            Item(record, self._content(record, parked.get((record.agency, record.offset))))
-            for run in runs
-            for record in self._take(run)
+            self._item(record, parked.get((record.agency, record.offset))) for run in runs for record in self._take(run)
         ]
 
     def _take(self, run: Run) -> Sequence[LaneRecord]:
@@ -190,14 +197,20 @@ class Replay:
         self._next[run.agency] = run.after
         return self._lanes.take(*run)
 
-    def _content(self, record: LaneRecord, parked: Unreadable | None) -> Content:
+    def _item(self, record: LaneRecord, kept: KeptAside | None) -> Item:
+        if kept is not None and not record.headers:  # what the client cannot give out, the worker could
+            record = record._replace(headers=tuple((name, b64decode(value)) for name, value in kept.headers))
+        return Item(record, self._content(record, kept))
+
+    def _content(self, record: LaneRecord, kept: KeptAside | None) -> Content:
         """What a record says; one that could not be read when it came says as little again, whoever could read it now.
 
         A record that killed workers is not tried again.
         """
-        if parked is not None and parked.rule == DEADLY_RECORD.rule:
-            return parked
+        if kept is None:
+            return content_of(record, self._writers)
+        then = Unreadable(kept.reason, kept.detail)
+        if then.rule == DEADLY_RECORD.rule:
+            return then
         content = content_of(record, self._writers)
-        if parked is None or self._reread or isinstance(content, Unreadable):
-            return content
-        return parked
+        return content if self._reread or isinstance(content, Unreadable) else then

@@ -76,7 +76,7 @@ class Keeper:
         if _is_due(any_at, now, self._every):
             whole = _is_due(whole_at, now, max(WHOLE_EVERY, self._every))
             since = None if whole else now.date() - timedelta(days=RECENT_DAYS - 1)
-            compared = self._reconciler.run(since=since)
+            compared = self._reconciler.run(since=since, slice=now.hour)
             if compared.differences or compared.differing_buckets:
                 log.warning(
                     "reconcile.differences",

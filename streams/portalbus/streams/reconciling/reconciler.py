@@ -115,10 +115,12 @@ class Reconciler:
         row = self._connected().execute(NEWS).fetchone()
         return bool(row and row[0])
 
-    def run(self, agencies: Sequence[str] | None = None, since: date | None = None) -> Compared:
-        """Compares everything once, lists what differs, heals what can be healed, and asks for the rest."""
+    def run(
+        self, agencies: Sequence[str] | None = None, since: date | None = None, slice: int | None = None
+    ) -> Compared:
+        """Compares what is in scope (`Scope`), lists what differs, heals what can be healed, asks for the rest."""
         connection = self._connected()
-        scope = Scope(tuple(agencies) if agencies else None, since)
+        scope = Scope(tuple(agencies) if agencies else None, since, slice)
         started_at = self._clock()
         compared = self._compare(connection, scope)
         self._healer.heal(connection, scope.parameters()["agencies"])

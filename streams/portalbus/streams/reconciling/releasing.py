@@ -10,12 +10,13 @@ from psycopg import Connection
 
 from portalbus.schemas.codec import Decoded, WriterSchemas, read
 from portalbus.schemas.directory import directory
-from portalbus.streams.judgement.docket import Docket
+from portalbus.streams.judgement.docket import Bounds, Docket
 from portalbus.streams.ledger.fetching import fetch_history
 from portalbus.streams.ledger.order import advance_position, take_position
+from portalbus.streams.ledger.steps import release_told, write_step
 from portalbus.streams.ledger.writing import writing
 
-WAITED_FOR: LiteralString = "select distinct key from ledger.waiting where key = any(%s)"
+WAITED_FOR: LiteralString = "select distinct key from ledger.waiting where key = any(%s) order by key"
 
 
 def release_waiting(connection: Connection[Any], keys: Iterable[str], writers: WriterSchemas, now: datetime) -> None:
@@ -31,8 +32,10 @@ def release_waiting(connection: Connection[Any], keys: Iterable[str], writers: W
         return found
 
     position = take_position(connection)
-    docket = Docket(fetch_history(connection, (), decode, waited_for), directory(), position)
+    bounds = Bounds()
+    docket = Docket(fetch_history(connection, (), decode, waited_for), directory(), position, bounds)
     docket.release(waited_for, now)
     if docket.entries:
         with writing(connection, docket, now):
             advance_position(connection, docket.next_position)
+            write_step(connection, release_told(waited_for), position, docket.next_position, now, bounds)

@@ -15,7 +15,8 @@ from portalbus.streams.reconciling.reading import ROWS_AT_ONCE, Scope
 NEWEST: LiteralString = """
 select distinct on (key) key, document->>'number', document->>'title', document->>'abstract', document->>'body'
 from ledger.directive_version v
-where %(agencies)s::text[] is null or split_part(key, '/', 1) = any(%(agencies)s)
+where (%(agencies)s::text[] is null or split_part(key, '/', 1) = any(%(agencies)s))
+  and (%(slice)s::int4 is null or abs(hashtext(key)::int8) %% 24 = %(slice)s)
 order by key, version desc"""
 UNLIKE: LiteralString = """
 select d.agency, d.key from unnest(%s::text[], %s::text[]) as q(key, words) join ledger.directive d using (key)
