@@ -221,7 +221,7 @@ def unrest(bus: Bus, agencies: Sequence[str], tolerated: int = 0) -> str:
 def _unrest(bus: Bus, agencies: Sequence[str], tolerated: int) -> str:
     with psycopg.connect(bus.addresses.database_url, autocommit=True) as ledger:
         ends = lane_ends(bus.addresses.bootstrap, agencies)
-        nexts = dict(ledger.execute(NEXT_OFFSETS).fetchall())
+        nexts: dict[str, int] = dict(ledger.execute(NEXT_OFFSETS).fetchall())
         behind = {agency: end - nexts.get(agency, 0) for agency, end in ends.items() if nexts.get(agency, 0) < end}
         open_events = ledger.execute(OPEN_EVENTS).fetchone()
         gaps = ledger.execute(OPEN_GAPS).fetchone()

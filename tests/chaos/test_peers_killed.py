@@ -89,7 +89,7 @@ def case_line(agency: str, number: int) -> Line:
 def applied(bus: Bus, query: str) -> list[Line]:
     """What took effect, in the order in which it did."""
     found = []
-    for position, case in bus.look.execute(query).fetchall():  # type: ignore[call-overload]
+    for position, case in bus.look.execute(query).fetchall():
         agency, _, number = case.partition("-")
         found.append({"saw": "effect", **case_line(agency, int(number)), "position": position})
     return found
@@ -148,7 +148,7 @@ def killed_again_and_again(
 
 def progress(bus: Bus, count: str) -> int:
     """How much has taken effect."""
-    return int(one(bus.look, count))  # type: ignore[arg-type]
+    return int(one(bus.look, count))
 
 
 def wait_until_quiet(bus: Bus, count: str, wanted: int) -> None:
@@ -163,7 +163,7 @@ def wait_until_quiet(bus: Bus, count: str, wanted: int) -> None:
 def distinct(bus: Bus, count: str) -> int:
     """How many cases the store holds."""
     table = "ledger.case" if "ledger" in count else "peer.feedback"
-    return int(rows(bus.look, f"select count(*) from {table}")[0][0])  # type: ignore[arg-type]
+    return int(rows(bus.look, f"select count(*) from {table}")[0][0])
 
 
 @pytest.mark.chaos

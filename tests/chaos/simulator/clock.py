@@ -62,7 +62,7 @@ def machines_read(clock: SimClock, modules: list[ModuleType]) -> Iterator[None]:
         def now(cls, tz: tzinfo | None = None) -> Any:
             return clock.now().astimezone(tz)
 
-    patches = []
+    patches: list[Any] = []
     for module in modules:
         names = vars(module)
         if isinstance(names.get("time"), ModuleType):

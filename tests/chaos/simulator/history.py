@@ -17,7 +17,7 @@ from simulator.broker import words
 from simulator.store import Store
 
 if TYPE_CHECKING:
-    from simulator.world import World
+    from simulator.parts import Parts as World
 
 
 def history_of(world: World) -> Iterator[Line]:

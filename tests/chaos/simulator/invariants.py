@@ -15,7 +15,7 @@ from simulator.relays import read_position
 from simulator.store import Place, Store, decode
 
 if TYPE_CHECKING:
-    from simulator.world import World
+    from simulator.parts import Parts as World
 
 
 class Violation(Exception):

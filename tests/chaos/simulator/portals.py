@@ -124,9 +124,9 @@ class Heard:
 class SimPortal:
     """One portal: an application that publishes, and one process that does it, when it is alive."""
 
-    def __init__(self, agency: str, portal: str, root: Path, disk: Disk, clock: SimClock) -> None:
-        self.agency, self.portal = agency, portal
-        self.source = f"{agency}/{portal}"
+    def __init__(self, source: str, root: Path, disk: Disk, clock: SimClock) -> None:
+        self.source = source
+        agency, portal = self.agency, self.portal = source.split("/")
         self.folder = root / self.source.replace("/", ".")
         self.folder.mkdir()
         self.off = timedelta()

@@ -1,33 +1,27 @@
 """The ledger's tables in memory, with the constraints that PostgreSQL would enforce.
 
-Above them runs the product's own `Ledger`, statement by statement: what each of its SQL statements finds and does is
-told here in Python, and a statement that is not known here raises. Only the bulk reading and writing of a batch is
-taken over whole (`_fetch_once`, `writing`).
+Above them runs the product's own `Ledger`, statement by statement: see `statements`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, ClassVar
-from unittest.mock import patch
 
 from bus_events import writers
 from portalbus.schemas.codec import Decoded, read
 from portalbus.schemas.notices import ResendRequested
 from portalbus.streams.judgement.docket import Docket, Entry
-from portalbus.streams.judgement.gaps import WAITS_FOR_GAP, Gap
+from portalbus.streams.judgement.gaps import Gap
 from portalbus.streams.judgement.history import CaseState, DirectiveState, History, SourceState, WaitingEvent
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.judgement.parked import ParkedRecord
-from portalbus.streams.ledger import fetching, gap_tending, ledger, notices, order, steps
-from portalbus.streams.ledger.gap_rows import gap_row
-from portalbus.streams.parking import stopping
+from portalbus.streams.ledger import fetching
 
 Place = tuple[str, int]
 SourceName = tuple[str, str]
@@ -194,178 +188,6 @@ class Store:
             if position != len(self.order) + 1:
                 raise ConstraintBroken(f"notice at {position}, the order ends at {len(self.order)}")
             self.order.append((notice, now))
-
-
-class SimRows:
-    """What a statement gives back."""
-
-    def __init__(self, rows: Iterable[tuple[Any, ...]] = (), rowcount: int = 0) -> None:
-        self._rows = list(rows)
-        self.rowcount = rowcount
-
-    def fetchone(self) -> tuple[Any, ...] | None:
-        """The first row."""
-        return self._rows[0] if self._rows else None
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """Every row."""
-        return self._rows
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(self._rows)
-
-
-class SimConnection:
-    """A connection in one transaction: what it writes waits in `staged` for the commit."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.staged: list[Callable[[], None]] = []
-
-    def pipeline(self) -> AbstractContextManager[None]:
-        """Round trips cost nothing here."""
-        return nullcontext()
-
-    def cursor(self) -> AbstractContextManager[SimConnection]:
-        """A connection is cursor enough."""
-        return nullcontext(self)
-
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> SimRows:
-        """One statement."""
-        for known, what in STATEMENTS:
-            if sql.startswith(known):
-                return what(self, values)
-        raise NotImplementedError(f"the simulator does not know this statement: {sql}")
-
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """One statement for each row."""
-        for row in rows:
-            self.execute(sql, row)
-
-    # ---- what the statements do ----------------------------------------------------------------------------------
-
-    def take_order(self, _: Any) -> SimRows:
-        return SimRows([(self.store.next_position,)])
-
-    def open_lanes(self, values: Any) -> SimRows:
-        self.staged.append(lambda: [self.store.next_offset.setdefault(name, 0) for name in values[0]] and None)
-        return SimRows()
-
-    def lanes(self, values: Any) -> SimRows:
-        return SimRows((name, self.store.next_offset[name]) for name in values[0] if name in self.store.next_offset)
-
-    def advance_lanes(self, values: Any) -> SimRows:
-        moved = [row for row in zip(*values[:3], strict=True) if self.store.next_offset[row[0]] == row[1]]
-        self.staged.append(lambda: self.store.next_offset.update({agency: after for agency, _, after in moved}))
-        return SimRows(rowcount=len(moved))
-
-    def advance_order(self, values: Any) -> SimRows:
-        self.staged.append(lambda: setattr(self.store, "next_position", values[0]))
-        return SimRows()
-
-    def nothing(self, _: Any) -> SimRows:
-        return SimRows()
-
-    def keys_over(self, values: Any) -> SimRows:
-        over = (s.key for s in self.store.waiting.values() if s.until < values[0] and s.rule != WAITS_FOR_GAP)
-        return SimRows((key,) for key in dict.fromkeys(over))
-
-    def overdue(self, _: Any) -> SimRows:
-        found: dict[str, datetime] = {}
-        for name, source in self.store.sources.items():
-            if source.held > 0:
-                untils = [gap.hold_until for gap in self.store.gaps[name].values() if gap.hold_until]
-                over_at = min(untils, default=datetime.fromtimestamp(0, source.last_heard_at.tzinfo))
-                found[source.agency] = min(over_at, found.get(source.agency, over_at))
-        return SimRows(found.items())
-
-    def unanswered(self, values: Any) -> SimRows:
-        rows = [
-            (*name, *gap_row(gap))
-            for name, gaps in self.store.gaps.items()
-            for gap in gaps.values()
-            if gap.ask_at is not None and gap.ask_at <= values[0] and self.store.sources[name].status == "active"
-        ]
-        return SimRows(sorted(rows, key=lambda row: (row[-1], row[:4]))[: values[1]])
-
-    def asked(self, values: Any) -> SimRows:
-        asked, ask_at, agency, portal, epoch, first = values
-
-        def put() -> None:
-            gaps = self.store.gaps[agency, portal]
-            gaps[epoch, first] = replace(gaps[epoch, first], asked=asked, ask_at=ask_at)
-
-        self.staged.append(put)
-        return SimRows()
-
-
-STATEMENTS: tuple[tuple[str, Callable[[SimConnection, Any], SimRows]], ...] = (
-    (order.TAKE, SimConnection.take_order),
-    ("insert into ledger.lane (agency)", SimConnection.open_lanes),
-    ("select agency, next_offset from ledger.lane", SimConnection.lanes),
-    (ledger.ADVANCE, SimConnection.advance_lanes),
-    ("update ledger.position set next", SimConnection.advance_order),
-    ("select pg_notify", SimConnection.nothing),
-    (fetching.KEYS_OVER, SimConnection.keys_over),
-    (gap_tending.OVERDUE, SimConnection.overdue),
-    (gap_tending.UNANSWERED, SimConnection.unanswered),
-    (gap_tending.ASKED, SimConnection.asked),
-    (stopping.OPEN_STOP, SimConnection.nothing),
-    (steps.WRITE, SimConnection.nothing),
-)
-"""What the ledger's statements do, by how they begin."""
-
-
-class ConnectionLost(Exception):
-    """The database went away; the caller may try again, and does not know what became of its transaction."""
-
-
-class SimSession:
-    """Stands where `Session` stands. `fails` says what happens to the next commits: rolled back, or not heard of."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.fails: list[str] = []
-
-    def transact(self, work: Callable[[Any], Any]) -> Any:
-        """Runs `work` in a transaction. Raises ConnectionLost where the real one would try again for ever."""
-        connection = SimConnection(self._store)
-        found = work(connection)
-        how = self.fails.pop() if self.fails else ""
-        if how != "rolled-back":
-            for write in connection.staged:
-                write()
-        if how:
-            raise ConnectionLost(how)
-        return found
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-@contextmanager
-def in_memory() -> Iterator[None]:
-    """The product's ledger reads and writes whole batches in the store while inside."""
-
-    def fetch_once(connection: SimConnection, wanted: Any, history: History, _: Any) -> None:
-        connection.store.fetch_once(wanted, history)
-
-    @contextmanager
-    def writing(connection: SimConnection, docket: Docket, judged_at: datetime) -> Iterator[None]:
-        connection.store.check(docket)
-        connection.staged.append(lambda: connection.store.write(docket, judged_at))
-        yield
-
-    def write_placed(connection: SimConnection, placed: Iterable[tuple[int, Notice]], made_at: datetime) -> None:
-        rows = list(placed)
-        connection.staged.append(lambda: connection.store.put_notices(rows, made_at))
-
-    with (
-        patch.object(fetching, "_fetch_once", fetch_once),
-        patch.object(ledger, "writing", writing),
-        patch.object(notices, "write_placed", write_placed),
-    ):
-        yield
 
 
 @lru_cache(maxsize=4_096)

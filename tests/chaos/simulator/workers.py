@@ -15,7 +15,8 @@ from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.limit import ParkingLimit
 from simulator.broker import Broker
 from simulator.clock import SimClock
-from simulator.store import SimSession, Store
+from simulator.statements import SimSession
+from simulator.store import Store
 
 MOST_RECORDS = 6
 

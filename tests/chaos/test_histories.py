@@ -1,0 +1,152 @@
+"""Ten thousand generated histories end as a model predicts that shares no code with the judge.
+
+Two kinds. Sound ones: what portals said, dropped on the way and sent again later, repeated, and read in any order of
+the lanes: all of it takes effect, as it was said. Wild ones (`histories.py`): with reused ids and places, foreign
+envelopes and rubbish among them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bus_events import Lane
+from histories import Past, past, predicted
+from memory_ledger import MemoryLedger
+from portalbus.schemas.models import DirectivePublished, FeedbackReceived, FeedbackResolved, VerdictStatus
+from portalbus.streams.judgement.docket import Item, lane_time
+from simulator.story import Said, Story
+
+SOURCES = ("H26/www", "H26/edu", "H29/www", "G22/www")
+AGENCIES = ("H26", "H29", "G22")
+SEEDS = st.integers(0, 2**48)
+FEW = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+MANY = settings(FEW, max_examples=10_000, database=None)
+
+
+@dataclass
+class SoundPast:
+    """Lanes with what portals said, each source under sequences without a hole, but not always in their order."""
+
+    random: Random
+    story: Story
+    lanes: dict[str, Lane] = field(default_factory=lambda: {agency: Lane(agency) for agency in AGENCIES})
+    dropped: dict[str, list[tuple[int, Said]]] = field(default_factory=lambda: defaultdict(list))
+    _sequences: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def say(self) -> None:
+        """One source says the next thing; it may be dropped, and what was dropped may be sent again."""
+        source = self.random.choice(SOURCES)
+        said = self.story.next(source)
+        self._sequences[source] += 1
+        if self.random.random() < 0.12:
+            self.dropped[source].append((self._sequences[source], said))
+        else:
+            self._lay(self._sequences[source], said)
+        if self.random.random() < 0.1:
+            self.resend(self.random.choice(SOURCES))
+        lane = self.lanes[self.random.choice(AGENCIES)]
+        if lane.items and self.random.random() < 0.1:
+            lane.again(self.random.choice(lane.items))
+
+    def resend(self, source: str) -> None:
+        """What was dropped of a source comes after all, in order."""
+        for sequence, said in self.dropped.pop(source, []):
+            self._lay(sequence, said)
+
+    def _lay(self, sequence: int, said: Said) -> None:
+        agency, portal = said.source.split("/")
+        after = timedelta(seconds=self.random.choice((0.001, 0.001, 0.1, 3.0, 40.0)))
+        self.lanes[agency].say(said.payload, portal=portal, sequence=sequence, after=after)
+
+    def interleaved(self, random: Random) -> list[Item]:
+        """All records, each lane in its order."""
+        return Past(random, self.lanes).interleaved(random)
+
+
+def sound_past(seed: int, events: int) -> SoundPast:
+    """A history in which everything comes in the end."""
+    random = Random(seed)
+    found = SoundPast(random, Story(random, AGENCIES))
+    for _ in range(events):
+        found.say()
+    for source in SOURCES:
+        found.resend(source)
+    return found
+
+
+def judged(items: list[Item], random: Random) -> MemoryLedger:
+    """The ledger after these records, cut into batches somehow, and after every lane has come to its end."""
+    ledger = MemoryLedger()
+    ledger.take_in_batches(items, random.sample(range(len(items)), min(len(items), random.randint(0, 12))))
+    end = max(lane_time(item.record.timestamp_ms) for item in items) + timedelta(days=1)
+    for agency in random.sample(AGENCIES, len(AGENCIES)):
+        ledger.pass_time(agency, end)
+    return ledger
+
+
+def check_sound(seed: int, events: int) -> None:
+    """Everything that was said took effect once, and the store is what was said."""
+    history = sound_past(seed, events)
+    ledger = judged(history.interleaved(history.random), history.random)
+    accepted = [
+        entry.envelope.id
+        for entry in ledger.entries
+        if entry.decision.status is VerdictStatus.ACCEPTED and entry.envelope is not None
+    ]
+    assert len(accepted) == len(set(accepted)) == len(history.story.said)
+    titles: dict[str, list[str]] = defaultdict(list)
+    cases: dict[str, bool] = {}
+    for said in history.story.said.values():
+        payload = said.payload
+        if isinstance(payload, DirectivePublished):
+            titles[said.key].append(payload.title)
+        elif isinstance(payload, FeedbackReceived):
+            cases[said.key] = False
+        elif isinstance(payload, FeedbackResolved):
+            cases[said.key] = True
+    assert ledger.titles == titles
+    assert {case_id: case.is_resolved for case_id, case in ledger.history.cases.items()} == cases
+    assert not any(source.gaps for source in ledger.history.sources.values())
+    assert not any(ledger.history.waiting.values())
+
+
+def check_wild(seed: int, steps: int) -> None:
+    """The store is what the model says of the lanes."""
+    history = past(seed, steps)
+    random = Random(seed + 1)
+    ledger = judged(history.interleaved(random), random)
+    said = predicted(history)
+    assert ledger.titles == said.versions
+    assert {key: state.withdrawn for key, state in ledger.history.directives.items()} == said.withdrawn
+    cases = ledger.history.cases
+    assert {case_id: (case.receiver, case.owner) for case_id, case in cases.items()} == said.cases
+    assert {case_id for case_id, case in cases.items() if case.is_resolved} == set(said.answers)
+
+
+@FEW
+@given(SEEDS, st.integers(1, 60))
+def test_what_was_dropped_and_sent_again_takes_effect_as_it_was_said(seed: int, events: int) -> None:
+    check_sound(seed, events)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1_800)
+@MANY
+@given(SEEDS, st.integers(1, 60))
+def test_the_same_ten_thousand_times(seed: int, events: int) -> None:
+    check_sound(seed, events)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1_800)
+@MANY
+@given(SEEDS, st.integers(1, 60))
+def test_ten_thousand_wild_histories_end_as_the_model_says(seed: int, steps: int) -> None:
+    check_wild(seed, steps)
