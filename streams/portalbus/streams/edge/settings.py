@@ -33,7 +33,7 @@ class EdgeSettings:
     """One lane's share of a fetch: the largest event and its overhead, so that no lane crowds out the others."""
     fetch_max_wait: float = 0.5
     """How long the broker holds an empty fetch; a record that arrives ends the wait at once."""
-    fetch_pause: float = 0.01
+    fetch_pause: float = 0.025
     """How long to wait after a fetch of a few records before the next: they come in batches, and cost less."""
 
     session_timeout: float = 10.0
