@@ -58,6 +58,7 @@ class AsyncPortal:
     flush = _awaited(Portal.flush)
     status = _awaited(Portal.status)
     verdict_of = _awaited(Portal.verdict_of)
+    wait_for_verdict = _awaited(Portal.wait_for_verdict)
     undeliverable = _awaited(Portal.undeliverable)
     redrive = _awaited(Portal.redrive)
     discard = _awaited(Portal.discard)

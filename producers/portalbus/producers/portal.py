@@ -189,6 +189,19 @@ class Portal:
         found = list(self.verdicts(event_id))
         return found[-1] if found else None
 
+    def wait_for_verdict(self, event_id: str, timeout: float = 30.0) -> Verdict | None:
+        """Waits until the centre has decided on an event for good, at most `timeout` seconds; its latest verdict.
+
+        None while there is none; one that is not final (`verdict.final`) when the event waits for something. Like
+        `verdicts()`, it needs a portal of this outbox with `verdicts=True` or `on_verdict`.
+        """
+        deadline = time.monotonic() + timeout
+        while (verdict := self.verdict_of(event_id)) is None or not verdict.final:
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(FLUSH_LOOK_SECONDS)
+        return verdict
+
     def undeliverable(self) -> list[Undeliverable]:
         """Events that the broker refused for good, and those of the same key held behind them."""
         from portalbus.producers.undeliverable import read_undeliverable
