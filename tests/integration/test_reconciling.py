@@ -16,6 +16,7 @@ from bus_events import answer, directive, receipt, withdrawal, writers
 from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
 from portalbus.streams.ledger.ledger import Ledger
+from portalbus.streams.reconciling import keeper as keeping
 from portalbus.streams.reconciling.difference import Kind
 from portalbus.streams.reconciling.keeper import Keeper
 from portalbus.streams.reconciling.reconciler import Reconciler
@@ -556,6 +557,31 @@ def test_a_worker_reconciles_when_it_is_due_and_not_before(
     clock.now += timedelta(hours=1)
     asyncio.run(keeper.look())
     assert rows(look, runs)[-1] == (True, 0)
+
+
+def test_a_worker_with_a_backlog_reconciles_later_but_not_never(
+    ledger_url: str, source: StatingSource, look: Connection[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(rest: Callable[[], None]) -> Reconciler:
+        return Reconciler(ledger_url, writers(), Lanes(), clock=clock, rest=rest)
+
+    behind = [True]
+    keeper = Keeper(make, timedelta(minutes=5), lambda: behind[0])
+    moment = [1_000.0]
+    monkeypatch.setattr(keeping.time, "monotonic", lambda: moment[0])
+    runs: LiteralString = "select count(*) from ledger.reconciliation"
+    asyncio.run(keeper.look())
+    moment[0] += 3_599
+    asyncio.run(keeper.look())
+    assert one(look, runs) == 0
+    moment[0] += 1
+    asyncio.run(keeper.look())
+    assert one(look, runs) == 1
+    behind[0] = False
+    clock.now += timedelta(minutes=5)
+    asyncio.run(keeper.look())
+    assert one(look, runs) == 2
+    asyncio.run(keeper.close())
 
 
 def test_a_worker_takes_in_what_is_answered_in_between(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -259,14 +260,14 @@ PAYLOADS: dict[str, type[Payload]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Event:
     """One event: its envelope and what it says, both valid already."""
 
     envelope: Envelope
     payload: Payload
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The aggregate it belongs to: directive key or case id; also the record's key in Kafka."""
         return aggregate_key(self.envelope.agency, self.payload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -17,7 +18,7 @@ from portalbus.schemas.topics import agency_of, lane_of
 from portalbus.streams.judgement.docket import Content, Item, Unreadable
 from portalbus.streams.ledger.attempts import NO_MARK, WHOLE, Mark, read_marks, write_marks
 from portalbus.streams.ledger.database import Session
-from portalbus.streams.ledger.ledger import Ledger
+from portalbus.streams.ledger.ledger import Ledger, Taken
 from portalbus.streams.records import Batch, LaneRecord
 
 log = structlog.get_logger(__name__)
@@ -25,15 +26,20 @@ log = structlog.get_logger(__name__)
 Committed = Callable[[Mapping[str, int]], None]
 Failed = Callable[[Exception], None]
 
+LARGE = 1_000
+"""Records of a batch that is worth a place in the queue for the ledger."""
+
 DEADLY_RECORD = Unreadable("record.crashed-worker", "the worker died three times on this record")
 
 
 class Intake:
     """Takes batches into the ledger, in the order in which they come.
 
-    Two threads: one decodes, one talks to the ledger. While a batch commits, the next one is decoded; never more
-    than that, so memory is bounded by two batches. `committed` hears the lanes' next offsets after each commit,
-    `failed` why there will not be another one: the worker has to end, and no next batch may come to say so.
+    Two threads: one decodes, one talks to the ledger. While a batch commits, the next one is decoded; a large one may
+    then wait for its commit while a third is decoded, so that decoding fills the time in which PostgreSQL works.
+    Memory is bounded by three batches. Small ones do not queue: what comes meanwhile makes the next one larger.
+    `committed` hears the lanes' next offsets after each commit, `failed` why there will not be another one: the worker
+    has to end, and no next batch may come to say so.
     """
 
     def __init__(
@@ -47,19 +53,22 @@ class Intake:
         self._marks: dict[str, Mark] | None = None
         self._decoding = ThreadPoolExecutor(1, "decode")
         self._committing = ThreadPoolExecutor(1, "ledger")
-        self._in_hand: asyncio.Future[None] | None = None
+        self._in_hand: deque[asyncio.Future[None]] = deque()
+        self._broken = False
 
     async def handle(self, batch: Batch) -> None:
-        """Decodes a batch and starts its commit once the one before has committed."""
+        """Decodes a batch and starts its commit once the one before has committed, or is about to."""
         items = await asyncio.get_running_loop().run_in_executor(self._decoding, self._read_all, batch.records)
-        await self.settle()
-        self._in_hand = asyncio.ensure_future(self._commit(items))
+        await self._settle_to(1 if len(items) >= LARGE else 0)
+        self._in_hand.append(asyncio.ensure_future(self._commit(items)))
 
     async def settle(self) -> None:
-        """Waits for the commit in hand; raises what it raised."""
-        if self._in_hand is not None:
-            in_hand, self._in_hand = self._in_hand, None
-            await in_hand
+        """Waits for the commits in hand; raises what one of them raised."""
+        await self._settle_to(0)
+
+    async def _settle_to(self, most: int) -> None:
+        while len(self._in_hand) > most:
+            await self._in_hand.popleft()
 
     async def expire(self) -> None:
         """Refuses what waited too long."""
@@ -93,12 +102,24 @@ class Intake:
         self._marks = None
         return {lane: found[agency] for lane, agency in agencies.items()}
 
+    def _take_in(self, items: Sequence[Item]) -> Taken | None:
+        """Commits a batch; nothing behind one that could not be."""
+        if self._broken:
+            return None
+        try:
+            return self._ledger.take_in(items)
+        except BaseException:
+            self._broken = True
+            raise
+
     async def _commit(self, items: Sequence[Item]) -> None:
         try:
-            taken = await asyncio.get_running_loop().run_in_executor(self._committing, self._ledger.take_in, items)
+            taken = await asyncio.get_running_loop().run_in_executor(self._committing, self._take_in, items)
         except Exception as error:
             self._failed(error)
             raise
+        if taken is None:
+            return
         self._committed({lane_of(agency): offset for agency, offset in taken.next_offsets.items()})
         if taken.replayed:
             log.info("intake.replayed", records=taken.replayed)

@@ -100,7 +100,7 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         working_time(),
         patience=Patience(silent_after=settings.silent_after),
     )
-    keeper = Keeper(partial(_reconciler, settings, writers), settings.reconcile_every)
+    keeper = Keeper(partial(_reconciler, settings, writers), settings.reconcile_every, progress.is_behind)
     edge = EdgeSettings(
         bootstrap_servers=settings.bootstrap,
         group=settings.group,

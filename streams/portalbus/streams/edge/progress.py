@@ -80,6 +80,11 @@ class LaneProgress:
         with self._lock:
             return {lane: asked for lane, (end, asked) in self._asked.items() if self._next[lane] >= end}
 
+    def is_behind(self) -> bool:
+        """Return whether a lane has records that are not in the ledger, or nobody has asked yet where it ends."""
+        with self._lock:
+            return any(lane not in self._asked or self._asked[lane][0] > offset for lane, offset in self._next.items())
+
     def alive(self) -> None:
         """Say that all is well although nothing moves, as while a database or a broker is away."""
         with self._lock:

@@ -108,6 +108,8 @@ def held_behind(placed: Placed, source: SourceState | None) -> tuple[int, int] |
 
 def holding(source: SourceState) -> Gap | None:
     """The lowest gap behind which events are held now."""
+    if not source.gaps:
+        return None
     held = (gap for gap in source.gaps.values() if gap.hold_until is not None and gap.epoch == source.epoch)
     return min(held, key=lambda gap: gap.first, default=None)
 

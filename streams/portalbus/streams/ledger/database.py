@@ -140,8 +140,8 @@ def connect(
     )
 
 
-def migrate(database_url: str) -> list[str]:
-    """Applies the migrations that are not in the database yet, each in a transaction; returns their names."""
+def migrate(database_url: str, package: str = "portalbus.streams") -> list[str]:
+    """Applies a package's migrations that are not in the database yet, each in a transaction; returns their names."""
     applied: list[str] = []
     with connect(database_url, application="migrate", autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", (MIGRATION_LOCK,))
@@ -150,7 +150,7 @@ def migrate(database_url: str) -> list[str]:
             " (name text primary key, applied_at timestamptz not null default now())"
         )
         done = {row[0] for row in connection.execute("select name from public.portalbus_migration")}
-        for name, sql in migrations():
+        for name, sql in migrations(package):
             if name not in done:
                 with connection.transaction():
                     connection.execute(sql)
@@ -159,8 +159,8 @@ def migrate(database_url: str) -> list[str]:
     return applied
 
 
-def migrations() -> list[tuple[str, bytes]]:
-    """Name and SQL of every migration, in order."""
-    folder = files("portalbus.streams").joinpath("migrations")
+def migrations(package: str = "portalbus.streams") -> list[tuple[str, bytes]]:
+    """Name and SQL of every migration of a package, in order. Names are unique among all packages."""
+    folder = files(package).joinpath("migrations")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(name.removesuffix(".sql"), folder.joinpath(name).read_bytes()) for name in names]

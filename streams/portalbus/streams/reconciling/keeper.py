@@ -27,6 +27,10 @@ REST_SHARE = 3.0
 """For each second of reading, so many of rest: judging has the processor first."""
 
 
+LONGEST_WAIT = timedelta(hours=1)
+"""A worker with a backlog has better things to do, but not for ever."""
+
+
 class Stopping(Exception):
     """The worker ends; what was begun is left, and begun anew by the next one."""
 
@@ -34,12 +38,20 @@ class Stopping(Exception):
 class Keeper:
     """Keeps the store reconciled. `every` is the time between two looks at the last days; zero for never.
 
-    Has a connection and a thread of its own, so that the intake never waits for it. A database that is away ends one
-    look; the next one tries again.
+    Has a connection and a thread of its own, so that the intake never waits for it; but they share a processor, so
+    nothing is begun while this worker is `behind`, for an hour at most. A database that is away ends one look; the next
+    one tries again.
     """
 
-    def __init__(self, make: Callable[[Callable[[], None]], Reconciler], every: timedelta) -> None:
+    def __init__(
+        self,
+        make: Callable[[Callable[[], None]], Reconciler],
+        every: timedelta,
+        behind: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._every = every
+        self._behind = behind
+        self._waits_since: float | None = None
         self._stopping = threading.Event()
         self._worked_since = time.monotonic()
         self._reconciler = make(self._rest)
@@ -73,7 +85,7 @@ class Keeper:
         now = self._reconciler.now()
         any_at, whole_at = self._reconciler.last_runs()
         self._worked_since = time.monotonic()
-        if _is_due(any_at, now, self._every):
+        if _is_due(any_at, now, self._every) and not self._has_to_wait():
             whole = _is_due(whole_at, now, max(WHOLE_EVERY, self._every))
             since = None if whole else now.date() - timedelta(days=RECENT_DAYS - 1)
             compared = self._reconciler.run(since=since, slice=now.hour)
@@ -88,6 +100,14 @@ class Keeper:
         if self._reconciler.has_news():
             self._reconciler.follow_up()
             self._reconciler.tell_lasting()
+
+    def _has_to_wait(self) -> bool:
+        """True while the worker is behind; from the first such moment on, for an hour at most."""
+        if not self._behind():
+            self._waits_since = None
+            return False
+        self._waits_since = self._waits_since or time.monotonic()
+        return time.monotonic() - self._waits_since < LONGEST_WAIT.total_seconds()
 
     def _rest(self) -> None:
         worked = time.monotonic() - self._worked_since
