@@ -15,12 +15,13 @@ from psycopg import sql
 
 from central_process import CentralProcess, free_port
 from ledger_rows import LedgerRows
+from mariadb_server import mariadb
 from portalbus.infra.stack.paths import StateFolder
-from portalbus.infra.stack.postgres import Postgres, new_passwords
+from portalbus.infra.stack.postgres import SUPERUSER, Postgres, new_passwords, uri
 from portalbus.streams.ledger.database import migrate
 from running_stack import endpoints, stack
 
-__all__ = ["endpoints", "stack"]
+__all__ = ["endpoints", "mariadb", "stack"]
 
 # A shell without job control starts what it puts into the background with Ctrl-C ignored, and programs hand that on
 # to those they start. The tests press Ctrl-C on theirs.
@@ -48,6 +49,10 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     postgres = Postgres(state, free_port(), new_passwords())
     postgres.start()
     try:
+        # The tests make users of their own: those who read a portal's database and may do nothing else.
+        superuser = uri(SUPERUSER, postgres.password(SUPERUSER), postgres.port, SUPERUSER)
+        with psycopg.connect(superuser, autocommit=True) as connection:
+            connection.execute("alter role portalbus createrole")
         yield postgres.uri("portalbus")
     finally:
         postgres.stop()

@@ -18,6 +18,9 @@ OUTBOX_REPAIRED = "sdk.outbox.repaired"  # a new epoch was started
 VERDICT_UNREADABLE = "sdk.verdict.unreadable"  # a record of the verdict topic could not be read; passed over
 NOTICE_HEARD = "sdk.notice.heard"  # the centre asked this source for something
 CALLBACK_FAILED = "sdk.verdict.callback-failed"  # on_verdict raised; the verdict is called again
+INTENT_PARKED = "sdk.intent.parked"  # a committed intent cannot be moved; its key waits for a decision
+RELAY_TROUBLE = "sdk.intents.trouble"  # no intent can be moved at the moment; tried again
+RELAY_RECOVERED = "sdk.intents.recovered"  # intents are moved again
 
 
 @cache

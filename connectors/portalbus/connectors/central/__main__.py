@@ -20,6 +20,11 @@ def settings_from(arguments: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--port", type=int, default=defaults.port)
     parser.add_argument("--pool-size", type=int, default=defaults.pool_size, help="connections to the ledger")
     parser.add_argument("--lookups-per-minute", type=int, default=defaults.feedback_lookups_per_minute)
+    parser.add_argument("--stream-readers", type=int, default=defaults.stream_readers, help="of the event stream")
+    parser.add_argument("--streams-per-address", type=int, default=defaults.streams_per_address)
+    parser.add_argument("--stream-history", type=int, default=defaults.stream_history, help="positions of the ledger")
+    parser.add_argument("--heartbeat", type=float, default=defaults.heartbeat_s, help="seconds")
+    parser.add_argument("--public-url", default=os.environ.get("PORTALBUS_PUBLIC_URL", ""), help="https://…")
     parser.add_argument("--trusted-proxies", default=defaults.trusted_proxies, help="addresses, by commas")
     given = parser.parse_args(arguments)
     if not given.database_url:
@@ -30,6 +35,11 @@ def settings_from(arguments: Sequence[str] | None = None) -> Settings:
         port=given.port,
         pool_size=given.pool_size,
         feedback_lookups_per_minute=given.lookups_per_minute,
+        stream_readers=given.stream_readers,
+        streams_per_address=given.streams_per_address,
+        stream_history=given.stream_history,
+        heartbeat_s=given.heartbeat,
+        public_url=given.public_url,
         trusted_proxies=given.trusted_proxies,
     )
 

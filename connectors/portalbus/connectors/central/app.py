@@ -17,10 +17,12 @@ from starlette.types import Scope
 
 from portalbus.connectors.central import health
 from portalbus.connectors.central.agency_names import AgencyNames
-from portalbus.connectors.central.api import routes
+from portalbus.connectors.central.api import routes, stream
+from portalbus.connectors.central.event_stream import EventStream
+from portalbus.connectors.central.feeds.desk import FeedDesk
 from portalbus.connectors.central.figures import FiguresDesk
 from portalbus.connectors.central.newsroom import Newsroom
-from portalbus.connectors.central.pages import agency, directive, feedback, front, open_data, overview, search
+from portalbus.connectors.central.pages import agency, directive, feedback, feeds, front, open_data, overview, search
 from portalbus.connectors.central.problems import Problem, add_error_handlers
 from portalbus.connectors.central.rendering import Templates, static_address
 from portalbus.connectors.central.security_headers import SecurityHeaders
@@ -32,7 +34,7 @@ from portalbus.streams.reading.pool import reading_pool
 
 DESCRIPTION = """Directives of state agencies and what became of citizens' feedback, as open data.
 Times are RFC 3339; lists are read page by page with `next` as `cursor`; errors are `application/problem+json`."""
-PAGES = (search, feedback, overview, agency, directive, open_data, front)
+PAGES = (search, feeds, feedback, overview, agency, directive, open_data, front)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -56,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_route("/favicon.ico", _favicon, include_in_schema=False)
     app.include_router(health.router)
     app.include_router(routes.router)
+    app.include_router(stream.router)
     for page in PAGES:
         app.include_router(page.router)
     _describe_problems(app)
@@ -67,10 +70,21 @@ def _services(settings: Settings) -> Services:
     newsroom = Newsroom(
         settings.database_url, pool, look_every_s=settings.look_every_s, most_listeners=settings.live_readers
     )
+    event_stream = EventStream(
+        settings.database_url,
+        pool,
+        look_every_s=settings.look_every_s,
+        most_listeners=settings.stream_readers,
+        most_of_one=settings.streams_per_address,
+        history=settings.stream_history,
+        heartbeat_s=settings.heartbeat_s,
+    )
     return Services(
         settings=settings,
         pool=pool,
         newsroom=newsroom,
+        stream=event_stream,
+        feeds=FeedDesk(pool),
         figures=FiguresDesk(pool),
         names=AgencyNames(directory()),
         templates=Templates(),
@@ -82,13 +96,14 @@ def _services(settings: Settings) -> Services:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     await services.pool.open(wait=False)
-    following = asyncio.create_task(services.newsroom.run())
+    following = [asyncio.create_task(services.newsroom.run()), asyncio.create_task(services.stream.run())]
     try:
         yield
     finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        for task in following:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await services.figures.close()
         await services.pool.close(timeout=2)
 

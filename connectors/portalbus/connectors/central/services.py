@@ -8,6 +8,8 @@ from datetime import date, datetime
 from fastapi import Request
 
 from portalbus.connectors.central.agency_names import AgencyName, AgencyNames
+from portalbus.connectors.central.event_stream import EventStream
+from portalbus.connectors.central.feeds.desk import FeedDesk
 from portalbus.connectors.central.figures import FiguresDesk
 from portalbus.connectors.central.formats import ICT
 from portalbus.connectors.central.newsroom import Newsroom
@@ -24,6 +26,8 @@ class Services:
     settings: Settings
     pool: Pool
     newsroom: Newsroom
+    stream: EventStream
+    feeds: FeedDesk
     figures: FiguresDesk
     names: AgencyNames
     templates: Templates

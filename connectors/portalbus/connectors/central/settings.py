@@ -26,6 +26,16 @@ class Settings:
     """How many public codes one client address may look up."""
     live_readers: int = 2_000
     """How many pages may be kept live at once; later ones poll."""
+    stream_readers: int = 2_000
+    """How many programs may follow the stream of events at once."""
+    streams_per_address: int = 100
+    """How many of them may come from one client address."""
+    stream_history: int = 100_000
+    """How many positions a reader of the stream may lag behind when it comes back."""
+    heartbeat_s: float = 15.0
+    """After how many quiet seconds the stream says that it is still there."""
+    public_url: str = ""
+    """The address under which the world knows this portal; without it, the one that a request names."""
     trusted_proxies: str = "127.0.0.1"
     """Addresses whose X-Forwarded-For is believed, separated by commas."""
     clock: Callable[[], datetime] = utc_now

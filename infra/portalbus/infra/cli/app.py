@@ -13,6 +13,7 @@ import typer
 from portalbus.infra.cli import (
     alerts_command,
     bus_commands,
+    connect_commands,
     demo_command,
     doctor_command,
     gaps_command,
@@ -25,6 +26,7 @@ from portalbus.infra.cli import (
     tail_command,
     trace_command,
     verdicts_command,
+    webhooks_commands,
 )
 from portalbus.infra.cli.exits import EPILOG, say_error, status_of
 
@@ -66,6 +68,8 @@ app.add_typer(schemas_commands.app, name="schemas")
 app.add_typer(outbox_commands.app, name="outbox")
 app.add_typer(parked_commands.app, name="parked")
 app.add_typer(gaps_command.app, name="gaps")
+app.add_typer(webhooks_commands.app, name="webhooks")
+app.add_typer(connect_commands.app, name="connect")
 
 
 def _version(wanted: bool) -> None:

@@ -116,4 +116,4 @@ def _calm_garbage_collector() -> None:
     # goes into looking for garbage. What exists at start-up is left out of the search for good.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(100_000, 20, 50)
