@@ -108,7 +108,8 @@ class CanonicalReader:
         self._resting = full
 
     def _ends(self) -> dict[Part, int]:
-        asked = {TopicPartition(*part): OffsetSpec.latest() for part in self._order.parts}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(*part): latest for part in self._order.parts}
         answers = self._admin.list_offsets(
             asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_SECONDS
         )

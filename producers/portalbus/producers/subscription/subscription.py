@@ -118,9 +118,10 @@ class Subscription:
 
     def rebuild(self) -> None:
         """Forgets the place: the next event is the first one ever. Clear what was made of them before."""
+        self.close()
         self._keeper.open()
         self._keeper.write({})
-        self.close()
+        self._keeper.close()
 
     def behind(self) -> int:
         """How many records the subscription has not given out yet, those of other agencies included."""
