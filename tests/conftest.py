@@ -14,6 +14,7 @@ import structlog
 from psycopg import sql
 
 from central_process import CentralProcess, free_port
+from imap_server import imap
 from ledger_rows import LedgerRows
 from mariadb_server import mariadb
 from portalbus.infra.stack.paths import StateFolder
@@ -21,7 +22,7 @@ from portalbus.infra.stack.postgres import SUPERUSER, Postgres, new_passwords, u
 from portalbus.streams.ledger.database import migrate
 from running_stack import endpoints, stack
 
-__all__ = ["endpoints", "mariadb", "stack"]
+__all__ = ["endpoints", "imap", "mariadb", "stack"]
 
 # A shell without job control starts what it puts into the background with Ctrl-C ignored, and programs hand that on
 # to those they start. The tests press Ctrl-C on theirs.

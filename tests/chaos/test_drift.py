@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from drifting import Damage, damage
-from ledger_facts import one, rows
+from ledger_facts import assert_sound, one, rows
+from losing import losing
 from portal_events import directive
 from portalbus.infra.stack import Endpoints
 from portalbus.producers import Portal
 from portalbus.schemas.directory import directory
+from portalbus.schemas.identifiers import new_event_id
 from portalbus.schemas.models import DirectiveAction, DirectivePublished
 from portalbus_command import Portalbus
 from whole_bus import Bus
@@ -206,6 +208,39 @@ def test_workers_heal_by_themselves_and_a_portal_that_was_away_when_it_is_back(b
         )
     assert_one_final_verdict(bus)
     print(f"\ndrift without an operator: 12 of 40 directives healed, the last {took:.1f} s after its portal was back")
+
+
+def test_an_event_whose_place_rubbish_had_claimed_before_it_was_lost_is_found_and_comes_once(
+    bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody misses it by its number: only what the portal states tells that something is not there."""
+    agency, lost = AGENCIES[0], new_event_id()
+    bus.start_worker(PORTALBUS_RECONCILE_EVERY="0")
+    bus.start_relay()
+    with open_portal(bus, agency, tmp_path) as portal:
+        publish(bus, {agency: portal}, 3)
+        next_place = b"%d" % (portal.publish(directive(3)).sequence + 1)
+        forged = (("ce_source", f"/{agency}/www".encode()), ("ce_sequence", next_place))
+        bus.wait_until(lambda: verdict_on(bus, agency, directive(3)) == ["event.accepted"], "nothing is on its way")
+        bus.publish_records(agency, [(b"?", b"rubbish", forged)])
+        bus.wait_until(lambda: one(bus.look, "select count(*) from ledger.parked where sequence is not null"), "parked")
+        losing(monkeypatch).add(lost)
+        portal.publish(directive(4), event_id=lost)
+        portal.publish(directive(5))
+        bus.wait_until(lambda: stated(bus) >= 6, "the manifest covers everything")
+        assert (verdict_on(bus, agency, directive(4)), one(bus.look, "select count(*) from ledger.gap")) == ([], 0)
+        status, report, seconds = reconcile(bus)
+        assert (status, report["missing"], report["open"]) == (1, [f"{agency}/{directive(4).directive_id}"], 0)
+        assert verdict_on(bus, agency, directive(4)) == ["event.accepted"]
+        assert reconcile_is_quiet(bus)
+    assert_sound(bus.look)
+    print(f"\na place forged and its event lost: named, sent again and accepted within {seconds:.1f} s")
+
+
+def verdict_on(bus: Bus, agency: str, what: DirectivePublished) -> list[str]:
+    """The rules on the events of a directive."""
+    key = f"{agency}/{what.directive_id}"
+    return [rule for (rule,) in rows(bus.look, "select rule from ledger.event where key = %s", key)]
 
 
 def bus_is_healed(bus: Bus) -> bool:

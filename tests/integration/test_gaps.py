@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ import pytest
 from bus_events import directive as raw_directive
 from bus_events import envelope, value_of
 from ledger_facts import assert_sound, one, rows
+from losing import losing
 from portal_events import feedback
 from portalbus.infra.cli.app import run
 from portalbus.infra.stack import Endpoints
 from portalbus.producers import Bounds, Portal, Receipt
 from portalbus.producers.backlog import Backlog
-from portalbus.producers.lane_writer import LaneWriter
 from portalbus.schemas.models import Event
 from whole_bus import Bus
 
@@ -34,22 +34,7 @@ def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
 
 @pytest.fixture
 def lose(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Event ids whose first record never reaches the lane, although the portal is told that it did."""
-    lost: set[str] = set()
-    send = LaneWriter.send
-
-    def forgetful(
-        writer: LaneWriter, key: bytes, value: bytes, headers: list[tuple[str, Any]], answered: Callable[[Any], None]
-    ) -> bool:
-        event_id = dict(headers)["ce_id"].decode()
-        if event_id in lost:
-            lost.remove(event_id)
-            answered(None)
-            return True
-        return send(writer, key, value, headers, answered)
-
-    monkeypatch.setattr(LaneWriter, "send", forgetful)
-    return lost
+    return losing(monkeypatch)
 
 
 def open_portal(bus: Bus, name: str, **changed: Any) -> Portal:

@@ -6,17 +6,21 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, LiteralString
 
 import psycopg
 import pytest
 from psycopg import Connection
 
-from bus_events import answer, directive, receipt, withdrawal, writers
+from bus_events import answer, directive, event_id, receipt, withdrawal, writers
 from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
+from portalbus.streams.judgement.docket import Item, Unreadable
 from portalbus.streams.ledger.ledger import Ledger
-from portalbus.streams.reconciling import keeper as keeping
+from portalbus.streams.parking.asking import Filters, parked_places
+from portalbus.streams.parking.decider import Decider
+from portalbus.streams.parking.deciding import Parking
 from portalbus.streams.reconciling.difference import Kind
 from portalbus.streams.reconciling.keeper import Keeper
 from portalbus.streams.reconciling.reconciler import Reconciler
@@ -386,6 +390,58 @@ def test_what_a_source_no_longer_keeps_is_listed_and_not_asked_for(
     assert source.sent_again == 0
 
 
+# ---- what never came and was not missed -----------------------------------------------------------------------------
+
+
+def put_in_its_place(source: StatingSource, *more: tuple[str, bytes]) -> Item:
+    """The next event never reaches the lane; a record that nobody can read has claimed its place there. The event."""
+    lost = source.lane.say(directive("d-7"))
+    source.lane.items.pop()
+    source.said.append(lost)
+    claimed = [("ce_source", b"/H26/www"), ("ce_sequence", b"%d" % len(source.said)), *more]
+    unread = Unreadable("record.undecodable", "EOFError while decoding")
+    source.ledger.take_in([source.lane.put(unread, value=b"rubbish", headers=claimed)])
+    source.say(directive("d-8"))
+    source.state()
+    return lost
+
+
+@pytest.mark.parametrize("other_id", [False, True])
+@pytest.mark.parametrize("discarded", [False, True])
+def test_an_event_whose_place_rubbish_has_taken_is_found_and_accepted_as_new(
+    other_id: bool, discarded: bool, reconcile: Run, source: StatingSource, look: Connection[Any]
+) -> None:
+    put_in_its_place(source, *([("ce_id", event_id(999).encode())] if other_id else []))
+    if discarded:
+        discard_parked(look)
+    assert one(look, "select count(*) from ledger.gap") == 0, "nobody misses it"
+    last = one(look, "select next - 1 from ledger.position")
+    report = reconcile()
+    assert (report.named(Kind.MISSING), report.open) == (["H26/d-7"], 0)
+    assert source.sent_again == report.asked_again == 1
+    assert rows(look, "select rule, final from ledger.event where key = 'H26/d-7'") == [("event.accepted", True)]
+    assert canonical_messages(look, last) == ["central.directive-published"], "it was not there before"
+    assert reconcile().repairs == ()
+    assert_sound(look)
+
+
+@pytest.mark.parametrize("discarded", [False, True])
+def test_an_event_that_is_parked_itself_or_was_discarded_is_not_asked_for(
+    discarded: bool, reconcile: Run, source: StatingSource, look: Connection[Any]
+) -> None:
+    put_in_its_place(source, ("ce_id", event_id(int.from_bytes(b"H26") * 1_000_000 + 12).encode()))
+    if discarded:
+        discard_parked(look)
+    assert reconcile().repairs == ()
+    assert source.sent_again == 0
+
+
+def discard_parked(look: Connection[Any]) -> None:
+    """An operator sets all parked records aside for good."""
+    parking = Parking(look, writers(), directory())
+    assert list(parking.discard(parked_places(look, Filters()), Decider("han@example.gov.vn", "rubbish")))
+
+
 # ---- what nobody sent ----------------------------------------------------------------------------------------------
 
 # At the offset of the manifest, where a record lies that the ledger does not list.
@@ -568,7 +624,7 @@ def test_a_worker_with_a_backlog_reconciles_later_but_not_never(
     behind = [True]
     keeper = Keeper(make, timedelta(minutes=5), lambda: behind[0])
     moment = [1_000.0]
-    monkeypatch.setattr(keeping.time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr("portalbus.streams.reconciling.keeper.time", SimpleNamespace(monotonic=lambda: moment[0]))
     runs: LiteralString = "select count(*) from ledger.reconciliation"
     asyncio.run(keeper.look())
     moment[0] += 3_599

@@ -104,7 +104,7 @@ class Bus:
         self.look.close()
         with psycopg.connect(self.endpoints.database_url, autocommit=True) as connection:
             name = urlsplit(self.database_url).path[1:]
-            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+            self.wait_until(lambda: _dropped(connection, name), f"{name} is dropped")
 
     def start_worker(self, **environment: str) -> Running:
         """Starts a worker; the keys of `environment` are added to its environment."""
@@ -192,9 +192,24 @@ class Bus:
                     refused.append(name)
             assert time.monotonic() < deadline, f"cannot make {refused}"
             new = [topic for topic in new if topic.topic in refused]
+        while unseen := wanted.keys() - _shown(admin):
+            assert time.monotonic() < deadline, f"the broker does not show {sorted(unseen)}"
 
     def _names(self, contract: Any) -> list[str]:
         return [contract.name_for(agency) for agency in self.agencies] if contract.per_agency else [contract.name]
+
+
+def _shown(admin: AdminClient) -> set[str]:
+    return {name for name, topic in admin.list_topics(timeout=30).topics.items() if topic.partitions}
+
+
+def _dropped(connection: psycopg.Connection[Any], name: str) -> bool:
+    """Drops a database; False while the server's own vacuum is at work in it, which only a superuser may end."""
+    try:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
 
 
 def outgoing_topics(agencies: Iterable[str]) -> list[str]:

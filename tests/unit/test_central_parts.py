@@ -12,10 +12,10 @@ from portalbus.connectors.central import formats
 from portalbus.connectors.central.agency_names import AgencyNames
 from portalbus.connectors.central.case_steps import case_steps, typed_code
 from portalbus.connectors.central.document_types import document_type_name
-from portalbus.connectors.central.language import preferred
 from portalbus.connectors.central.settings import Settings
-from portalbus.connectors.central.visitor_limit import VisitorLimit
 from portalbus.connectors.central.wording import all_words
+from portalbus.connectors.web.accept_language import preferred
+from portalbus.connectors.web.rate_limit import RateLimit
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.streams.reading.cases import CaseHistory, CaseRow, StepRow
 from portalbus.streams.reading.directives import Cursor
@@ -146,7 +146,7 @@ def test_a_step_of_a_newer_contract_is_still_told() -> None:
 
 def test_a_visitor_may_ask_so_often_and_no_more() -> None:
     now = [0.0]
-    limit = VisitorLimit(30, clock=lambda: now[0])
+    limit = RateLimit(0.5, 30, clock=lambda: now[0])
     assert [limit.seconds_to_wait("10.0.0.1") for _ in range(30)] == [0] * 30
     assert limit.seconds_to_wait("10.0.0.1") == 2
     assert limit.seconds_to_wait("10.0.0.2") == 0

@@ -24,6 +24,7 @@ COMMANDS = [
     "schemas",
     "outbox",
     "gaps",
+    "webhooks",
     "reconcile",
     "parked",
     "verdicts",

@@ -80,6 +80,13 @@ def test_a_lost_answer_waits_for_its_receipt_as_ever(ledger: LossyLedger) -> Non
     assert rules(ledger.hear(ledger.lost(ledger.lane.say(answer())))) == ["case.waits-for-receipt"]
 
 
+def test_an_event_that_has_never_come_is_accepted_as_new_although_its_place_was_used_up(ledger: LossyLedger) -> None:
+    item = ledger.lost(ledger.lane.say(directive()))
+    assert isinstance(item.content, Decoded)
+    ledger.history.reconciling.unheard.add(("H26", item.content.event.envelope.id))
+    assert rules(ledger.hear(item)) == ["event.accepted"]
+
+
 def test_an_event_on_the_list_stays_a_duplicate_and_its_bytes_are_kept(ledger: LossyLedger) -> None:
     item = ledger.lost(ledger.lane.say(directive()))
     assert isinstance(item.content, Decoded)

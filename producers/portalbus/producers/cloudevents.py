@@ -24,6 +24,15 @@ def from_cloudevent(event: Mapping[str, Any]) -> tuple[Payload, About]:
     `type` is `portalbus.events.FeedbackReceived` or the bare name. Raises EventRefused with every finding; paths of
     the payload's own fields are relative to `data`.
     """
+    about = attributes_of(event)
+    return payload_from_json(event["type"].removeprefix(f"{NAMESPACE}."), event["data"]), about
+
+
+def attributes_of(event: Mapping[str, Any]) -> About:
+    """What a CloudEvent says beside its data, which is then known to be an object, as `type` is known to be a text.
+
+    Raises EventRefused with every finding; paths are those of the CloudEvent.
+    """
     if not isinstance(event, Mapping):
         raise EventRefused([_finding("schema.value", "", "JSON object")])
     missing = [name for name in REQUIRED if event.get(name) in (None, "")]
@@ -36,14 +45,13 @@ def from_cloudevent(event: Mapping[str, Any]) -> tuple[Payload, About]:
     wrong = [name for name in ("id", "source", "type", *EXTENSIONS) if not isinstance(event.get(name) or "", str)]
     if wrong:
         raise EventRefused([_finding("schema.value", f"/{name}", "JSON string") for name in wrong])
-    about = About(
+    return About(
         event_id=event["id"],
         occurred_at=None if event.get("time") is None else _time(event["time"]),
         correlation_id=event.get("correlationid"),
         causation_id=event.get("causationid"),
         traceparent=event.get("traceparent"),
     )
-    return payload_from_json(event["type"].removeprefix(f"{NAMESPACE}."), event["data"]), about
 
 
 def check_source(event: Mapping[str, Any], agency: str) -> None:
@@ -65,4 +73,4 @@ def _time(text: Any) -> datetime:
 
 
 def _finding(rule: str, path: str, bound: str = "") -> Finding:
-    return Finding(rule, path, {"field": path, "bound": bound})
+    return Finding(rule, path, {"field": path or "/", "bound": bound})

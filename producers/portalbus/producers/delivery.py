@@ -18,7 +18,7 @@ from portalbus.producers.lane_records import RECENT_DAYS, LaneRecords
 from portalbus.producers.lane_writer import LaneWriter
 from portalbus.producers.outbox import Outbox
 from portalbus.producers.settings import Settings
-from portalbus.producers.shipping import Shipping, ShippingBroken
+from portalbus.producers.shipping import OnSettled, Shipping, ShippingBroken
 from portalbus.producers.trouble import in_plain_words, rank
 from portalbus.schemas.errors import OutboxDamaged, PortalbusError, RegistryRefused, RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
@@ -60,7 +60,11 @@ class Companion(Protocol):
 
 
 class Delivery:
-    """Delivers one outbox from this process whenever no other process does. `companion` runs while this one leads."""
+    """Delivers one outbox from this process whenever no other process does.
+
+    `companion` runs while this one leads. `on_settled` is called by the delivery thread with each step forward: up to
+    which sequence the broker has answered, and whether it took all of it.
+    """
 
     def __init__(
         self,
@@ -68,9 +72,11 @@ class Delivery:
         outbox: Outbox,
         companion: Companion | None = None,
         canaries: Canaries | None = None,
+        on_settled: OnSettled | None = None,
     ) -> None:
         self._settings = settings
         self._outbox = outbox
+        self._on_settled = on_settled
         self._canaries = canaries
         self._companion = companion
         self._topic = lane_of(settings.agency)
@@ -179,7 +185,14 @@ class Delivery:
     def _one_producer(self, backlog: Backlog) -> None:
         """The life of one producer: until it is told to stop, or something was not acknowledged."""
         writer = self._writer = LaneWriter(self._settings, self._topic, self._on_error)
-        shipping = Shipping(backlog, writer, self._records, suspects=self._suspects, on_success=self._say_recovered)
+        shipping = Shipping(
+            backlog,
+            writer,
+            self._records,
+            suspects=self._suspects,
+            on_success=self._say_recovered,
+            on_settled=self._on_settled,
+        )
         try:
             while not self._stopping.is_set():
                 self._step(backlog, shipping)

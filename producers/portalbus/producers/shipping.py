@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,9 @@ from portalbus.producers.trouble import is_final
 READ_ROWS = 500
 IN_FLIGHT_ROWS = 4_000
 IN_FLIGHT_BYTES = 16 * 1024 * 1024
+
+
+OnSettled = Callable[[int, bool], None]
 
 
 class ShippingBroken(Exception):
@@ -46,6 +49,7 @@ class Shipping:
     """Sends the backlog through one writer. `suspects`: one at a time up to that sequence, to find a culprit.
 
     A record that the broker refuses for good is dead, and later ones of its key are held; all others go on.
+    `on_settled` hears of each step: up to which sequence every fate is recorded, and whether all of it was delivered.
     """
 
     def __init__(
@@ -56,12 +60,14 @@ class Shipping:
         *,
         suspects: int | None,
         on_success: Callable[[], None],
+        on_settled: OnSettled | None = None,
     ) -> None:
         self._backlog = backlog
         self._writer = writer
         self._records = records
         self._suspects = suspects
         self._on_success = on_success
+        self._on_settled = on_settled
         self._blocked = backlog.blocked_keys()
         self._sent = backlog.source_row().delivered_sequence
         self._line: deque[_Shipment] = deque()
@@ -137,7 +143,7 @@ class Shipping:
         """Records the answers that came; True when there were some. Raises ShippingBroken after an error."""
         settled = _settled(self._line)
         if settled:
-            self._backlog.settle(settled)
+            self._record(settled)
             self._bytes -= sum(len(done.event.body) for done in settled)
         again = _settled(self._again)
         if again:
@@ -153,10 +159,15 @@ class Shipping:
     def finish(self) -> None:
         """Records the answers that came while the writer was being closed."""
         if settled := _settled(self._line):
-            self._backlog.settle(settled)
+            self._record(settled)
         if again := _settled(self._again):
             self._backlog.settle_again(again)
         self._settle_answers()
+
+    def _record(self, settled: Sequence[Settled]) -> None:
+        self._backlog.settle(settled)
+        if self._on_settled is not None:
+            self._on_settled(settled[-1].event.sequence, all(done.fate is Fate.DELIVERED for done in settled))
 
     def _settle_answers(self) -> bool:
         numbers = []
@@ -179,7 +190,7 @@ class Shipping:
             return False
         reason = f"{error.name()}: {error.str()}"
         if self._line:
-            self._backlog.settle([Settled(self._line.popleft().event, Fate.DEAD, reason)])
+            self._record([Settled(self._line.popleft().event, Fate.DEAD, reason)])
         else:
             self._backlog.settle_again([Settled(self._again.popleft().event, Fate.DEAD, reason)])
         return True

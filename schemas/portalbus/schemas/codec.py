@@ -42,6 +42,8 @@ MAGIC = b"\x00"
 HEADER_BYTES = 5
 MAX_VALUE_BYTES = 256 * 1024
 """Largest value that is decoded, header included; larger ones are parked unread."""
+MOST_DESCRIBED = 20
+"""Faults of one record that are put into words: a hostile one can have thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,10 @@ def _read_parts(body: bytes, writer: Writer) -> tuple[list[Any], int]:
 
 
 def describe(error: ValidationError) -> str:
-    """Places and kinds of a validation error, without the values (they may be personal)."""
-    return "; ".join(f"/{'/'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False))
+    """Places and kinds of a validation error, the first few, without the values (they may be personal)."""
+    found = error.errors(include_input=False)
+    told = [f"/{'/'.join(map(str, item['loc']))}: {item['msg']}" for item in found[:MOST_DESCRIBED]]
+    return "; ".join([*told, f"and {len(found) - len(told)} more"] if len(found) > len(told) else told)
 
 
 def _writer(name: str, raw: Any) -> Writer:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticKnownError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[str, Field(max_length=2_000)]
@@ -24,6 +25,26 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 PublicCode = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{12}$")]
 CaseId = Annotated[str, Field(pattern=r"^[A-Y][0-9]{2}(\.[A-Z0-9]+)*-[A-Za-z0-9-]{4,64}$")]
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+MOST_RECIPIENTS = 200
+MOST_LISTED = 100
+"""Attachments, and relations, of one directive."""
+
+MOST_STATED = 4_000
+"""Buckets, or events of a bucket, in one statement: more than fit into the largest value when they are right."""
+
+
+def _at_most(count: int) -> BeforeValidator:
+    """Refuses a longer list before its items are looked at: each of 260,000 wrong ones would be an error of its own."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and len(value) > count:
+            told = {"field_type": "Tuple", "max_length": count, "actual_length": len(value)}
+            raise PydanticKnownError("too_long", told)
+        return value
+
+    return BeforeValidator(check)
 
 
 class DirectiveAction(StrEnum):
@@ -196,9 +217,9 @@ class DirectivePublished(Model):
     signer: Annotated[str, Field(max_length=200)] | None = None
     urgency: DocumentUrgency = DocumentUrgency.NORMAL
     classification: Classification = Classification.PUBLIC
-    recipients: Annotated[tuple[AgencyCode, ...], Field(max_length=200)] = ()
-    attachments: Annotated[tuple[Attachment, ...], Field(max_length=100)] = ()
-    relations: Annotated[tuple[Relation, ...], Field(max_length=100)] = ()
+    recipients: Annotated[tuple[AgencyCode, ...], Field(max_length=MOST_RECIPIENTS), _at_most(MOST_RECIPIENTS)] = ()
+    attachments: Annotated[tuple[Attachment, ...], Field(max_length=MOST_LISTED), _at_most(MOST_LISTED)] = ()
+    relations: Annotated[tuple[Relation, ...], Field(max_length=MOST_LISTED), _at_most(MOST_LISTED)] = ()
     canonical_url: Url
     withdrawal_reason: Annotated[str, Field(max_length=2_000)] | None = None
 
@@ -325,7 +346,7 @@ class SourceManifest(Model):
     first_sequence: Annotated[int, Field(ge=0)]
     last_sequence: Annotated[int, Field(ge=0)]
     delivered_sequence: Annotated[int, Field(ge=0)]
-    buckets: tuple[Bucket, ...] = ()
+    buckets: Annotated[tuple[Bucket, ...], _at_most(MOST_STATED)] = ()
     sent_at: AwareDatetime
     sdk: Annotated[str, Field(max_length=100)]
     interval_s: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
@@ -354,7 +375,7 @@ class BucketContents(Model):
     event_type: Annotated[str, Field(max_length=100)]
     first: Annotated[int, Field(ge=1)]
     last: Annotated[int, Field(ge=0)]
-    events: tuple[BucketEvent, ...] = ()
+    events: Annotated[tuple[BucketEvent, ...], _at_most(MOST_STATED)] = ()
     sent_at: AwareDatetime
 
 

@@ -127,15 +127,23 @@ class SimLaneWriter:
 
     # What the world does with it.
 
-    def land(self, count: int, *, lose: bool = False) -> list[LaneRecord]:
-        """The broker takes the next records; it acknowledges and forgets them when it is to `lose` them."""
+    def land(self, count: int) -> list[LaneRecord]:
+        """The broker takes the next records."""
         laid = []
         for _ in range(min(count, len(self.waiting))):
             sent = self.waiting.popleft()
-            if not lose:
-                laid.append(self.broker.lay(self.topic, sent))
+            laid.append(self.broker.lay(self.topic, sent))
             self.answers.append((sent, None))
         return laid
+
+    def lose_one(self) -> str | None:
+        """The broker acknowledges the next record and forgets it; its event id, if it is an event."""
+        if not self.waiting:
+            return None
+        sent = self.waiting.popleft()
+        self.answers.append((sent, None))
+        event_id = dict(sent.headers).get("ce_id")
+        return event_id.decode() if isinstance(event_id, bytes) else None
 
     def fail(self, code: int, *, unheard: int = 0) -> list[LaneRecord]:
         """The connection breaks for good: no answer arrives any more, and `unheard` more records have landed."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bus_events import writers
 from history_checker import Line
-from portalbus.schemas.codec import Decoded, read
+from portalbus.schemas.codec import Decoded
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.topics import RELAY_POSITION
 from portalbus.streams.judgement.docket import Entry
 from portalbus.streams.records import LaneRecord
 from simulator.broker import words
+from simulator.reading import read_once
 from simulator.store import Store
 
 if TYPE_CHECKING:
@@ -51,10 +50,9 @@ def _laid(record: LaneRecord) -> Iterator[Line]:
         yield {**line, "id": head.id, "source": source, "epoch": head.epoch, "sequence": head.sequence}
 
 
-@lru_cache(maxsize=4_096)
 def _content(value: bytes) -> object:
     try:
-        return read(value, writers())
+        return read_once(value)
     except UndecodableRecord:
         return None
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from portalbus.schemas.models import DirectiveAction, DirectivePublished, FeedbackReceived, VerdictStatus
 from portalbus.schemas.topics import RELAY_POSITION, lane_of
 from portalbus.streams.judgement.docket import Entry
+from simulator.reading import decode
 from simulator.relays import read_position
-from simulator.store import Place, Store, decode
+from simulator.store import Place, Store
 
 if TYPE_CHECKING:
     from simulator.parts import Parts as World

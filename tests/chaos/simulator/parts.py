@@ -53,6 +53,8 @@ class Parts:
     trace: list[str] = field(default_factory=list)
     excused_lost: set[str] = field(default_factory=set)
     """Events that went with a disk: restored from an older copy before they were delivered."""
+    lost_records: set[str] = field(default_factory=set)
+    """Events of which the broker has acknowledged and forgotten a record."""
     broken_keys: set[str] = field(default_factory=set)
     """Directives and cases of which an event will never come."""
     happened: Counter[str] = field(default_factory=Counter)

@@ -114,8 +114,10 @@ class PortalDeeds(Parts):
     def _lose_record(self) -> str:
         portal = self._some_portal()
         assert portal.writer is not None
-        portal.writer.land(1, lose=True)
-        return portal.source
+        event_id = portal.writer.lose_one()
+        if event_id is not None:
+            self.lost_records.add(event_id)
+        return f"{portal.source} {(event_id or '')[-4:]}".rstrip()
 
     def _land_ghost(self) -> str:
         if not self.broker.ghosts:

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 from fastavro import parse_schema
 
@@ -32,6 +33,7 @@ from portalbus.schemas import avro_files
 from portalbus.schemas.errors import OutboxDamaged
 from portalbus.schemas.models import Payload
 from portalbus.schemas.topics import verdicts_of
+from portalbus.streams.judgement.parked import Place
 from simulator.broker import CENTRE_SCHEMAS, Committed, SimLaneWriter
 from simulator.clock import SimClock
 from simulator.disk import Disk
@@ -233,6 +235,12 @@ class SimPortal:
         """Event ids in the outbox by sequence."""
         rows = self.outbox.events(1, 2**62)
         return {row.sequence: row.event_id.hex() for row in rows}
+
+    def stored_events(self) -> dict[Place, str]:
+        """Event ids in the outbox, by their places in the order of this source."""
+        with self.outbox.reading() as connection:
+            epoch = known_source(connection).epoch
+        return {Place(epoch, sequence): str(UUID(event_id)) for sequence, event_id in self.stored().items()}
 
     # ---- ends ----------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from history_checker import check
+from portalbus.schemas.notices import ResendRequested
 from portalbus.schemas.topics import lane_of
 from portalbus.streams.judgement.gaps import GapState
+from portalbus.streams.judgement.notice import to_source
+from portalbus.streams.judgement.parked import Place
+from portalbus.streams.ledger.notices import send_notices
+from portalbus.streams.reconciling.conversing import REASON
 from simulator.centre_deeds import CentreDeeds
 from simulator.history import history_of
 from simulator.invariants import Violation, demand
@@ -41,6 +46,8 @@ class Rest(PortalDeeds, CentreDeeds):
             worker.end()
         self.workers[0].assign(AGENCIES)
         self._until_quiet()
+        if self._reconcile():
+            self._until_quiet()
         for wait in WAITS:  # for parked records that hold their keys, then for causes that never come
             self.clock.true += wait
             self._until_quiet()
@@ -57,22 +64,33 @@ class Rest(PortalDeeds, CentreDeeds):
     def _until_quiet(self) -> None:
         for turn in range(MOST_ROUNDS):
             busy = [portal.source for portal in self.portals.values() if self._work(portal)]
-            while self._read_on(self.workers[0]):
-                pass
-            while self.workers[0].batches:
-                self._note("commit", self._take_in(self.workers[0]))
+            self._judge_on()
             while (said := self.relays[0].step()) != "idle":
                 self._note("relay", said)
             self.workers[0].look_at_ends()
             went_on = self.workers[0].tend()
             self.clock.advance(ROUND_SECONDS * (1 + turn // 10))
             self.watch.look(self)
-            behind = [a for a in AGENCIES if self.store.next_offset[a] < len(self.broker.lanes.get(lane_of(a), []))]
+            behind = self._behind()
             unsent = len(self.store.order) - read_position(self.broker)
             missed = self._missed()
             if not (busy or behind or went_on or unsent or missed):
                 return
         raise Violation(f"no rest after the faults stopped: portals {busy}, lanes {behind}, gaps {missed}")
+
+    def _judge_on(self) -> None:
+        """One worker judges what lies on the lanes."""
+        for _ in range(MOST_ROUNDS):
+            while self._read_on(self.workers[0]):
+                pass
+            while self.workers[0].batches:
+                self._note("commit", self._take_in(self.workers[0]))
+            if not self._behind():
+                return
+
+    def _behind(self) -> list[str]:
+        """Agencies whose lanes are not judged to their ends."""
+        return [a for a in AGENCIES if self.store.next_offset[a] < len(self.broker.lanes.get(lane_of(a), []))]
 
     def _missed(self) -> list[str]:
         """Gaps that their source could still fill."""
@@ -82,6 +100,44 @@ class Rest(PortalDeeds, CentreDeeds):
             for gap in gaps.values()
             if gap.state is GapState.OPEN and self.store.sources[agency, name].epoch == gap.epoch
         ]
+
+    def _reconcile(self) -> int:
+        """Asks for what nobody misses by its number: its record was lost, and rubbish had claimed its place before.
+
+        The conversation that finds this out, between statements and store, is not modelled; what comes of it is.
+        """
+        gone = self.lost_records - self._landed()
+        asked = [
+            to_source(portal.agency, portal.portal, self._differing(portal, place))
+            for portal in self.portals.values()
+            if gone
+            for place, event_id in portal.stored_events().items()
+            if event_id in gone and self._is_forged(portal, place, event_id)
+        ]
+        if asked:
+            self._note("reconcile", f"asks for {len(asked)}")
+            self.workers[0].session.transact(lambda connection: send_notices(connection, asked, self.clock.now()))
+        return len(asked)
+
+    def _differing(self, portal: SimPortal, place: Place) -> ResendRequested:
+        epoch, sequence = place
+        return ResendRequested(
+            agency=portal.agency,
+            portal=portal.portal,
+            epoch=epoch,
+            first=sequence,
+            last=sequence,
+            reason=REASON,
+            requested_at=self.clock.now(),
+        )
+
+    def _is_forged(self, portal: SimPortal, place: Place, event_id: str) -> bool:
+        """True when a parked record that is another one stands in this place of a portal's order."""
+        return any(
+            (kept.agency, kept.claim.portal, kept.place) == (portal.agency, portal.portal, place)
+            and kept.claim.event_id != event_id
+            for kept in self.store.parked.values()
+        )
 
     def _work(self, portal: SimPortal) -> bool:
         """Lets a portal hear and deliver what it can; True when something is left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import tempfile
@@ -110,11 +111,17 @@ def run_many(first: int, count: int, steps: int, *, processes: int, without: str
         for chunk in chunks:
             outcome.add(job(chunk))
     else:
-        with ProcessPoolExecutor(processes) as pool:
+        with ProcessPoolExecutor(processes, initializer=collect_seldom) as pool:
             for part in pool.map(job, chunks):
                 outcome.add(part)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def collect_seldom() -> None:
+    """Garbage with cycles is rare here: looking for it as often as Python does costs a tenth of the time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def silence() -> None:

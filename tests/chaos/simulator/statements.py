@@ -187,7 +187,9 @@ def in_memory() -> Iterator[None]:
         connection.staged.append(lambda: connection.store.write(docket, judged_at))
         yield
 
-    def write_placed(connection: SimConnection, placed: Iterable[tuple[int, Notice]], made_at: datetime) -> None:
+    def write_placed(
+        connection: SimConnection, placed: Iterable[tuple[int, Notice]], made_at: Callable[[int], datetime]
+    ) -> None:
         rows = list(placed)
         connection.staged.append(lambda: connection.store.put_notices(rows, made_at))
 

@@ -5,16 +5,13 @@ Above them runs the product's own `Ledger`, statement by statement: see `stateme
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, ClassVar
 
-from bus_events import writers
-from portalbus.schemas.codec import Decoded, read
 from portalbus.schemas.notices import ResendRequested
 from portalbus.streams.judgement.docket import Docket, Entry
 from portalbus.streams.judgement.gaps import Gap
@@ -22,6 +19,7 @@ from portalbus.streams.judgement.history import CaseState, DirectiveState, Histo
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.judgement.parked import ParkedRecord
 from portalbus.streams.ledger import fetching
+from simulator.reading import decode
 
 Place = tuple[str, int]
 SourceName = tuple[str, str]
@@ -131,8 +129,7 @@ class Store:
         placed = [(entry.position, entry) for entry in docket.entries] + docket.notices
         self.order += [(what, now) for _, what in sorted(placed, key=itemgetter(0))]
         for _, notice in docket.notices:  # a gap may be opened and filled in one batch
-            if isinstance(asked := notice.record, ResendRequested):
-                self.gaps_seen[asked.agency, asked.portal, asked.epoch, asked.first, asked.last] = None
+            self._see_gap(notice)
         for kept in docket.set_aside:
             self.parked[kept.agency, kept.lane_offset] = replace(kept)
         self._write_sources(docket.history)
@@ -182,20 +179,17 @@ class Store:
                 self.public_codes[case.opened.public_code] = case_id
             self.cases[case_id] = replace(case, resolved_before=case.is_resolved, opened=None, resolved=None)
 
-    def put_notices(self, placed: Iterable[tuple[int, Notice]], now: datetime) -> None:
+    def put_notices(self, placed: Iterable[tuple[int, Notice]], made_at: Callable[[int], datetime]) -> None:
         """Notices that no docket has made."""
         for position, notice in placed:
             if position != len(self.order) + 1:
                 raise ConstraintBroken(f"notice at {position}, the order ends at {len(self.order)}")
-            self.order.append((notice, now))
+            self.order.append((notice, made_at(position)))
+            self._see_gap(notice)
 
-
-@lru_cache(maxsize=4_096)
-def decode(value: bytes) -> Decoded:
-    """The event in a value; the same bytes are read once."""
-    found = read(value, writers())
-    assert isinstance(found, Decoded)
-    return found
+    def _see_gap(self, notice: Notice) -> None:
+        if isinstance(asked := notice.record, ResendRequested):
+            self.gaps_seen[asked.agency, asked.portal, asked.epoch, asked.first, asked.last] = None
 
 
 def _fresh_seats(history: History) -> Iterator[WaitingEvent]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from itertools import accumulate
 
 from portalbus.producers import backlog, delivery, draft, lane_records, outbox
 from simulator.broker import connected
@@ -11,6 +13,7 @@ from simulator.clock import machines_read
 from simulator.disk import can_listen, listening
 from simulator.parts import SOURCES
 from simulator.portals import SimPortal, on_disk
+from simulator.reading import remembered
 from simulator.relays import SimRelay
 from simulator.rest import Rest
 from simulator.statements import in_memory
@@ -48,6 +51,7 @@ class World(Rest):
             stack.enter_context(machines_read(self.clock, [outbox, backlog, delivery, lane_records, draft]))
             stack.enter_context(connected(self.broker))
             stack.enter_context(in_memory())
+            stack.enter_context(remembered())
             stack.enter_context(on_disk(self.disk))
             if "portal-bombed" in self.faults:
                 stack.enter_context(self.bombs.laid())
@@ -56,11 +60,17 @@ class World(Rest):
             yield
 
     def _step(self) -> None:
-        choices = [(weight, name, act) for weight, name, act in self._choices() if weight]
-        _, name, act = self.random.choices(choices, [weight for weight, *_ in choices])[0]
+        acts, weights = self._weighted
+        name, act = self.random.choices(acts, cum_weights=weights)[0]
         self.clock.advance(self.random.choice((0.001, 0.01, 0.1, 1.0)) if self.random.random() < 0.97 else 40.0)
         self._note(name, act())
         self.watch.look(self)
+
+    @cached_property
+    def _weighted(self) -> tuple[list[tuple[str, Callable[[], object]]], list[int]]:
+        """What may happen next, as long as there are faults, with the sums of the weights."""
+        choices = [choice for choice in self._choices() if choice[0]]
+        return [(name, act) for _, name, act in choices], list(accumulate(weight for weight, *_ in choices))
 
     def _choices(self) -> list[tuple[int, str, Callable[[], object]]]:
         """What may happen next, and how readily."""

@@ -6,9 +6,9 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from portalbus.connectors.central.logs import log_as_json
 from portalbus.connectors.central.serve import serve
 from portalbus.connectors.central.settings import Settings
+from portalbus.connectors.web.logs import log_as_json
 
 
 def settings_from(arguments: Sequence[str] | None = None) -> Settings:

@@ -25,10 +25,10 @@ from portalbus.connectors.central.newsroom import Newsroom
 from portalbus.connectors.central.pages import agency, directive, feedback, feeds, front, open_data, overview, search
 from portalbus.connectors.central.problems import Problem, add_error_handlers
 from portalbus.connectors.central.rendering import Templates, static_address
-from portalbus.connectors.central.security_headers import SecurityHeaders
 from portalbus.connectors.central.services import Services
 from portalbus.connectors.central.settings import Settings
-from portalbus.connectors.central.visitor_limit import VisitorLimit
+from portalbus.connectors.web.rate_limit import RateLimit
+from portalbus.connectors.web.security_headers import SecurityHeaders
 from portalbus.schemas.directory import directory
 from portalbus.streams.reading.pool import reading_pool
 
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     add_error_handlers(app)
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, open_under="/api/")
     app.mount("/static", _StaticFiles(directory=str(files(__package__).joinpath("static"))))
     app.add_api_route("/favicon.ico", _favicon, include_in_schema=False)
     app.include_router(health.router)
@@ -88,7 +88,7 @@ def _services(settings: Settings) -> Services:
         figures=FiguresDesk(pool),
         names=AgencyNames(directory()),
         templates=Templates(),
-        feedback_limit=VisitorLimit(settings.feedback_lookups_per_minute),
+        feedback_limit=RateLimit(settings.feedback_lookups_per_minute / 60, settings.feedback_lookups_per_minute),
     )
 
 

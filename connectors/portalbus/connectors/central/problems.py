@@ -15,9 +15,9 @@ from psycopg_pool import PoolTimeout
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from portalbus.connectors.central.language import preferred
-from portalbus.connectors.central.security_headers import HEADERS
 from portalbus.connectors.central.services import services
+from portalbus.connectors.web.accept_language import preferred
+from portalbus.connectors.web.security_headers import HEADERS
 from portalbus.schemas.catalogue import LANGUAGES
 
 log = structlog.get_logger(__name__)

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
-
-import structlog
 import uvicorn
 
 from portalbus.connectors.central.app import create_app
 from portalbus.connectors.central.settings import Settings
-
-GRACE_S = 5
-
-
-class _AskedToEnd(BaseException):
-    """SIGINT or SIGTERM, when the server has ended its requests or has not begun."""
+from portalbus.connectors.web.serving import GRACE_S, serve_until_asked
 
 
 def serve(settings: Settings) -> None:
@@ -23,24 +14,7 @@ def serve(settings: Settings) -> None:
 
     To be called in the main thread. Raises SystemExit(1) when the address is in use.
     """
-    log = structlog.get_logger(__name__)
-    # uvicorn handles the signals while it serves, and raises them again afterwards, for us.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
-    try:
-        server = uvicorn.Server(_config(settings))
-        log.info("central.starting", address=f"http://{settings.host}:{settings.port}/")
-        server.run()
-    except _AskedToEnd:
-        log.info("central.stopped")
-    except SystemExit:
-        mend = "another process may use the address: end it, or choose another port"
-        log.error("central.not-started", host=settings.host, port=settings.port, mend=mend)
-        raise SystemExit(1) from None
-
-
-def _config(settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
+    config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
@@ -51,7 +25,4 @@ def _config(settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACE_S,
         lifespan="on",
     )
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    raise _AskedToEnd
+    serve_until_asked("central", config)

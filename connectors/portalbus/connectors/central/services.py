@@ -15,7 +15,7 @@ from portalbus.connectors.central.formats import ICT
 from portalbus.connectors.central.newsroom import Newsroom
 from portalbus.connectors.central.rendering import Templates
 from portalbus.connectors.central.settings import Settings
-from portalbus.connectors.central.visitor_limit import VisitorLimit
+from portalbus.connectors.web.rate_limit import RateLimit
 from portalbus.streams.reading.pool import Pool
 
 
@@ -31,7 +31,7 @@ class Services:
     figures: FiguresDesk
     names: AgencyNames
     templates: Templates
-    feedback_limit: VisitorLimit
+    feedback_limit: RateLimit
 
     def now(self) -> datetime:
         """The time now."""

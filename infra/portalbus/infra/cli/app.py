@@ -13,6 +13,7 @@ import typer
 from portalbus.infra.cli import (
     alerts_command,
     bus_commands,
+    conformance_command,
     connect_commands,
     demo_command,
     doctor_command,
@@ -63,6 +64,7 @@ app.command("rebuild", epilog=EPILOG)(rebuild_command.rebuild)
 app.command("tail", epilog=EPILOG)(tail_command.tail)
 app.command("verdicts", epilog=EPILOG)(verdicts_command.verdicts)
 app.command("doctor", epilog=EPILOG)(doctor_command.doctor)
+app.command("conformance", epilog=EPILOG)(conformance_command.conformance)
 app.command("alerts", epilog=EPILOG)(alerts_command.alerts)
 app.add_typer(schemas_commands.app, name="schemas")
 app.add_typer(outbox_commands.app, name="outbox")

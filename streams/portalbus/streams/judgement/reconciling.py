@@ -11,11 +11,13 @@ from portalbus.schemas.models import BucketContents, DirectivePublished, Event, 
 @dataclass(slots=True)
 class Reconciling:
     """`wanted` are the content hashes of events that were asked for again, by agency and event id; `taken` the places
-    of other accepted events of their keys: key, event type, and version (0 where there are none).
+    of other accepted events of their keys: key, event type, and version (0 where there are none). `unheard` are those
+    that have never come, because a parked record that is another one took their place.
     """
 
     wanted: dict[tuple[str, str], bytes] = field(default_factory=dict)
     taken: set[tuple[str, str, int]] = field(default_factory=set)
+    unheard: set[tuple[str, str]] = field(default_factory=set)
     manifests: list[tuple[SourceManifest, datetime]] = field(default_factory=list)
     contents: list[tuple[BucketContents, datetime]] = field(default_factory=list)
     resent: list[tuple[str, str, bytes]] = field(default_factory=list)

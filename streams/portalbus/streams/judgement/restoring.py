@@ -2,7 +2,8 @@
 
 An event that was asked for again was taken in before. Where the ledger still lists it, it is a duplicate whose bytes
 are kept for the healing. Where the ledger has lost it, it is accepted anew, as restored, and not sent to the
-canonical topics a second time.
+canonical topics a second time. One that has never come, because a parked record with forged headers took its place,
+is judged like any other (`Reconciling.unheard`).
 """
 
 from __future__ import annotations

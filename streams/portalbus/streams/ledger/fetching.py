@@ -24,6 +24,10 @@ TAKEN = """
 select e.key, e.event_type, coalesce(v.version, 0)
 from ledger.event e left join ledger.directive_version v on v.key = e.key and v.event_id = e.event_id
 where e.key = any(string_to_array(%s, ',')) and e.status = 'ACCEPTED'"""
+# Where a parked record took the place of an event that is missing, it was not this event: else it would not be missing.
+UNHEARD = """
+select r.agency, r.event_id::text from ledger.repair r join ledger.parked p using (agency, portal, epoch, sequence)
+where r.event_id = any(string_to_array(%s, ',')::uuid[]) and r.healed_at is null and r.kind = 'missing'"""
 
 MOST_PLACES = 200
 """So many of a source's newest parked records keep their places open for the events that may come for them."""
@@ -113,6 +117,8 @@ def _fetch(connection: Connection[Any], wanted: _Wanted, decode: Decode) -> Hist
     if not history.reconciling.wanted.keys().isdisjoint(wanted.event_ids):
         keys = _list(wanted.directives + wanted.cases)
         history.reconciling.taken.update(connection.execute(TAKEN, (keys,)).fetchall())
+        ids = _list(event_id for _, event_id in history.reconciling.wanted)
+        history.reconciling.unheard.update(connection.execute(UNHEARD, (ids,)).fetchall())
     return history
 
 

@@ -67,7 +67,7 @@ class VerdictTally:
             (self.position, upto),
         )
         read = {(agency, status): count async for agency, status, count in cursor}
-        mark = await _mark(connection, upto)
+        mark = await ledger_mark(connection, upto)
         self._counts.update(read)
         self.position, self._mark = upto, mark
 
@@ -75,7 +75,7 @@ class VerdictTally:
         """False after a rebuild: the ledger is shorter than it was, or another one at the remembered position."""
         if self._mark is None:
             return self.position <= end
-        return self.position <= end and await _mark(connection, self.position) == self._mark
+        return self.position <= end and await ledger_mark(connection, self.position) == self._mark
 
 
 async def last_position(connection: Connection) -> int:
@@ -85,7 +85,8 @@ async def last_position(connection: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-async def _mark(connection: Connection, position: int) -> tuple[object, ...] | None:
+async def ledger_mark(connection: Connection, position: int) -> tuple[object, ...] | None:
+    """What tells this ledger from another one that is as long: whose record was judged at a position, and when."""
     cursor = await connection.execute(
         "select agency, lane_offset, judged_at from ledger.judgement where position = %s", (position,)
     )

@@ -47,13 +47,15 @@ KNOWN: LiteralString = f"""
 select e.event_id::text, e.content_hash, e.key from ledger.event e
 where e.agency = %s and e.portal = %s and e.epoch = %s and e.event_type = %s and {DAY} = %s and {LISTED}
   and e.sequence between %s and %s"""
-# What is missing is no difference where a gap in the source's order or a parked record stands for it.
+# What is missing is no difference where a gap in the source's order stands for it, or a parked record that says that it
+# is this very event. One that took the place and says otherwise, or nothing, hides that the event never came.
 ACCOUNTED: LiteralString = """
-select w.sequence from unnest(%(sequences)s::int8[]) w(sequence)
+select w.sequence from unnest(%(sequences)s::int8[], %(ids)s::uuid[]) w(sequence, event_id)
 where exists (select from ledger.gap g where g.agency = %(agency)s and g.portal = %(portal)s and g.epoch = %(epoch)s
               and w.sequence between g.first and g.last)
-   or exists (select from ledger.parked p where p.agency = %(agency)s and p.portal = %(portal)s
-              and p.epoch = %(epoch)s and p.sequence = w.sequence)"""
+   or exists (select from ledger.parked p join ledger.event e using (agency, lane_offset)
+              where p.agency = %(agency)s and p.portal = %(portal)s and p.epoch = %(epoch)s
+                and p.sequence = w.sequence and e.event_id = w.event_id)"""
 LISTED_ELSEWHERE: LiteralString = """
 select event_id::text from ledger.event where agency = %s and event_id = any(%s::uuid[]) and claims_id"""
 FORGET: LiteralString = (
@@ -169,12 +171,11 @@ def _compare(
     rows = connection.execute(KNOWN, (*bucket, first, last)).fetchall()
     keys = {event_id: key for event_id, _, key in rows}
     compared = compare_contents(listed, {event_id: content_hash for event_id, content_hash, _ in rows})
-    accounted = {
-        sequence
-        for (sequence,) in connection.execute(
-            ACCOUNTED, {**bucket._asdict(), "sequences": [event.sequence for event in compared.missing]}
-        )
+    places = {
+        "sequences": [event.sequence for event in compared.missing],
+        "ids": [event.id for event in compared.missing],
     }
+    accounted = {sequence for (sequence,) in connection.execute(ACCOUNTED, {**bucket._asdict(), **places})}
     missing = [event for event in compared.missing if event.sequence not in accounted]
     ids = [event.id for event in missing]
     elsewhere = {event_id for (event_id,) in connection.execute(LISTED_ELSEWHERE, (bucket.agency, ids))}

@@ -1,0 +1,49 @@
+"""A feed and its entries, whatever they are written as. Ids are made of what never changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import NAMESPACE_URL, uuid5
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry. `updated` is when it changed last; `marks` are labels such as the document type."""
+
+    id: str
+    title: str
+    link: str
+    published: datetime
+    updated: datetime
+    author: str
+    summary: str
+    language: str
+    marks: tuple[tuple[str, str], ...] = ()
+    """Code and name of each label."""
+    data_link: str = ""
+    """Where the same stands as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A feed, newest change first. `addresses` are its own, by format."""
+
+    id: str
+    title: str
+    subtitle: str
+    author: str
+    language: str
+    link: str
+    addresses: dict[str, str]
+    entries: tuple[Entry, ...]
+
+    @property
+    def updated(self) -> datetime | None:
+        """When something in it changed last; None when it is empty."""
+        return max((entry.updated for entry in self.entries), default=None)
+
+
+def lasting_id(*parts: str) -> str:
+    """An id that is the same whenever and wherever it is made of the same parts: `urn:uuid:…`."""
+    return f"urn:uuid:{uuid5(NAMESPACE_URL, 'portalbus:' + ':'.join(parts))}"

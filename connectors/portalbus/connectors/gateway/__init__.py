@@ -1,0 +1,1 @@
+"""The HTTP gateway: portals of any technology publish CloudEvents and read their verdicts."""

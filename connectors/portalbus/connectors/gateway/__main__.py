@@ -1,0 +1,75 @@
+"""`python -m portalbus.connectors.gateway`: the gateway as a process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from portalbus.connectors.gateway.serve import CannotServe, serve
+from portalbus.connectors.gateway.settings import Settings
+from portalbus.connectors.web.logs import log_as_json
+from portalbus.producers.settings import settings_from_env
+
+
+def settings_from(arguments: Sequence[str] | None = None) -> tuple[Settings, bool]:
+    """Settings, and whether plain HTTP is allowed everywhere, from the command line and the environment.
+
+    Kafka properties come from the environment alone (PORTALBUS_KAFKA_…): `ps` does not show it.
+    """
+    usual = Settings("", "", Path())
+    env = os.environ
+    parser = argparse.ArgumentParser(prog="python -m portalbus.connectors.gateway", description=__doc__)
+    parser.add_argument("--bootstrap", default=env.get("PORTALBUS_BOOTSTRAP"), help="Kafka, host:port")
+    parser.add_argument("--registry-url", default=env.get("PORTALBUS_REGISTRY"), help="base of the registry's API")
+    parser.add_argument("--state", default=env.get("PORTALBUS_GATEWAY_STATE"), help="a folder on a local disk")
+    parser.add_argument("--host", default=usual.host)
+    parser.add_argument("--port", type=int, default=usual.port)
+    parser.add_argument("--tls-certificate", default="", help="PEM file")
+    parser.add_argument("--tls-key", default="", help="PEM file")
+    parser.add_argument("--plain-http", action="store_true", help="allow HTTP on other than loopback addresses")
+    parser.add_argument("--trusted-proxies", default=usual.trusted_proxies, help="addresses, by commas")
+    parser.add_argument("--metrics-from", default=usual.metrics_from, help="networks, by commas")
+    for name, text in TUNABLE.items():
+        flag, value = f"--{name.replace('_', '-')}", getattr(usual, name)
+        parser.add_argument(flag, type=type(value), default=value, help=text)
+    given = parser.parse_args(arguments)
+    for name, flag in (("bootstrap", "BOOTSTRAP"), ("registry_url", "REGISTRY"), ("state", "GATEWAY_STATE")):
+        if not getattr(given, name):
+            parser.error(f"--{name.replace('_', '-')} or PORTALBUS_{flag} is needed")
+    plain = given.__dict__.pop("plain_http")
+    kafka = settings_from_env(env, given=ALL_GIVEN)["kafka"]
+    return Settings(**{**given.__dict__, "state": Path(given.state), "kafka": kafka}), plain
+
+
+TUNABLE = {
+    "body_bytes": "largest body",
+    "batch_events": "most events in a batch",
+    "acknowledge_s": "seconds to wait for the broker",
+    "events_per_second": "what a key may publish",
+    "burst_s": "seconds' worth that may come at once",
+    "heartbeat_s": "seconds between two manifests",
+    "canary_s": "seconds between two canaries, 0 for none",
+    "idle_s": "seconds until a quiet source says good-bye",
+    "most_sources": "sources open at once",
+    "readers": "programs that wait for verdicts",
+    "readers_of_key": "of them with one key",
+    "failures_per_minute": "wrong keys from one address",
+}
+"""Settings that are figures, with what they are."""
+ALL_GIVEN = dict.fromkeys(("agency", "bootstrap", "registry_url", "outbox"))
+
+
+def main() -> None:
+    """Runs the gateway."""
+    log_as_json()
+    settings, plain = settings_from()
+    try:
+        serve(settings, plain_http=plain)
+    except CannotServe as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

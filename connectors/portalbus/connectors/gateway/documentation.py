@@ -1,0 +1,113 @@
+"""Renders the description of the gateway for people, from the same OpenAPI document that programs read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+
+from portalbus.connectors.gateway.problems import own_problems
+from portalbus.schemas.catalogue import LANGUAGES, catalogue
+
+OWN_NAMES = {"vi": "Tiếng Việt", "en": "English", "zh": "中文"}
+METHODS = ("get", "post", "put", "patch", "delete")
+DEEPEST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One row of a table of fields; `place` is its path, such as `data.attachments[].url`."""
+
+    place: str
+    kind: str
+    needed: bool
+    text: str
+
+
+class Documentation:
+    """The pages of the description."""
+
+    def __init__(self) -> None:
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader(__package__),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.globals.update(own_names=OWN_NAMES, languages=LANGUAGES)
+        self.style = files(__package__).joinpath("static/docs.css").read_bytes()
+
+    def addresses(self, document: Mapping[str, Any], language: str) -> str:
+        """Every address, with the fields of what goes in and comes out."""
+        schemas = document["components"]["schemas"]
+        operations = [
+            (method.upper(), path, operation)
+            for path, methods in document["paths"].items()
+            for method, operation in methods.items()
+            if method in METHODS
+        ]
+        shown = ("DirectivePublishedEvent", "FeedbackReceivedEvent", "FeedbackResolvedEvent", "BatchResult", "Verdict")
+        return self._templates.get_template("addresses.html").render(
+            language=language,
+            document=document,
+            operations=operations,
+            models=[(name, schemas[name], list(fields(schemas[name], schemas))) for name in shown],
+        )
+
+    def rules(self, language: str) -> str:
+        """Every rule, of the contracts and of the gateway."""
+        own = [(status, rule) for status, rule in own_problems().values()]
+        return self._templates.get_template("rules.html").render(
+            language=language, rules=sorted(catalogue().values(), key=lambda rule: rule.id), own=own
+        )
+
+
+def fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], place: str = "", depth: int = 0) -> Iterator[Field]:
+    """The fields of a schema, those of nested objects behind their own."""
+    needed = set(schema.get("required", ()))
+    for name, found in schema.get("properties", {}).items():
+        inner = _resolved(found, schemas)
+        path = f"{place}{name}"
+        items = _resolved(inner["items"], schemas) if "items" in inner else None
+        text = str(found.get("description") or "")
+        yield Field(path, _kind(inner, schemas), name in needed, text)
+        nested = items if items is not None else inner
+        if nested.get("properties") and depth < DEEPEST:
+            yield from fields(nested, schemas, f"{path}{'[]' if items is not None else ''}.", depth + 1)
+
+
+def _resolved(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" in schema:
+        found: Mapping[str, Any] = schemas[schema["$ref"].rsplit("/", 1)[1]]
+        return found
+    some = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    return _resolved(some[0], schemas) if len(some) == 1 else schema
+
+
+def _kind(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " | ".join(_kind(_resolved(one, schemas), schemas) for one in schema["anyOf"])
+    bounds = [
+        f"{word} {schema[name]}"
+        for name, word in (
+            ("format", ""),
+            ("minLength", "≥"),
+            ("maxLength", "≤"),
+            ("minimum", "≥"),
+            ("maximum", "≤"),
+            ("maxItems", "≤"),
+            ("pattern", "~"),
+        )
+        if name in schema
+    ]
+    return " ".join([str(schema.get("type", "any")), *bounds]).replace("  ", " ")

@@ -1,0 +1,77 @@
+"""Which of several webhook processes sends: whoever has the lock. A second one stands by."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import structlog
+from psycopg import Connection
+
+from portalbus.connectors.push import store
+from portalbus.connectors.push.store import Superseded
+from portalbus.connectors.push.subscriptions import Subscription
+from portalbus.streams.ledger.database import Session
+
+log = structlog.get_logger(__name__)
+
+LEADER_LOCK = 7_310_441_011
+PAUSE_S = 1.0
+
+END_SILENT_LEADER = """
+select a.pid, pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a using (pid)
+where l.locktype = 'advisory' and l.granted and l.database = a.datid and a.datname = current_database()
+  and (l.classid::bigint << 32 | l.objid::bigint) = %s and a.state_change < now() - interval '20 seconds'"""
+"""Ends the session of a sender that is frozen or cut off: one that works is heard every second. Should it wake up, it
+writes nothing more, because the term is another's then."""
+
+
+class Leadership:
+    """The lock, and the term that goes with it. `session` is used for nothing else, in autocommit mode."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._term = 0
+
+    def become_leader(self, stop: threading.Event) -> int | None:
+        """Waits until this process may send, and gives its term; None when it was told to stop before."""
+        waits = False
+        while not stop.is_set():
+            if self._session.transact(_try_lock):
+                self._term = self._session.transact(store.take_over)
+                return self._term
+            if not waits:
+                log.info("webhooks.standing-by")
+                waits = True
+            self._session.transact(_end_silent)
+            stop.wait(PAUSE_S)
+        return None
+
+    def look(self) -> list[Subscription]:
+        """The subscriptions, and a sign of life. Raises Superseded."""
+        return self._session.transact(self._look)
+
+    def close(self) -> None:
+        """Lets another process send."""
+        self._session.close()
+
+    def _look(self, connection: Connection[Any]) -> list[Subscription]:
+        # A connection that was lost has lost the lock: it is taken again, unless somebody else has it.
+        row = connection.execute("select term from push.sender").fetchone()
+        if not _try_lock(connection) or row is None or row[0] != self._term:
+            raise Superseded("another process sends the webhooks now")
+        return store.subscriptions(connection)
+
+
+def _try_lock(connection: Connection[Any]) -> bool:
+    row = connection.execute(
+        "select exists (select 1 from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
+        " and (classid::bigint << 32 | objid::bigint) = %s) or pg_try_advisory_lock(%s)",
+        (LEADER_LOCK, LEADER_LOCK),
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _end_silent(connection: Connection[Any]) -> None:
+    for pid, _ in connection.execute(END_SILENT_LEADER, (LEADER_LOCK,)):
+        log.warning("webhooks.silent-sender-ended", session=pid)

@@ -1,0 +1,1 @@
+"""What the web processes of the connectors share."""

@@ -1,0 +1,47 @@
+"""How often somebody may ask: a token bucket each, in memory, bounded in number."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from math import ceil
+from time import monotonic
+
+MAX_ASKERS = 20_000
+
+
+class RateLimit:
+    """Allows each asker `per_second` requests a second, in bursts of `burst`."""
+
+    def __init__(self, per_second: float, burst: int, *, clock: Callable[[], float] = monotonic) -> None:
+        self._most = float(burst)
+        self._per_second = per_second
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def seconds_to_wait(self, asker: str, cost: int = 1) -> int:
+        """0 when this may go on (and is counted), else after how many seconds it may.
+
+        What costs more than a burst goes on when the bucket is full, and leaves it in debt.
+        """
+        left, now = self._left(asker)
+        needed = min(float(cost), self._most)
+        allowed = left >= needed
+        self._buckets[asker] = (left - cost if allowed else left, now)
+        if len(self._buckets) > MAX_ASKERS:
+            self._buckets.popitem(last=False)
+        return 0 if allowed else self._wait(needed - left)
+
+    def seconds_until_free(self, asker: str) -> int:
+        """0 when something may go on now, else after how many seconds; counts nothing."""
+        left, now = self._left(asker)
+        self._buckets[asker] = (left, now)
+        return 0 if left >= 1 else self._wait(1 - left)
+
+    def _left(self, asker: str) -> tuple[float, float]:
+        now = self._clock()
+        left, since = self._buckets.pop(asker, (self._most, now))
+        return min(self._most, left + (now - since) * self._per_second), now
+
+    def _wait(self, lacking: float) -> int:
+        return max(1, ceil(lacking / self._per_second - 1e-6))
