@@ -15,8 +15,9 @@ import psycopg
 import pytest
 
 from bus_events import answer, directive, envelope, receipt, value_of, withdrawal
-from portalbus.connectors.push import subscriptions
+from portalbus.connectors.push import store, subscriptions
 from portalbus.connectors.push.signing import new_secret
+from portalbus.connectors.push.store import Superseded
 from portalbus.connectors.push.subscriptions import add_subscription, list_failed, list_subscriptions, open_desk
 from portalbus.connectors.push.wanted import Wanted
 from portalbus.infra.stack import Endpoints
@@ -270,3 +271,14 @@ def test_the_log_of_the_process_holds_no_secret_and_no_text(hooks: Hooks, tmp_pa
         hooks.bus.wait_until(lambda: bool(running.said("webhook.failed")), "a failure is said")
         assert receiver.secret not in running.text()
         assert "chuyện riêng" not in running.text()
+
+
+def test_a_process_that_was_replaced_writes_nothing(hooks: Hooks) -> None:
+    with psycopg.connect(hooks.bus.database_url) as connection:
+        first = store.take_over(connection)
+        store.hold(connection, first)
+        second = store.take_over(connection)
+        store.hold(connection, second)
+        with pytest.raises(Superseded):
+            store.hold(connection, first)
+        connection.rollback()

@@ -1,15 +1,16 @@
 """A portal with a database whose process dies at every step in turn, as of kill -9; then what it left is moved.
 
-usage: intent_steps.py KIND DATABASE_URL OUTBOX_FOLDER PORTAL FIRST_NUMBER
+usage: intent_steps.py KIND DATABASE_URL OUTBOX_FOLDER PORTAL FIRST_NUMBER STRIDE
 
 In each round a forked process makes a change, publishes it, and moves what waits. It is killed right before the n-th
-thing that it does to a database, or that changes the outbox or a file beside it, or right after it; n counts up until a
-round ends by itself. Every third round means to roll back. Prints the number of rounds.
+thing that it does to a database, or that changes the outbox or a file beside it, or right after it; n goes up by STRIDE
+until a round ends by itself. Every third round means to roll back. Prints the number of kills.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import threading
@@ -51,29 +52,31 @@ class Killer:
 
 def main() -> None:
     """Runs the rounds."""
-    kind, url, folder, name, first = sys.argv[1:]
+    kind, url, folder, name, first, stride = sys.argv[1:]
     portal = KINDS[kind](url, name)
-    steps, ended = 0, False
+    step, kills, ended = random.randint(1, int(stride)), 0, False
     while not ended:
-        steps += 1
         portal.close()
+        rolls_back = kills % 3 == 2
         child = os.fork()
         if not child:
-            live(portal, Path(folder), int(first), steps)
+            live(portal, Path(folder), int(first) + step, step, rolls_back)
             os._exit(0)
         _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status) or status == 0, f"round {steps} failed by itself"
-        ended = status == 0 and bool(steps % 3)  # a round that rolls back has fewer steps
-    print(steps)
+        assert os.WIFSIGNALED(status) or status == 0, f"the round with step {step} failed by itself"
+        ended = status == 0 and not rolls_back  # a round that rolls back has fewer steps
+        step += int(stride)
+        kills += 1
+    print(kills - 1)
 
 
-def live(portal: IntentPortal, folder: Path, first: int, steps: int) -> None:
+def live(portal: IntentPortal, folder: Path, number: int, step: int, rolls_back: bool) -> None:
     """One round."""
     assert threading.active_count() == 1
-    sys.setprofile(Killer(steps))
-    with rolled_back(portal) if steps % 3 == 0 else portal.transaction() as doing:
-        doing.change(first + steps)
-        doing.publish(feedback(first + steps))
+    sys.setprofile(Killer(step))
+    with rolled_back(portal) if rolls_back else portal.transaction() as doing:
+        doing.change(number)
+        doing.publish(feedback(number))
     IntentRelay(portal.table, outbox=folder, deliver=False).step()
     sys.setprofile(None)
 
