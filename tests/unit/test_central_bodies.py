@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from html.parser import HTMLParser
 
 import pytest
@@ -100,3 +101,17 @@ def test_tables_ruby_and_languages_stay() -> None:
 
 def test_the_words_of_html_are_read_without_its_markup() -> None:
     assert plain_text("<p>Kết nối</p><p>cổng &amp; mạng</p><script>x</script>", "HTML") == "Kết nối cổng & mạng"
+
+
+@pytest.mark.parametrize("opening", ["<div>", "<ul><li>", "<b><p>", "<div></x>", "<table><td>", "<span>x"])
+def test_a_body_nested_to_keep_the_page_busy_is_shown_as_text_at_once(opening: str) -> None:
+    body = opening * (200_000 // len(opening))
+    started = time.process_time()
+    assert sanitised_html(body) == exact_text(body)
+    assert plain_text(body, BodyFormat.HTML)
+    assert time.process_time() - started < 2
+
+
+def test_a_long_document_that_forgets_ends_is_no_deep_one() -> None:
+    body = "<ul>" + "<li>Mục<p>Đoạn" * 5_000 + "</ul>" + "<div><b>Điều</b></div>" * 5_000
+    assert sanitised_html(body).count("<li>") == 5_000

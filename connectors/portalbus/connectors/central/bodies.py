@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from functools import lru_cache
 from html.parser import HTMLParser
 
 import nh3
@@ -32,6 +34,13 @@ HEADINGS = re.compile(r"(</?h)([1-6])\b")
 IMAGES = re.compile(r"<img\b([^>]*)>")
 ALT = re.compile(r'\balt="([^"]*)"')
 
+TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
+CLOSED_BY_ITSELF = frozenset(
+    "a area base br col dd dt embed hr img input li link meta option p source td th tr track wbr".split()  # noqa: SIM905
+)
+MOST_DEPTH = 200
+"""Elements inside each other: building a tree takes the square of it, seconds for some thousands."""
+
 
 def shown_body(body: str, body_format: BodyFormat) -> Markup:
     """The body as markup for the page: escaped text, or sanitised HTML."""
@@ -46,8 +55,14 @@ def exact_text(text: str) -> Markup:
     return Markup(str(escape(text)).replace("\r", "&#13;"))  # noqa: S704 - escaped just before
 
 
+@lru_cache(maxsize=64)
 def sanitised_html(html: str) -> Markup:
-    """HTML without scripts, styles, forms, frames, handlers and remote images; links open no back door."""
+    """HTML without scripts, styles, forms, frames, handlers and remote images; links open no back door.
+
+    What is nested deeper than any document is, to keep a page busy, is shown as the text that it is.
+    """
+    if is_too_deep(html):
+        return exact_text(html)
     clean = nh3.clean(
         html,
         tags=set(TAGS),
@@ -64,10 +79,31 @@ def plain_text(body: str, body_format: str) -> str:
     """The words of a body without markup, for excerpts and for finding words in it."""
     if body_format != BodyFormat.HTML:
         return body
+    if is_too_deep(body):
+        return " ".join(body.split())
     reader = _TextOnly()
     reader.feed(nh3.clean(body, tags=set(TAGS), attributes=ATTRIBUTES))
     reader.close()
     return " ".join("".join(reader.parts).split())
+
+
+def is_too_deep(html: str) -> bool:
+    """True when more than MOST_DEPTH elements are open at once; an end counts for its own kind alone."""
+    opened: Counter[str] = Counter()
+    depth = 0
+    for ends, name in TAG.findall(html):
+        kind = name.lower()
+        if kind in CLOSED_BY_ITSELF:
+            continue
+        if not ends:
+            opened[kind] += 1
+            depth += 1
+        elif opened[kind]:
+            opened[kind] -= 1
+            depth -= 1
+        if depth > MOST_DEPTH:
+            return True
+    return False
 
 
 def _image_in_words(found: re.Match[str]) -> str:
