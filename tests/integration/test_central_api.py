@@ -208,12 +208,17 @@ def test_every_address_is_described_with_its_answers(api: httpx2.Client) -> None
         "/api/v1/feedback/{code}",
         "/api/v1/agencies",
         "/api/v1/agencies/{code}/sources",
+        "/api/v1/stream",
     }
-    for methods in description["paths"].values():
+    for path, methods in description["paths"].items():
         operation = methods["get"]
         assert operation["summary"]
         assert operation["description"]
-        assert operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+        content = operation["responses"]["200"]["content"]
+        if path == "/api/v1/stream":
+            assert list(content) == ["text/event-stream"]
+        else:
+            assert content["application/json"]["schema"]["$ref"]
         for status, told in operation["responses"].items():
             assert status == "200" or list(told["content"]) == ["application/problem+json"]
         assert all(parameter["description"] for parameter in operation.get("parameters", []))
