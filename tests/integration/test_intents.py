@@ -311,7 +311,7 @@ def test_intents_go_to_one_outbox_until_a_person_says_otherwise(
     assert ids_of(elsewhere) == [*lost, late]
     assert elsewhere.source_row().epoch == epoch > 1
     with pytest.raises(OutboxUnavailable):
-        Mover(portal.table, outbox).move()
+        Mover(portal.table, outbox).check()
     elsewhere.close()
 
 

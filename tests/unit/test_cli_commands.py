@@ -20,6 +20,7 @@ COMMANDS = [
     "publish",
     "trace",
     "tail",
+    "conformance",
     "doctor",
     "schemas",
     "outbox",

@@ -99,11 +99,7 @@ def settings_from_env(environ: Mapping[str, str] | None = None, given: Mapping[s
         raise ValueError("set " + ", ".join(PREFIX + name for name in missing) + " in the environment")
     found: dict[str, Any] = {
         **{argument: env[PREFIX + name] for argument, name in NEEDED.items() if env.get(PREFIX + name)},
-        "kafka": {
-            name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
-            for name, value in env.items()
-            if name.startswith(KAFKA_PREFIX)
-        },
+        "kafka": kafka_from_env(env),
     }
     if "outbox" in found:
         found["outbox"] = Path(found["outbox"])
@@ -116,3 +112,13 @@ def settings_from_env(environ: Mapping[str, str] | None = None, given: Mapping[s
     if env.get("PORTALBUS_VERDICTS"):
         found["verdicts"] = env["PORTALBUS_VERDICTS"].lower() in ("1", "true", "yes", "on")
     return found
+
+
+def kafka_from_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """librdkafka properties in the environment: PORTALBUS_KAFKA_SECURITY_PROTOCOL is `security.protocol`."""
+    env = os.environ if environ is None else environ
+    return {
+        name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
+        for name, value in env.items()
+        if name.startswith(KAFKA_PREFIX)
+    }

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from portalbus.producers.subscription.ledger_order import LedgerOrder
@@ -110,9 +110,9 @@ class CanonicalReader:
     def _ends(self) -> dict[Part, int]:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {TopicPartition(*part): latest for part in self._order.parts}
-        answers = self._admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_SECONDS
-        )
+        # Uncommitted ends: the markers of one transaction reach its partitions one after another, so the end of what
+        # is committed may still lie before a record of a transaction that is committed elsewhere.
+        answers = self._admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
         return {(part.topic, part.partition): answer.result().offset for part, answer in answers.items()}
 
 
