@@ -67,8 +67,8 @@ class Traffic:
         return all(self._bus.next_offset(agency) == count for agency, count in self.sent.items())
 
     def _run(self) -> None:
-        while not self._stopped.wait(0.05):
-            self.publish(30)
+        while not self._stopped.wait(0.1):
+            self.publish(20)
 
     def _one(self, lane: Lane, n: int) -> None:
         kind, name = self._random.random(), f"d-{self._random.randint(1, 60)}"
@@ -157,7 +157,7 @@ def test_a_rebuild_under_traffic_agrees_names_what_was_altered_and_exchanges_it_
     request.addfinalizer(traffic.stop)  # else a test that fails goes on publishing into the next one's topics
     worker, relay = bus.start_worker(), bus.start_relay()
     central = CentralProcess(bus.database_url, tmp_path / "central.log")
-    traffic.publish(6_000)
+    traffic.publish(3_000)
     bus.wait_until(traffic.all_taken, "the beginning")
     traffic.go_on()
     status, said = rebuild(bus)
@@ -180,7 +180,7 @@ def test_a_rebuild_under_traffic_agrees_names_what_was_altered_and_exchanges_it_
     assert (status, said["rows"], said["exchanged"]) == (1, 2, True)
     assert bus.position() > before, "judging went on meanwhile"
 
-    bus.wait_until(lambda: bus.position() > before + 500, "judging after the exchange")
+    bus.wait_until(lambda: bus.position() > before + 200, "judging after the exchange")
     traffic.stop()
     bus.wait_until(traffic.all_taken, "the end")
     central.wait_until()
