@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from portalbus.producers import EventRefused, Portal, VerdictStatus
-from portalbus.producers.testing import InProcessBus, a_directive, a_feedback, an_answer
+from portalbus.producers.testing import InProcessBus, a_directive, a_feedback, a_withdrawal, an_answer
 from portalbus.schemas.errors import RegistryRefused
 from portalbus.schemas.models import Payload
 from portalbus.schemas.registry import SchemaRegistry
@@ -52,6 +52,26 @@ def test_it_refuses_what_the_real_one_refuses(portalbus_bus: InProcessBus, tmp_p
     with pytest.raises(KeyError):
         portal.publish(a_directive("H29"))
         portalbus_bus.decide(portalbus_bus.published("H29", at_least=1)[0], rule="no.such-rule")
+
+
+def test_a_refusal_needs_a_rule_and_a_withdrawal_follows_its_directive(
+    portalbus_portal: Portal, portalbus_bus: InProcessBus
+) -> None:
+    directive = a_directive()
+    portalbus_portal.publish_many([directive, a_withdrawal(directive)])
+    first, second = portalbus_bus.published()
+    assert (first.key, second.payload.event_type) == (second.key, "DirectivePublished")
+    with pytest.raises(ValueError, match="REJECTED needs a rule"):
+        portalbus_bus.decide(first, VerdictStatus.REJECTED)
+    portalbus_bus.decide(first)
+
+
+def test_a_login_for_the_real_bus_stays_outside(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("PORTALBUS_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    request.getfixturevalue("portalbus_portal")
+    assert Portal.from_env().settings.kafka == {}
 
 
 def test_who_waits_for_what_never_comes_is_told(portalbus_bus: InProcessBus) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ def portalbus_portal(portalbus_bus: InProcessBus, tmp_path: Path, monkeypatch: p
     """A portal of H26 on that bus, which keeps verdicts. `Portal.from_env()` in the code under test finds it, too."""
     outbox = tmp_path / "portalbus-outbox"
     portal = portalbus_bus.portal(outbox, verdicts=True)
+    for name in [name for name in os.environ if name.startswith("PORTALBUS_")]:
+        monkeypatch.delenv(name)  # a login for the real bus would keep the test from this one
     monkeypatch.setenv("PORTALBUS_AGENCY", "H26")
     monkeypatch.setenv("PORTALBUS_BOOTSTRAP", portalbus_bus.bootstrap)
     monkeypatch.setenv("PORTALBUS_REGISTRY", portalbus_bus.registry_url)

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
@@ -20,6 +20,9 @@ from portalbus.schemas.models import Envelope, Event, Payload, Verdict, VerdictS
 from portalbus.schemas.topics import lane_of, verdicts_of
 
 PATIENCE_SECONDS = 10.0
+WITHOUT_RULE = {VerdictStatus.ACCEPTED: "event.accepted", VerdictStatus.DUPLICATE: "event.duplicate"}
+"""What the centre says when there is nothing to refuse."""
+
 QUIET = logging.getLogger("portalbus.testing.librdkafka")
 QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
@@ -94,31 +97,38 @@ class InProcessBus:
     ) -> list[PublishedEvent]:
         """What stands on an agency's lane, by source and sequence.
 
-        Waits until there are `at_least` so many. Raises TimeoutError when they do not come `within` so many seconds.
+        Waits until there are `at_least` so many, and until everything that this bus's portals have published is
+        there: so an empty list says that nothing was. Raises TimeoutError when they do not come `within` so many
+        seconds, with what the portals say of it.
         """
         self.open_lane(agency)
         deadline = time.monotonic() + within
         while True:
+            lag = [portal for portal in self._portals if portal.status().undelivered]
             found = self._read(lane_of(agency))
-            if len(found) >= at_least:
+            if len(found) >= at_least and not lag:
                 return found
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(found)} events on {lane_of(agency)} within {within:g} s, not {at_least}")
+                why = "".join(f"; {portal!r}: {portal.status().last_error or 'nothing to report'}" for portal in lag)
+                raise TimeoutError(f"{len(found)} events on {lane_of(agency)} within {within:g} s, not {at_least}{why}")
             time.sleep(0.02)
 
     def decide(
         self,
         event: PublishedEvent,
         status: VerdictStatus = VerdictStatus.ACCEPTED,
-        rule: str = "event.accepted",
+        rule: str | None = None,
         path: str | None = None,
         **params: str,
     ) -> Verdict:
         """Says on the agency's verdict topic what the centre would, and returns it.
 
         `rule` is an id of the rules catalogue; its texts come with the verdict, `params` filled in. Raises KeyError
-        for a rule that does not exist.
+        for a rule that does not exist, ValueError when a refusal is given none.
         """
+        rule = rule or WITHOUT_RULE.get(status)
+        if rule is None:
+            raise ValueError(f"{status.value} needs a rule, for example 'case.already-resolved'")
         known, head = catalogue()[rule], event.envelope
         verdict = Verdict(
             agency=head.agency,
@@ -146,12 +156,17 @@ class InProcessBus:
         return verdict
 
     def close(self) -> None:
-        """Closes the portals, then the broker and the registry."""
-        for portal in self._portals:
+        """Closes the portals, then the registry; the broker ends with this object."""
+        portals, self._portals = self._portals, []
+        for portal in portals:
             portal.close(0)
         self._registry.close()
-        self._cluster.flush(0)
-        del self._cluster
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _make_topic(self, topic: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -43,6 +43,20 @@ def a_directive(agency: str = "H26", **changes: Any) -> DirectivePublished:
     return DirectivePublished.model_validate({**values, **changes})
 
 
+def a_withdrawal(directive: DirectivePublished, **changes: Any) -> DirectivePublished:
+    """The withdrawal of a directive: its next version, with a reason.
+
+    Raises pydantic.ValidationError for a change that breaks the contract.
+    """
+    values = {
+        **directive.model_dump(),
+        "action": DirectiveAction.WITHDRAW,
+        "version": directive.version + 1,
+        "withdrawal_reason": "Ban hành nhầm bản dự thảo.",
+    }
+    return DirectivePublished.model_validate({**values, **changes})
+
+
 def a_feedback(agency: str = "H26", **changes: Any) -> FeedbackReceived:
     """A feedback with a case id and a public code of its own, addressed to `agency`.
 

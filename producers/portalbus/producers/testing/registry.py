@@ -32,7 +32,7 @@ class InProcessRegistry:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
-        """Stops answering."""
+        """Stops answering; a second time does nothing."""
         self._server.shutdown()
         self._server.server_close()
 
