@@ -18,6 +18,7 @@ from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.streams.ledger.database import BY_KEY, connect
+from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.order import CHANNEL
 from portalbus.streams.logging_setup import log_json
 from portalbus.streams.relaying.outgoing import next_outgoing
@@ -27,8 +28,6 @@ from portalbus.streams.settings import StreamSettings
 
 log = structlog.get_logger(__name__)
 
-LEADER_LOCK = 7_310_441_010
-"""Advisory lock of the one relay that sends; a second one stands by."""
 
 END_SILENT_LEADER = """
 select a.pid, pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a using (pid)
@@ -88,10 +87,10 @@ def _lead(settings: StreamSettings, schemas: Mapping[str, int], stop: threading.
 
 def _become_leader(connection: Connection[Any], stop: threading.Event) -> bool:
     while not stop.is_set():
-        row = connection.execute("select pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
+        row = connection.execute("select pg_try_advisory_lock(%s)", (AdvisoryLock.RELAY_LEADER.value,)).fetchone()
         if row and row[0]:
             return True
-        for pid, _ in connection.execute(END_SILENT_LEADER, (LEADER_LOCK,)):
+        for pid, _ in connection.execute(END_SILENT_LEADER, (AdvisoryLock.RELAY_LEADER.value,)):
             log.warning("relay.silent-leader-ended", session=pid)
         stop.wait(PAUSE_SECONDS)
     return False

@@ -12,10 +12,10 @@ from portalbus.connectors.push import store
 from portalbus.connectors.push.store import Superseded
 from portalbus.connectors.push.subscriptions import Subscription
 from portalbus.streams.ledger.database import Session
+from portalbus.streams.ledger.locks import AdvisoryLock
 
 log = structlog.get_logger(__name__)
 
-LEADER_LOCK = 7_310_441_011
 PAUSE_S = 1.0
 
 END_SILENT_LEADER = """
@@ -67,11 +67,11 @@ def _try_lock(connection: Connection[Any]) -> bool:
     row = connection.execute(
         "select exists (select 1 from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
         " and (classid::bigint << 32 | objid::bigint) = %s) or pg_try_advisory_lock(%s)",
-        (LEADER_LOCK, LEADER_LOCK),
+        (AdvisoryLock.WEBHOOKS_LEADER.value, AdvisoryLock.WEBHOOKS_LEADER.value),
     ).fetchone()
     return bool(row and row[0])
 
 
 def _end_silent(connection: Connection[Any]) -> None:
-    for pid, _ in connection.execute(END_SILENT_LEADER, (LEADER_LOCK,)):
+    for pid, _ in connection.execute(END_SILENT_LEADER, (AdvisoryLock.WEBHOOKS_LEADER.value,)):
         log.warning("webhooks.silent-sender-ended", session=pid)

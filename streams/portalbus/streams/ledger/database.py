@@ -14,12 +14,12 @@ from psycopg import Connection
 from psycopg.errors import IdleInTransactionSessionTimeout, LockNotAvailable, ProgramLimitExceeded
 from psycopg.rows import TupleRow
 
+from portalbus.streams.ledger.locks import AdvisoryLock
+
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-MIGRATION_LOCK = 7_310_441_009
-"""Advisory lock held while migrating, so that two processes starting together do not both try."""
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
@@ -144,7 +144,7 @@ def migrate(database_url: str, package: str = "portalbus.streams") -> list[str]:
     """Applies a package's migrations that are not in the database yet, each in a transaction; returns their names."""
     applied: list[str] = []
     with connect(database_url, application="migrate", autocommit=True) as connection:
-        connection.execute("select pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        connection.execute("select pg_advisory_lock(%s)", (AdvisoryLock.MIGRATION.value,))
         connection.execute(
             "create table if not exists public.portalbus_migration"
             " (name text primary key, applied_at timestamptz not null default now())"

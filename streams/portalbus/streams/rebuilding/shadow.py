@@ -13,15 +13,13 @@ from typing import Any
 from psycopg import Connection, Cursor
 
 from portalbus.streams.ledger.database import BY_KEY, connect, migrations
+from portalbus.streams.ledger.locks import AdvisoryLock
 
 SHADOW = "ledger_shadow"
 BEFORE = "ledger_before"
 """Where the exchanged tables go, for the moment until they are dropped."""
 
 IN_LEDGER = re.compile(r"\b(?<!\.)ledger(?=\.)|(?<=\bschema )ledger\b")
-
-REBUILD_LOCK = 7_310_441_011
-"""Advisory lock of the one rebuild that may go on."""
 
 
 class RebuildRunning(Exception):
@@ -70,7 +68,7 @@ def make_shadow(live: Connection[Any]) -> None:
 
     `live` is in autocommit mode, and keeps other rebuilds out for as long as it is open.
     """
-    row = live.execute("select pg_try_advisory_lock(%s)", (REBUILD_LOCK,)).fetchone()
+    row = live.execute("select pg_try_advisory_lock(%s)", (AdvisoryLock.REBUILD.value,)).fetchone()
     if not row or not row[0]:
         raise RebuildRunning("another rebuild of this ledger is going on: wait for it to end")
     drop_shadow(live)

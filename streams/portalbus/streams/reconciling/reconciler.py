@@ -13,6 +13,7 @@ from psycopg import Connection
 
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.streams.ledger.database import connect
+from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.notices import send_notices
 from portalbus.streams.reconciling.alerting import tell_lasting
 from portalbus.streams.reconciling.comparing import difference_of
@@ -33,9 +34,6 @@ from portalbus.streams.reconciling.reading import (
 )
 from portalbus.streams.reconciling.repairs import Repair, list_differences, open_repairs, repairs_since
 from portalbus.streams.reconciling.searching import read_unsearchable
-
-LOCK = 7_310_441_011
-"""Advisory lock of the one reconciliation that runs."""
 
 RUNS_KEPT = timedelta(days=30)
 LAST_RUNS: LiteralString = """
@@ -98,12 +96,16 @@ class Reconciler:
 
     def take_turn(self) -> bool:
         """True when nobody else reconciles; holds the turn until `close`."""
-        row = self._connected().execute("select pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+        row = (
+            self._connected()
+            .execute("select pg_try_advisory_lock(%s)", (AdvisoryLock.RECONCILIATION.value,))
+            .fetchone()
+        )
         return bool(row and row[0])
 
     def end_turn(self) -> None:
         """Lets others reconcile."""
-        self._connected().execute("select pg_advisory_unlock(%s)", (LOCK,))
+        self._connected().execute("select pg_advisory_unlock(%s)", (AdvisoryLock.RECONCILIATION.value,))
 
     def last_runs(self) -> tuple[datetime | None, datetime | None]:
         """When the store was compared last, and when the whole of it was."""
