@@ -1,6 +1,6 @@
 """`make bench`: the figures of the bus, each as a ratio or a bound, all sides measured in one run.
 
-    python tests/bench/run.py [--only sdk,ledger,latency,footprint] [--events 60000] [--report FILE]
+    python tests/bench/run.py [--only sdk,ledger,gateway,latency,footprint] [--events 60000] [--report FILE]
 
 Brings up a bus of its own in a temporary folder. Prints the machine, the versions and every side of every ratio, and
 ends with status 1 when a mark is missed.
@@ -29,6 +29,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_sdk
+import gateway_bench
 import latency_bench
 import ledger_bench
 from portalbus.infra.bus.bus import Bus
@@ -69,7 +70,7 @@ class Report:
 def main() -> int:
     """Runs the benches that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="sdk,ledger,latency,footprint")
+    parser.add_argument("--only", default="sdk,ledger,gateway,latency,footprint")
     parser.add_argument("--events", type=int, default=60_000)
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the ledger bench; the median ratio counts")
     parser.add_argument("--report", type=Path)
@@ -78,6 +79,7 @@ def main() -> int:
     benches: dict[str, Callable[[], None]] = {
         "sdk": lambda: bench_sdk_side(report),
         "ledger": lambda: bench_ledger(report, options.events, options.rounds),
+        "gateway": lambda: bench_gateway(report),
         "latency": lambda: bench_bus(report, footprint="footprint" in options.only),
     }
     for name, bench in benches.items():
@@ -130,6 +132,20 @@ def bench_sdk_side(report: Report) -> None:
     report.sides["sdk"] = found.sides
     report.at_least("publish ÷ AvroSerializer + produce", found.ratio, 0.25)
     report.below("publish(), p99", found.p99_ms, 5.0, "ms")
+
+
+def bench_gateway(report: Report) -> None:
+    """The HTTP gateway beside a bare endpoint, and with many readers of verdicts."""
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), progress=Lines(), usual_ports=None) as stack:
+        ends, place = stack.endpoints, Path(folder) / "bench"
+        place.mkdir()
+        found = gateway_bench.compare(ends.bootstrap, ends.registry_url, place)
+        readers = gateway_bench.with_readers(ends.bootstrap, ends.registry_url, place)
+    report.sides["gateway"] = found.sides
+    report.sides[f"gateway, {readers.readers} readers and {gateway_bench.READER_RATE} events/s"] = readers.sides
+    report.at_least("gateway ÷ bare endpoint that only produces", found.ratio(found.bare), 0.5)
+    report.at_least("readers that stay connected ÷ readers", readers.still_connected / readers.readers, 1.0)
+    report.below("answer with 1,000 readers, p99", readers.sides["answer after it was due, p99 in ms"], 500, "ms")
 
 
 def bench_bus(report: Report, *, footprint: bool) -> None:

@@ -15,7 +15,7 @@ from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import Payload
 
 REQUIRED = ("specversion", "id", "source", "type", "data")
-EXTENSIONS = ("correlationid", "causationid", "traceparent")
+TEXTS = ("id", "source", "type", "correlationid", "causationid", "traceparent")
 
 
 def from_cloudevent(event: Mapping[str, Any]) -> tuple[Payload, About]:
@@ -42,7 +42,7 @@ def attributes_of(event: Mapping[str, Any]) -> About:
         raise EventRefused([_finding("schema.value-not-allowed", "/specversion", "1.0")])
     if not isinstance(event["data"], Mapping):
         raise EventRefused([_finding("schema.value", "/data", "JSON object")])
-    wrong = [name for name in ("id", "source", "type", *EXTENSIONS) if not isinstance(event.get(name) or "", str)]
+    wrong = [name for name in TEXTS if event.get(name) is not None and not isinstance(event[name], str)]
     if wrong:
         raise EventRefused([_finding("schema.value", f"/{name}", "JSON string") for name in wrong])
     return About(

@@ -10,7 +10,7 @@ from pathlib import Path
 from portalbus.connectors.gateway.serve import CannotServe, serve
 from portalbus.connectors.gateway.settings import Settings
 from portalbus.connectors.web.logs import log_as_json
-from portalbus.producers.settings import settings_from_env
+from portalbus.producers.settings import kafka_from_env
 
 
 def settings_from(arguments: Sequence[str] | None = None) -> tuple[Settings, bool]:
@@ -39,13 +39,14 @@ def settings_from(arguments: Sequence[str] | None = None) -> tuple[Settings, boo
         if not getattr(given, name):
             parser.error(f"--{name.replace('_', '-')} or PORTALBUS_{flag} is needed")
     plain = given.__dict__.pop("plain_http")
-    kafka = settings_from_env(env, given=ALL_GIVEN)["kafka"]
-    return Settings(**{**given.__dict__, "state": Path(given.state), "kafka": kafka}), plain
+    return Settings(**{**given.__dict__, "state": Path(given.state), "kafka": kafka_from_env()}), plain
 
 
 TUNABLE = {
     "body_bytes": "largest body",
     "batch_events": "most events in a batch",
+    "body_s": "seconds for a body to arrive",
+    "head_s": "seconds for the head of a request to arrive",
     "acknowledge_s": "seconds to wait for the broker",
     "events_per_second": "what a key may publish",
     "burst_s": "seconds' worth that may come at once",
@@ -58,7 +59,6 @@ TUNABLE = {
     "failures_per_minute": "wrong keys from one address",
 }
 """Settings that are figures, with what they are."""
-ALL_GIVEN = dict.fromkeys(("agency", "bootstrap", "registry_url", "outbox"))
 
 
 def main() -> None:

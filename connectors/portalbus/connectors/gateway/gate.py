@@ -26,12 +26,12 @@ class Gate:
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not presented:
             raise Refusal("gateway.key-missing", headers=CHALLENGE)
-        address = request.client.host if request.client else "unknown"
-        if wait := self._failures.seconds_until_free(address):
-            raise Refusal("gateway.too-many-failures", headers={"Retry-After": str(wait)})
         key = self._ring.find(presented.strip())
         if key is None:
-            self._failures.seconds_to_wait(address)
+            address = request.client.host if request.client else "unknown"
+            # Who has a key is not held up by whoever guesses from the same address.
+            if wait := self._failures.seconds_to_wait(address):
+                raise Refusal("gateway.too-many-failures", headers={"Retry-After": str(wait)})
             raise Refusal("gateway.key-unknown", headers=CHALLENGE)
         return key
 

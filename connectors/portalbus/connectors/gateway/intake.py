@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -24,6 +24,8 @@ from portalbus.connectors.gateway.sources import Sources
 from portalbus.connectors.web.accept_language import preferred
 from portalbus.producers.receipt import Receipt
 from portalbus.schemas.errors import EventRefused
+
+T = TypeVar("T")
 
 ACCEPTED = 202
 MIXED = 207
@@ -76,22 +78,23 @@ class Intake:
 
     async def _take(self, key: ApiKey, mode: Mode, request: Request, body: bytes) -> Answer:
         traceparent = None if mode is Mode.BATCH else _traceparent(request)
-
-        def judge() -> list[Judged]:
-            events = read_message(mode, request.headers, body, self._settings.batch_events).events
-            if len(events) > 1:
-                self._gate.count(key, len(events) - 1)
-            return [judged(event, key, len(body), traceparent) for event in events]
-
-        if len(body) > LARGE_BYTES:
-            found = await asyncio.get_running_loop().run_in_executor(self._judging, judge)
-        else:
-            found = judge()
+        most = self._settings.batch_events
+        events = await self._aside(body, lambda: read_message(mode, request.headers, body, most).events)
+        if len(events) > 1:
+            self._gate.count(key, len(events) - 1)
+        size = len(body)
+        found = await self._aside(body, lambda: [judged(event, key, size, traceparent) for event in events])
         outcomes = await self._publish(key, found)
         language = preferred(request.headers.get("accept-language", ""))
         items = [_item(one, outcome, key, language) for one, outcome in zip(found, outcomes, strict=True)]
         self._count(key, items)
         return _whole(items) if mode is Mode.BATCH else _single(found[0], outcomes[0], items[0], language)
+
+    async def _aside(self, body: bytes, work: Callable[[], T]) -> T:
+        """Does the work for a large body in a thread, so that other requests go on."""
+        if len(body) <= LARGE_BYTES:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._judging, work)
 
     async def _publish(self, key: ApiKey, found: Sequence[Judged]) -> list[Outcome | None]:
         """What became of each event that no rule refused, once the broker has all of them; None for the others."""

@@ -52,6 +52,14 @@ class Refused:
 Judged = Accepted | Refused
 
 
+class _NotYours(Exception):
+    """A rule of the gateway's own, which the catalogue of the contracts does not hold."""
+
+    def __init__(self, key: ApiKey) -> None:
+        params = {"portal": str(key.portal), "agency": key.agency}
+        self.findings = (Finding("gateway.portal-not-yours", "/source", params),)
+
+
 def judged(event: Any, key: ApiKey, size: int, traceparent: str | None = None) -> Judged:
     """The draft of a CloudEvent, or what is wrong with it. `size` bytes is what the request took at most.
 
@@ -60,7 +68,7 @@ def judged(event: Any, key: ApiKey, size: int, traceparent: str | None = None) -
     event_type = _type_of(event)
     try:
         return _accepted(event, event_type, key, size, traceparent)
-    except EventRefused as error:
+    except (EventRefused, _NotYours) as error:
         event_id = event.get("id") if isinstance(event, Mapping) else None
         shown = event_id if isinstance(event_id, str) and len(event_id) <= LONGEST_ID else None
         return Refused(shown, event_type, error.findings)
@@ -97,9 +105,7 @@ def _portal(source: str, key: ApiKey) -> str:
     _, _, claimed = source.strip("/").partition("/")
     if key.portal is not None:
         if claimed not in ("", key.portal):
-            raise EventRefused(
-                [Finding("gateway.portal-not-yours", "/source", {"portal": key.portal, "agency": key.agency})]
-            )
+            raise _NotYours(key)
         return key.portal
     if not PORTAL.fullmatch(claimed):
         bound = f"/{key.agency}/www"

@@ -24,24 +24,12 @@ class RateLimit:
 
         What costs more than a burst goes on when the bucket is full, and leaves it in debt.
         """
-        left, now = self._left(asker)
+        now = self._clock()
+        left, since = self._buckets.pop(asker, (self._most, now))
+        left = min(self._most, left + (now - since) * self._per_second)
         needed = min(float(cost), self._most)
         allowed = left >= needed
         self._buckets[asker] = (left - cost if allowed else left, now)
         if len(self._buckets) > MAX_ASKERS:
             self._buckets.popitem(last=False)
-        return 0 if allowed else self._wait(needed - left)
-
-    def seconds_until_free(self, asker: str) -> int:
-        """0 when something may go on now, else after how many seconds; counts nothing."""
-        left, now = self._left(asker)
-        self._buckets[asker] = (left, now)
-        return 0 if left >= 1 else self._wait(1 - left)
-
-    def _left(self, asker: str) -> tuple[float, float]:
-        now = self._clock()
-        left, since = self._buckets.pop(asker, (self._most, now))
-        return min(self._most, left + (now - since) * self._per_second), now
-
-    def _wait(self, lacking: float) -> int:
-        return max(1, ceil(lacking / self._per_second - 1e-6))
+        return 0 if allowed else max(1, ceil((needed - left) / self._per_second - 1e-6))

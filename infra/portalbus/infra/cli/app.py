@@ -18,6 +18,7 @@ from portalbus.infra.cli import (
     demo_command,
     doctor_command,
     gaps_command,
+    gateway_commands,
     outbox_commands,
     parked_commands,
     publish_command,
@@ -72,6 +73,7 @@ app.add_typer(parked_commands.app, name="parked")
 app.add_typer(gaps_command.app, name="gaps")
 app.add_typer(webhooks_commands.app, name="webhooks")
 app.add_typer(connect_commands.app, name="connect")
+app.add_typer(gateway_commands.app, name="gateway")
 
 
 def _version(wanted: bool) -> None:

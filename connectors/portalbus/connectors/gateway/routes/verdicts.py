@@ -49,7 +49,7 @@ After = Annotated[
     tags=["verdicts"],
     summary="Ask what the centre decided",
     response_class=Response,
-    responses={200: PAGE, **problems(401, 422, 429, 503)},
+    responses={200: PAGE, **problems(401, 403, 422, 429, 503)},
     openapi_extra={"security": [{SECURITY: []}]},
 )
 async def ask(
@@ -79,7 +79,7 @@ async def ask(
     tags=["verdicts"],
     summary="Follow what the centre decides",
     response_class=EventSourceResponse,
-    responses={200: STREAM, **problems(401, 422, 429, 503)},
+    responses={200: STREAM, **problems(401, 403, 422, 429, 503)},
     openapi_extra={"security": [{SECURITY: []}]},
 )
 async def stream(
