@@ -33,7 +33,7 @@ from mutating import mutated_record
 from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.codec import Decoded, Misshapen, encode_event
 from portalbus.schemas.models import SourceManifest
-from portalbus.streams.intake import content_of
+from portalbus.streams.decoding.contents import content_of
 from portalbus.streams.judgement.docket import Content, Entry, Item
 from portalbus.streams.records import LaneRecord
 from portalbus.streams.relaying.outgoing import Judged, messages_of
@@ -124,7 +124,7 @@ def judge_group(seed: int, tally: Tally, trace: bool = False) -> None:
 def _read(seed: int, number: int, record: LaneRecord, tally: Tally) -> Item:
     before = time.thread_time()
     try:
-        content = content_of(record, writers())
+        content = content_of(record.value, writers())
     except BaseException as error:
         raise Broken(_again(seed, number, record, f"reading raised {_lines(error)}")) from error
     _note_time(tally, time.thread_time() - before, (seed, number))

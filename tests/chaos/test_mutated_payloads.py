@@ -22,12 +22,11 @@ from bus_events import writers
 from ledger_facts import assert_sound
 from memory_ledger import MemoryLedger, directory
 from mutated_payloads import GROUP, Broken, Tally, group_of, judge_group
-from portalbus.streams.intake import content_of
+from portalbus.streams.decoding.contents import content_of
 from portalbus.streams.judgement.docket import Content, Item
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.limit import ParkingLimit
 from portalbus.streams.reading.proof import prove_verdicts
-from portalbus.streams.records import LaneRecord
 
 PROGRAM = Path(__file__).parent / "mutated_payloads.py"
 GROWTH = 50 * 2**20
@@ -115,7 +114,7 @@ def test_a_group_is_the_same_again_in_another_process() -> None:
 
 
 def test_what_a_reader_or_judge_lets_through_is_noticed_and_can_be_seen_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def careless(record: LaneRecord, _: object) -> Content:
+    def careless(value: bytes | None, _: object) -> Content:
         raise IndexError("from the depths of a decoder")
 
     with monkeypatch.context() as patched:
@@ -139,7 +138,7 @@ def test_a_ledger_on_postgresql_takes_whatever_was_mutated_and_every_record_has_
                 records.append(record._replace(offset=offsets[record.agency]))
                 offsets[record.agency] += 1
             ledger.open_lanes(offsets)
-            items = [Item(record, content_of(record, writers())) for record in records]
+            items = [Item(record, content_of(record.value, writers())) for record in records]
             try:
                 ledger.take_in(items)
             except Exception as error:

@@ -59,7 +59,7 @@ def url(ledger_url: str) -> Iterator[str]:
     with psycopg.connect(ledger_url) as connection:
         connection.execute(
             "truncate ledger.lane, ledger.source, ledger.gap, ledger.event, ledger.judgement, ledger.relayed,"
-            " ledger.directive, ledger.directive_version, ledger.case, ledger.waiting, ledger.parked, ledger.attempt,"
+            " ledger.directive, ledger.directive_version, ledger.case, ledger.waiting, ledger.parked,"
             " ledger.notice"
         )
         connection.execute("update ledger.position set next = 1")

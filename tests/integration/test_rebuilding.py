@@ -18,7 +18,7 @@ from ledger_facts import one, rows
 from memory_ledger import directory
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event
-from portalbus.streams import intake
+from portalbus.streams.decoding.contents import DEADLY, content_of
 from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
 from portalbus.streams.ledger.gap_desk import close_gap, list_gaps
 from portalbus.streams.ledger.ledger import Ledger
@@ -33,6 +33,7 @@ from portalbus.streams.rebuilding.replaying import StepsMissing
 from portalbus.streams.rebuilding.shadow import in_shadow
 from remembered_lanes import RememberedLanes
 
+DEADLY_RECORD = Unreadable(DEADLY, "the decoder died on this record")
 BROKEN = Unreadable("record.undecodable", "EOFError while decoding")
 BOUNDS = Bounds(wait=timedelta(seconds=20), gap_hold=timedelta(seconds=5), waiting_per_key=4, held_per_source=6)
 HAN = Decider("han@example.gov.vn", "mended")
@@ -104,7 +105,7 @@ class Life:
 
     def _disturb(self, lane: Lane) -> None:
         for _ in range(self.random.randint(0, 4)):
-            why = self.random.choice((BROKEN, BROKEN, intake.DEADLY_RECORD))
+            why = self.random.choice((BROKEN, BROKEN, DEADLY_RECORD))
             broken(lane, f"d-{self.random.randint(1, 3)}", self.random.randint(1, 4), why)
         for portal in PORTALS:
             for _ in range(self.random.randint(0, 2)):
@@ -113,8 +114,8 @@ class Life:
 
     def _as_read(self, item: Item) -> Item:
         """An item as the worker reads it, but where it could not read it on that day."""
-        not_then = item.content in (BROKEN, intake.DEADLY_RECORD)
-        return item if not_then else Item(item.record, intake.content_of(item.record, writers()))
+        not_then = item.content in (BROKEN, DEADLY_RECORD)
+        return item if not_then else Item(item.record, content_of(item.record.value, writers()))
 
     def live(self) -> None:
         """Lives until all records are judged, and some while longer."""

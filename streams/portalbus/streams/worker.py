@@ -21,6 +21,7 @@ from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import is_lane
 from portalbus.schemas.working_time import working_time
+from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.edge.app import LaneApp, build_app, every
 from portalbus.streams.edge.failstop import fail_stop, parking_stop
 from portalbus.streams.edge.logs import route_library_logs, shown
@@ -29,7 +30,6 @@ from portalbus.streams.edge.settings import EdgeSettings
 from portalbus.streams.edge.worker import run_worker
 from portalbus.streams.intake import Intake
 from portalbus.streams.judgement.docket import Bounds
-from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
 from portalbus.streams.ledger.ledger import LaneJump, Ledger
 from portalbus.streams.logging_setup import log_json
 from portalbus.streams.parking.limit import ParkingStopped
@@ -70,13 +70,6 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
     bounds = Bounds(gap_hold=timedelta(seconds=settings.gap_hold), parked_hold=settings.parked_hold)
     limit = settings.parking_limit
     ledger = Ledger(settings.database_url, writers, directory(), bounds=bounds, parking_limit=limit, pause=pause)
-    marks = Session(
-        settings.database_url,
-        application="worker-marks",
-        options=f"{WORKER_OPTIONS} -c synchronous_commit=off",
-        autocommit=True,
-        pause=pause,
-    )
 
     def failed(error: Exception) -> None:
         if isinstance(error, ParkingStopped):
@@ -84,7 +77,7 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         jump = str(error) if isinstance(error, LaneJump) else None
         fail_stop("a batch could not be committed", **shown(error), jump=jump)
 
-    intake = Intake(ledger, marks, writers, progress.committed, failed)
+    intake = Intake(ledger, Decoder(writers), progress.committed, failed)
     admin = AdminClient({"bootstrap.servers": settings.bootstrap})
 
     async def lanes() -> Collection[str]:

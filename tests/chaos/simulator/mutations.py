@@ -13,10 +13,8 @@ from unittest.mock import patch
 from portalbus.producers import database
 from portalbus.producers.outbox import Outbox
 from portalbus.schemas.codec import read
-from portalbus.streams.intake import Intake
-from portalbus.streams.judgement.docket import Content, Docket, Item
+from portalbus.streams.judgement.docket import Docket, Item
 from portalbus.streams.ledger import ledger
-from portalbus.streams.records import LaneRecord
 from simulator import relays, workers
 from simulator.store import Store
 from simulator.workers import SimWorker
@@ -71,10 +69,7 @@ def without_unique_event_id() -> Iterator[None]:
 def without_catch_in_handler() -> Iterator[None]:
     """What cannot be read is raised, out of the handler."""
 
-    def bare(intake: Intake, record: LaneRecord) -> Content:
-        return read(record.value, intake._writers)
-
-    with patch.object(Intake, "_read", bare):
+    with patch.object(workers, "content_of", read):
         yield
 
 

@@ -8,8 +8,8 @@ from random import Random
 from bus_events import writers
 from memory_ledger import directory
 from portalbus.schemas.topics import lane_of
+from portalbus.streams.decoding.contents import content_of
 from portalbus.streams.edge.progress import LaneProgress
-from portalbus.streams.intake import Intake
 from portalbus.streams.judgement.docket import Item
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.limit import ParkingLimit
@@ -19,6 +19,7 @@ from simulator.statements import SimSession
 from simulator.store import Store
 
 MOST_RECORDS = 6
+WRITERS = writers()
 
 
 class SimWorker:
@@ -66,7 +67,7 @@ class SimWorker:
             log = self._broker.lanes.get(lane_of(agency), [])
             first = self._reading[agency]
             for record in log[first : first + random.randint(0, MOST_RECORDS)]:
-                items.append(Item(record, Intake._read(READER, record)))
+                items.append(Item(record, content_of(record.value, WRITERS)))
                 self._reading[agency] = self._group_offsets[agency] = record.offset + 1
         if items:
             self.batches.append(items)
@@ -104,13 +105,3 @@ class SimWorker:
 def positions(worker: SimWorker) -> dict[str, int]:
     """Where a worker reads on: where the ledger stands, whatever the group says."""
     return worker.ledger.next_offsets(worker.lanes)
-
-
-def _reader() -> Intake:
-    """An intake that can do nothing but read."""
-    reader = object.__new__(Intake)
-    reader._writers = writers()
-    return reader
-
-
-READER = _reader()

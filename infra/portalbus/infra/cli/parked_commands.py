@@ -288,14 +288,20 @@ def _dissection(kept: KeptRecord, home: Path | None, registry_url: str | None) -
     """How far the record reads; None without a registry, or when reading it would kill this process too."""
     from portalbus.infra.stack import StackError
     from portalbus.schemas.errors import PortalbusError
-    from portalbus.streams.parking.dissecting import DEADLY, dissect, survives
+    from portalbus.streams.decoding.contents import DEADLY
+    from portalbus.streams.decoding.decoder import Decoder
+    from portalbus.streams.judgement.docket import Unreadable
+    from portalbus.streams.parking.dissecting import dissect
 
     try:
         writers = _writers(home, registry_url)
     except (StackError, PortalbusError):
         return None
-    if kept.reason == DEADLY and not survives(kept.value, writers):
-        return None
+    if kept.reason == DEADLY:
+        with Decoder(writers) as decoder:
+            content = decoder.read([kept.value])[0]
+        if isinstance(content, Unreadable) and content.rule == DEADLY:
+            return None
     return dissect(kept.value, writers)
 
 

@@ -15,7 +15,8 @@ from psycopg import Connection
 
 from portalbus.schemas.codec import Decoded, WriterSchemas, read
 from portalbus.schemas.directory import AgencyDirectory
-from portalbus.schemas.errors import UndecodableRecord
+from portalbus.streams.decoding.contents import DEADLY, content_of
+from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.judgement.docket import Bounds, Content, Item, Unreadable
 from portalbus.streams.judgement.parked import Place, claim_of
 from portalbus.streams.judgement.redrive import ParkedDocket
@@ -25,7 +26,6 @@ from portalbus.streams.ledger.steps import decided_told, write_step
 from portalbus.streams.ledger.writing import writing
 from portalbus.streams.parking.asking import KeptRecord, kept_record
 from portalbus.streams.parking.decider import Decider
-from portalbus.streams.parking.dissecting import DEADLY, survives
 
 CHUNK = 100
 STILL = "still parked"
@@ -162,14 +162,10 @@ class Parking:
             )
 
     def _content(self, kept: KeptRecord) -> Content:
-        if kept.reason == DEADLY and not survives(kept.value, self._writers):
-            return Unreadable(DEADLY, "a process that tried to read it died again")
-        try:
-            return read(kept.value, self._writers)
-        except UndecodableRecord as error:
-            return Unreadable(error.rule, error.detail)
-        except Exception as error:  # whatever hostile bytes lead to
-            return Unreadable("record.undecodable", f"{type(error).__name__} while reading")
+        if kept.reason == DEADLY:  # it may kill this process too
+            with Decoder(self._writers) as decoder:
+                return decoder.read([kept.value])[0]
+        return content_of(kept.value, self._writers)
 
     def _decode(self, value: bytes) -> Decoded:
         found = read(value, self._writers)

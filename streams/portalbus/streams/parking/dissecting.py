@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass, field
 from io import BytesIO
-from multiprocessing import get_context
 from typing import Any
 
 from fastavro import parse_schema, schemaless_reader
 
 from portalbus.schemas.codec import WriterSchemas, read, unframe
 from portalbus.schemas.errors import UndecodableRecord
-
-DEADLY = "record.crashed-worker"
-TRIAL_SECONDS = 30.0
-TRIAL_BYTES = 2 << 30
 
 
 @dataclass(slots=True)
@@ -85,22 +79,3 @@ def _read_first(stream: BytesIO, schema: Any, count: int) -> dict[str, Any]:
     beginning.pop("__named_schemas", None)
     read_fields: Any = schemaless_reader(stream, parse_schema(beginning), None)
     return dict(read_fields)
-
-
-def survives(value: bytes | None, writers: WriterSchemas) -> bool:
-    """True when a process of its own can be let decode this value and lives; for records that killed a worker."""
-    process = get_context("spawn").Process(target=_try, args=(value, writers), daemon=True)
-    process.start()
-    process.join(TRIAL_SECONDS)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    return process.exitcode == 0
-
-
-def _try(value: bytes | None, writers: WriterSchemas) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (TRIAL_BYTES, TRIAL_BYTES))
-    try:
-        read(value, writers)
-    except Exception:  # whatever the bytes lead to: it is alive, and that was the question
-        return

@@ -56,7 +56,6 @@ KEPT = MappingProxyType(
         "step": "the inputs of the fold",
         "judging": "the inputs of the fold",
         "relayed": "where the relay put what",
-        "attempt": "what the workers have in hand",
         "gap_closing": "what operators decided",
         "parking_decision": "what operators decided",
         "parking_stop": "the story of the workers",

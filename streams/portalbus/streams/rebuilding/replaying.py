@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import AgencyDirectory
-from portalbus.streams.intake import DEADLY_RECORD, content_of
+from portalbus.streams.decoding.contents import DEADLY, content_of
 from portalbus.streams.judgement.docket import Bounds, Content, Docket, Item, Unreadable
 from portalbus.streams.ledger.fetching import fetch_history
 from portalbus.streams.ledger.gap_desk import close_gap
@@ -208,9 +208,9 @@ class Replay:
         A record that killed workers is not tried again.
         """
         if kept is None:
-            return content_of(record, self._writers)
+            return content_of(record.value, self._writers)
         then = Unreadable(kept.reason, kept.detail)
-        if then.rule == DEADLY_RECORD.rule:
+        if then.rule == DEADLY:
             return then
-        content = content_of(record, self._writers)
+        content = content_of(record.value, self._writers)
         return content if self._reread or isinstance(content, Unreadable) else then

@@ -1,0 +1,41 @@
+"""The decoder's process: `python -m portalbus.streams.decoding FROM TO`, two pipes that the worker has opened.
+
+First come the writer schemas, then lists of values; what they say comes back
+in parts of `TOGETHER`. It ends with the pipe.
+"""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import resource
+import signal
+import sys
+from multiprocessing.connection import Connection
+
+from portalbus.schemas.codec import WriterSchemas
+from portalbus.streams.decoding.contents import TOGETHER, content_of, pack
+
+MOST_MEMORY = 2 << 30
+"""Bytes: a value that wants more is unreadable."""
+
+
+def main() -> None:
+    """Answers until nobody asks any more."""
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to hear: it lets the batch in hand finish
+    questions, answers = (Connection(int(number)) for number in sys.argv[1:3])
+    try:
+        writers: WriterSchemas = questions.recv()
+        gc.set_threshold(100_000)  # what is read and written has no cycles; the odd error may
+        while True:
+            values = questions.recv()
+            for start in range(0, len(values), TOGETHER):
+                found = [pack(content_of(value, writers)) for value in values[start : start + TOGETHER]]
+                answers.send_bytes(pickle.dumps(found, pickle.HIGHEST_PROTOCOL))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+if __name__ == "__main__":
+    main()
