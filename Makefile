@@ -5,6 +5,8 @@
 MAKEFLAGS += --no-print-directory
 
 ARGS ?=
+# `make test` runs so many tests at once, each on a stack of its own (1 GB); most of a test is waiting.
+PROCESSES ?= 2
 BIN := .venv/bin
 SETUP := PYTHON="$(PYTHON)" sh infra/bootstrap.sh
 export PYTHON
@@ -29,7 +31,7 @@ status: ## tell what is running
 	$(SETUP) && exec $(BIN)/portalbus status $(ARGS)
 
 test: lint ## lint, then all tests, on real Kafka, registry and PostgreSQL
-	$(SETUP) && exec $(BIN)/python -m pytest tests -m "not chaos" $(ARGS)
+	$(SETUP) && exec $(BIN)/python -m pytest tests -m "not chaos" -n $(PROCESSES) --dist loadfile $(ARGS)
 
 check: lint ## lint, then the quick tests alone (seconds, nothing is started)
 	$(SETUP) && exec $(BIN)/python -m pytest tests/unit tests/contract $(ARGS)

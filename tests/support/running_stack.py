@@ -14,11 +14,21 @@ from portalbus.infra.stack import Endpoints, Lines, Stack
 from portalbus.infra.stack.containers import ContainerStack, RunningStack, why_no_engine
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Before several processes run tests, what the first start fetches is fetched where it can be seen."""
+    if config.getoption("numprocesses", None) and wanted_kind() == "embedded":
+        Stack(progress=Lines()).fetch()
+
+
+def wanted_kind() -> str:
+    """`embedded` or `containers`."""
+    return os.environ.get("PORTALBUS_TEST_STACK") or ("embedded" if why_no_engine() else "containers")
+
+
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Give a running stack; whoever kills a part of it starts it again."""
-    wanted = os.environ.get("PORTALBUS_TEST_STACK") or ("embedded" if why_no_engine() else "containers")
-    if wanted == "containers":
+    if wanted_kind() == "containers":
         with ContainerStack() as containers:
             yield containers
         return
