@@ -93,6 +93,10 @@ def test_it_ends_with_whoever_started_it() -> None:
     decoder = Decoder(writers())
     decoder.read([value(1)])
     (process,) = decoders()
+    process.terminate()  # a supervisor tells the worker and all its children: the worker finishes first
+    process.send_signal(signal.SIGINT)
+    decoder.read([value(2)])
+    assert decoders() == [process]
     decoder.close()
     assert not process.is_running()
 

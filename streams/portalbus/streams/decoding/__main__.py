@@ -1,7 +1,7 @@
 """The decoder's process: `python -m portalbus.streams.decoding FROM TO`, two pipes that the worker has opened.
 
-First come the writer schemas, then lists of values; what they say comes back
-in parts of `TOGETHER`. It ends with the pipe.
+First come the writer schemas, then lists of values; what they say comes back in parts of `TOGETHER`. It ends with the
+pipes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ MOST_MEMORY = 2 << 30
 def main() -> None:
     """Answers until nobody asks any more."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to hear: it lets the batch in hand finish
+    for told in (signal.SIGINT, signal.SIGTERM):  # the worker hears it too, and lets the batch in hand finish
+        signal.signal(told, signal.SIG_IGN)
     questions, answers = (Connection(int(number)) for number in sys.argv[1:3])
     try:
         writers: WriterSchemas = questions.recv()
