@@ -30,6 +30,7 @@ COMMANDS = [
     "parked",
     "verdicts",
     "rebuild",
+    "topics",
 ]
 
 
