@@ -10,7 +10,7 @@ from unittest.mock import patch
 from bus_events import writers
 from portalbus.schemas.codec import Decoded, Misshapen, WriterSchemas, read
 from portalbus.schemas.models import SourceStatement
-from portalbus.streams import intake
+from portalbus.streams.decoding import contents
 
 
 @lru_cache(maxsize=4_096)
@@ -33,5 +33,5 @@ def remembered() -> Iterator[None]:
     def of_any(value: bytes | None, _: WriterSchemas) -> Decoded | Misshapen | SourceStatement:
         return read_once(value or b"")
 
-    with patch.object(intake, "read", of_any):
+    with patch.object(contents, "read", of_any):
         yield

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, RegistryUrl, addresses, console
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, RegistryUrl, addresses, console, quiet_logs
 from portalbus.infra.cli.parked_text import (
     SHOWN_BYTES,
     plain,
@@ -309,6 +309,7 @@ def _dissection(kept: KeptRecord, home: Path | None, registry_url: str | None) -
 def _connection(home: Path | None, database_url: str | None, options: str = "") -> Iterator[Connection[Any]]:
     from portalbus.streams.ledger.database import connect
 
+    quiet_logs()
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="parking", options=options, autocommit=True) as connection:
         yield connection

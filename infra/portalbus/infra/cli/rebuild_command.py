@@ -23,6 +23,7 @@ from portalbus.infra.cli.options import (
     addresses,
     agency_codes,
     console,
+    quiet_logs,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def rebuild(
         raise Ended(USAGE, "--swap exchanges the whole ledger: give it without --dry-run and --agency")
     if rules is not None and not dry_run:
         raise Ended(USAGE, "--rules shows what would change: give it together with --dry-run")
+    quiet_logs()
     names = agency_codes(agency or [])
     let_sigterm_interrupt()  # the shadow is dropped then, too
     needed = ("bootstrap", "registry_url", "database_url")

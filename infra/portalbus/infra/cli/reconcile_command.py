@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended
-from portalbus.infra.cli.options import Bootstrap, DatabaseUrl, Home, Json, RegistryUrl, addresses, console
+from portalbus.infra.cli.options import Bootstrap, DatabaseUrl, Home, Json, RegistryUrl, addresses, console, quiet_logs
 
 if TYPE_CHECKING:
     from portalbus.streams.reconciling.reconciler import Reconciler
@@ -63,6 +63,7 @@ def reconcile(
     from portalbus.streams.reconciling.lane_reader import LaneReader
     from portalbus.streams.reconciling.reconciler import Reconciler
 
+    quiet_logs()
     names = _agencies(agency or [])
     needed = ("bootstrap", "registry_url", "database_url")
     where = addresses(home, needed, bootstrap=bootstrap, registry_url=registry_url, database_url=database_url)

@@ -75,10 +75,13 @@ async def live(page: PageAsked, after: Annotated[int, Query(ge=0, le=MAX_POSITIO
 
 
 async def _events(page: Page, after: int, ending: anyio.Event) -> AsyncIterator[ServerSentEvent]:
-    yield ServerSentEvent("", event="hello", retry=RETRY_MS)
     # An end without a word makes the browser connect again, from the last position it has seen.
     with suppress(psycopg.Error, PoolTimeout, TooManyListeners):
+        greeted = False
         async for news in page.services.newsroom.follow(after, ending):
+            if not greeted:  # whatever changes from now on will be told
+                yield ServerSentEvent("", event="hello", retry=RETRY_MS)
+                greeted = True
             for event in _told(page, news):
                 yield event
 
