@@ -30,7 +30,6 @@ COMMANDS = [
     "parked",
     "verdicts",
     "rebuild",
-    "topics",
 ]
 
 

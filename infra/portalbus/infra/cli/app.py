@@ -26,7 +26,6 @@ from portalbus.infra.cli import (
     reconcile_command,
     schemas_commands,
     tail_command,
-    topics_commands,
     trace_command,
     verdicts_command,
     webhooks_commands,
@@ -69,7 +68,6 @@ app.command("doctor", epilog=EPILOG)(doctor_command.doctor)
 app.command("conformance", epilog=EPILOG)(conformance_command.conformance)
 app.command("alerts", epilog=EPILOG)(alerts_command.alerts)
 app.add_typer(schemas_commands.app, name="schemas")
-app.add_typer(topics_commands.app, name="topics")
 app.add_typer(outbox_commands.app, name="outbox")
 app.add_typer(parked_commands.app, name="parked")
 app.add_typer(gaps_command.app, name="gaps")
