@@ -21,6 +21,7 @@ def test_the_topics_are_these() -> None:
     assert [contract.name for contract in CONTRACTS] == [
         "central.alert",
         "central.directive-published",
+        "central.feedback-progressed",
         "central.feedback-received",
         "central.feedback-resolved",
         "central.relay-position",

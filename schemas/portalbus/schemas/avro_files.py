@@ -13,7 +13,7 @@ from fastavro import parse_schema
 from fastavro.schema import to_parsing_canonical_form
 
 NAMESPACE = "portalbus.events"
-PAYLOAD_TYPES = ("DirectivePublished", "FeedbackReceived", "FeedbackResolved", "Canary")
+PAYLOAD_TYPES = ("DirectivePublished", "FeedbackReceived", "FeedbackResolved", "FeedbackProgressed", "Canary")
 CENTRE_TYPES = ("Verdict", "Alert", "ResendRequested", "DigestRequested")
 LANE_TYPES = (*PAYLOAD_TYPES, "SourceManifest", "BucketContents")
 ALL_TYPES = (*LANE_TYPES, *CENTRE_TYPES)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -88,6 +88,9 @@ class WriterSchemas:
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._by_id)
 
     def writer(self, schema_id: int) -> Writer:
         """How to read what this schema id wrote. Raises KeyError."""

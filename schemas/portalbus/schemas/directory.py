@@ -104,6 +104,16 @@ class AgencyDirectory:
                 todo.extend(rows[-1].successor_codes)
         return tuple(found.values())
 
+    def heir_of(self, code: str, on: date) -> str | None:
+        """Who acts for `code` on that date without anybody's choice: itself, or its only successor; else None."""
+        try:
+            heirs = self.successors(code, on)
+        except AgencyUnknown:
+            return None
+        if len(heirs) != 1:
+            return None
+        return code if heirs[0].code == first_level(code) else heirs[0].code
+
     def current(self, on: date) -> tuple[Agency, ...]:
         """All agencies that exist on that date, in the order of their codes."""
         rows = (row for rows in self._by_code.values() for row in rows if row.exists_on(on))
@@ -148,6 +158,11 @@ def agency(code: str, on: date) -> Agency:
 def successors(code: str, on: date) -> tuple[Agency, ...]:
     """Who acts in the place of this code on this date. Raises AgencyUnknown."""
     return directory().successors(code, on)
+
+
+def heir_of(code: str, on: date) -> str | None:
+    """Who acts for this code on this date without anybody's choice; None where there is nobody, or a choice."""
+    return directory().heir_of(code, on)
 
 
 def _agency(row: dict[str, str]) -> Agency:

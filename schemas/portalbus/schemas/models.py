@@ -31,6 +31,9 @@ MOST_RECIPIENTS = 200
 MOST_LISTED = 100
 """Attachments, and relations, of one directive."""
 
+MOST_CHILDREN = 20
+"""Cases that a mixed one is split into."""
+
 MOST_STATED = 4_000
 """Buckets, or events of a bucket, in one statement: more than fit into the largest value when they are right."""
 
@@ -141,6 +144,27 @@ class RefusalReason(StrEnum):
     STATE_SECRET = "STATE_SECRET"  # noqa: S105 - a reason
     ABUSIVE_OR_SPAM = "ABUSIVE_OR_SPAM"
     OTHER_GROUND = "OTHER_GROUND"
+
+
+class CaseStep(StrEnum):
+    """What happened to a case between its receipt and its end, or after it."""
+
+    ACCEPTED = "ACCEPTED"
+    CLASSIFIED = "CLASSIFIED"
+    TRANSFERRED = "TRANSFERRED"
+    EXTENDED = "EXTENDED"
+    CLARIFICATION_ASKED = "CLARIFICATION_ASKED"
+    CLARIFICATION_GIVEN = "CLARIFICATION_GIVEN"
+    ANSWER_RETURNED = "ANSWER_RETURNED"
+    REOPENED = "REOPENED"
+    WITHDRAWN = "WITHDRAWN"
+    SPLIT = "SPLIT"
+    DIVERTED = "DIVERTED"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    PROGRESS_TOLD = "PROGRESS_TOLD"
+    URGENCY_CHANGED = "URGENCY_CHANGED"
+    PUBLISHED = "PUBLISHED"
+    RATED = "RATED"
 
 
 class VerdictStatus(StrEnum):
@@ -262,6 +286,23 @@ class FeedbackResolved(Model):
     public: bool = True
 
 
+class FeedbackProgressed(Model):
+    """A step in the life of a case; which step needs which field is a matter of the rules."""
+
+    event_type: ClassVar[Literal["FeedbackProgressed"]] = "FeedbackProgressed"
+
+    case_id: CaseId
+    step: CaseStep
+    at: AwareDatetime
+    to_agency: AgencyCode | None = None
+    reason: Annotated[str, Field(max_length=2_000)] | None = None
+    due_on: date | None = None
+    urgency: CaseUrgency | None = None
+    satisfaction: Annotated[int, Field(ge=1, le=5)] | None = None
+    children: Annotated[tuple[CaseId, ...], Field(max_length=MOST_CHILDREN), _at_most(MOST_CHILDREN)] = ()
+    legal_basis: Annotated[str, Field(max_length=500)] | None = None
+
+
 class Canary(Model):
     """A source's sign of life: it goes the way of every event, comes back as a verdict, and is shown to nobody."""
 
@@ -273,11 +314,12 @@ class Canary(Model):
     unreturned: Annotated[int, Field(ge=0)] = 0
 
 
-Payload = DirectivePublished | FeedbackReceived | FeedbackResolved | Canary
+Payload = DirectivePublished | FeedbackReceived | FeedbackResolved | FeedbackProgressed | Canary
 """What a portal may publish."""
 
 PAYLOADS: dict[str, type[Payload]] = {
-    model.event_type: model for model in (DirectivePublished, FeedbackReceived, FeedbackResolved, Canary)
+    model.event_type: model
+    for model in (DirectivePublished, FeedbackReceived, FeedbackResolved, FeedbackProgressed, Canary)
 }
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
-from functools import cached_property, lru_cache
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
 from importlib.resources import files
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from portalbus.schemas.directory import AgencyDirectory
-from portalbus.schemas.errors import AgencyUnknown
+from portalbus.schemas.case_rules import refusal_has_reason, step_is_complete
+from portalbus.schemas.facts import VIET_NAM as VIET_NAM
+from portalbus.schemas.facts import Facts as Facts
+from portalbus.schemas.facts import Rule, agency_exists
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import (
     Canary,
@@ -27,36 +28,18 @@ from portalbus.schemas.models import (
     DirectiveAction,
     DirectivePublished,
     Event,
+    FeedbackProgressed,
     FeedbackReceived,
     FeedbackResolved,
-    Outcome,
 )
 
 MAX_AHEAD = timedelta(days=1)
 EARLIEST_YEAR = 1945
-MIN_REASON_CHARACTERS = 20
-REFUSALS = frozenset({Outcome.REJECTED, Outcome.INSUFFICIENT_BASIS, Outcome.DIVERTED, Outcome.TRANSFERRED_OUT})
-PASSED_ON = frozenset({Outcome.TRANSFERRED_OUT, Outcome.RECOMMENDED_TO_COMPETENT})
-VIET_NAM = timezone(timedelta(hours=7))
-"""The legal day begins at midnight there; the country has had no other offset since 1975."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters but newline and tab (category Cc), and halves of surrogate pairs (Cs)."""
 ADDRESS = re.compile(r"https?://[^\s\x00-\x20\x7f<>\"\\]+", re.IGNORECASE)
 CODE_LIKE = re.compile(r"[A-Z0-9-]{1,20}")
 MAX_PLACE_CHARACTERS = 64
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a stateless rule may know besides the event: the directory and the time of judgement (UTC)."""
-
-    directory: AgencyDirectory
-    now: datetime
-
-    @cached_property
-    def today(self) -> date:
-        """The legal day of judgement: the date in Viet Nam."""
-        return self.now.astimezone(VIET_NAM).date()
 
 
 def findings(event: Event, facts: Facts) -> Iterator[Finding]:
@@ -67,7 +50,7 @@ def findings(event: Event, facts: Facts) -> Iterator[Finding]:
 
 def agency_known(event: Event, facts: Facts) -> Iterator[Finding]:
     """The speaking agency exists."""
-    yield from _agency_exists(event.envelope.agency, "/envelope/agency", facts)
+    yield from agency_exists(event.envelope.agency, "/envelope/agency", facts)
 
 
 def classified_refused(event: Event, facts: Facts) -> Iterator[Finding]:
@@ -122,25 +105,7 @@ def case_names_its_receiver(event: Event, facts: Facts) -> Iterator[Finding]:
     if isinstance(payload, FeedbackReceived):
         if not payload.case_id.startswith(f"{agency}-"):
             yield Finding("case.id-names-receiver", "/case_id", {"agency": agency})
-        yield from _agency_exists(payload.addressed_to, "/addressed_to", facts)
-
-
-def refusal_has_reason(event: Event, facts: Facts) -> Iterator[Finding]:
-    """A refusal states its reason, in a code and in words (Decree 137/2024)."""
-    payload = event.payload
-    if not isinstance(payload, FeedbackResolved):
-        return
-    if payload.outcome in REFUSALS:
-        if payload.reason_code is None:
-            yield Finding("refusal.needs-reason-code", "/reason_code", {"outcome": payload.outcome.value})
-        if len((payload.reason_text or "").strip()) < MIN_REASON_CHARACTERS:
-            yield Finding("refusal.needs-reason-text", "/reason_text", {"characters": str(MIN_REASON_CHARACTERS)})
-    elif payload.outcome is not Outcome.WITHDRAWN and not (payload.answer or "").strip():
-        yield Finding("answer.needs-text", "/answer", {"outcome": payload.outcome.value})
-    if payload.outcome in PASSED_ON and payload.competent_agency is None:
-        yield Finding("answer.needs-competent-agency", "/competent_agency", {"outcome": payload.outcome.value})
-    if payload.competent_agency is not None:
-        yield from _agency_exists(payload.competent_agency, "/competent_agency", facts)
+        yield from agency_exists(payload.addressed_to, "/addressed_to", facts)
 
 
 def text_is_clean(event: Event, facts: Facts) -> Iterator[Finding]:
@@ -155,8 +120,6 @@ def text_is_clean(event: Event, facts: Facts) -> Iterator[Finding]:
             yield Finding("text.control-character", path)
 
 
-Rule = Callable[[Event, Facts], Iterator[Finding]]
-
 RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
     DirectivePublished: (
         agency_known,
@@ -168,6 +131,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
     ),
     FeedbackReceived: (agency_known, case_names_its_receiver, times_plausible, text_is_clean),
     FeedbackResolved: (agency_known, refusal_has_reason, times_plausible, text_is_clean),
+    FeedbackProgressed: (agency_known, step_is_complete, times_plausible, text_is_clean),
     Canary: (agency_known, times_plausible, text_is_clean),
 }
 """The rules of each event type, in the order of importance."""
@@ -242,20 +206,8 @@ def _moments(event: Event) -> Iterator[tuple[str, datetime]]:
         yield "/received_at", event.payload.received_at
     elif isinstance(event.payload, FeedbackResolved):
         yield "/answered_at", event.payload.answered_at
-
-
-def _agency_exists(code: str, path: str, facts: Facts) -> Iterator[Finding]:
-    today = facts.today
-    try:
-        facts.directory.agency(code, today)
-    except AgencyUnknown:
-        try:
-            heirs = facts.directory.successors(code, today)
-        except AgencyUnknown:
-            yield Finding("agency.unknown", path, {"code": code})
-        else:
-            names = ", ".join(heir.code for heir in heirs) or "–"
-            yield Finding("agency.abolished", path, {"code": code, "successors": names})
+    elif isinstance(event.payload, FeedbackProgressed):
+        yield "/at", event.payload.at
 
 
 def plain_texts(record: BaseModel) -> list[str]:

@@ -18,6 +18,7 @@ CANONICAL = {
     "DirectivePublished": "central.directive-published",
     "FeedbackReceived": "central.feedback-received",
     "FeedbackResolved": "central.feedback-resolved",
+    "FeedbackProgressed": "central.feedback-progressed",
 }
 
 

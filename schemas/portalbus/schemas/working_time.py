@@ -1,24 +1,18 @@
-"""Working time in Viet Nam: which days are worked, and how much working time lies between two moments.
+"""How much working time lies between two moments in Viet Nam.
 
-The days off lie in `data/days_off.csv`, dated and with their source; the Government announces them each year, late, so
-an installation overrides them with the file named by `PORTALBUS_DAYS_OFF`. In a year without data the days that are
-fixed by law are off, and so is every day on which Tết may fall: what is counted there is rather too little working
-time than too much.
+Which days are worked says the working calendar (`law/calendar.py`). In a year without data what is counted is rather
+too little working time than too much.
 """
 
 from __future__ import annotations
 
-import csv
-import os
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+from portalbus.schemas.law.calendar import WorkingCalendar, working_calendar
 
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 OPENS, CLOSES = time(7, 30), time(17, 30)
@@ -26,40 +20,16 @@ OPENS, CLOSES = time(7, 30), time(17, 30)
 DAY_SECONDS = 36_000
 """Working time of one working day, in seconds."""
 
-ALWAYS_OFF = {(1, 1), (4, 30), (5, 1), (9, 2)}
-"""Days (month, day) that the Labour Code 2019, Art. 112 fixes in the solar calendar."""
-TET_FROM, TET_TO = (1, 19), (2, 26)
-"""First and last day on which days off for Tết may fall: the lunar year begins between 21 January and 20 February."""
-
 _FIRST, _LAST = date(2020, 1, 1), date(2060, 1, 1)
 _BEGIN = datetime.combine(_FIRST, time(), ZONE)
 _END = datetime.combine(_LAST - timedelta(days=1), CLOSES, ZONE)
 
 
-class DayKind(StrEnum):
-    """What a dated exception makes of a day."""
-
-    OFF = "off"
-    WORK = "work"
-
-
-@dataclass(frozen=True, slots=True)
-class ExceptionalDay:
-    """A day that is off although it would be worked, or worked although it is a Saturday or Sunday."""
-
-    day: date
-    kind: DayKind
-    name_vi: str
-    source: str
-    confidence: str
-
-
 class WorkingTime:
     """Counts working time. Pure, and cheap to ask: the days are added up once."""
 
-    def __init__(self, exceptions: Iterable[ExceptionalDay]) -> None:
-        self._kinds: Mapping[date, DayKind] = {row.day: row.kind for row in exceptions}
-        self._years = frozenset(day.year for day in self._kinds)
+    def __init__(self, calendar: WorkingCalendar) -> None:
+        self.calendar = calendar
         self._worked: list[int] = [0]
         """Working days before each day since `_FIRST`."""
         for number in range((_LAST - _FIRST).days):
@@ -68,26 +38,15 @@ class WorkingTime:
     @classmethod
     def read(cls, path: Path | None = None) -> WorkingTime:
         """Reads a file of days; without a path the one shipped with the package."""
-        if path is not None:
-            text = path.read_text(encoding="utf-8")
-        else:
-            text = files("portalbus.schemas").joinpath("data/days_off.csv").read_text(encoding="utf-8")
-        return cls(_exceptional_day(row) for row in csv.DictReader(text.splitlines()))
+        return cls(WorkingCalendar.read(path))
 
     def knows(self, year: int) -> bool:
         """True when the data hold this year's days off."""
-        return year in self._years
+        return self.calendar.knows(year)
 
     def is_worked(self, day: date) -> bool:
         """True for a working day."""
-        kind = self._kinds.get(day)
-        if kind is not None:
-            return kind is DayKind.WORK
-        if day.weekday() >= 5:
-            return False
-        if self.knows(day.year):
-            return True
-        return (day.month, day.day) not in ALWAYS_OFF and not TET_FROM <= (day.month, day.day) <= TET_TO
+        return self.calendar.is_worked(day)
 
     def clock(self, moment: datetime) -> int:
         """Seconds of working time from 2020 to a moment: the difference of two is the working time between them.
@@ -121,12 +80,5 @@ class WorkingTime:
 
 @lru_cache(maxsize=1)
 def working_time() -> WorkingTime:
-    """The working time in force, read once: `PORTALBUS_DAYS_OFF` if set, else the days shipped."""
-    override = os.environ.get("PORTALBUS_DAYS_OFF")
-    return WorkingTime.read(Path(override) if override else None)
-
-
-def _exceptional_day(row: dict[str, str]) -> ExceptionalDay:
-    return ExceptionalDay(
-        date.fromisoformat(row["date"]), DayKind(row["kind"]), row["name_vi"], row["source"], row["confidence"]
-    )
+    """The working time in force, read once: by `PORTALBUS_DAYS_OFF` if set, else by the days shipped."""
+    return WorkingTime(working_calendar())

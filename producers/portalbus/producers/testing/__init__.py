@@ -7,6 +7,6 @@ No Java, no container, no network: the broker is the one that librdkafka brings 
 from __future__ import annotations
 
 from portalbus.producers.testing.bus import InProcessBus, PublishedEvent
-from portalbus.producers.testing.factories import a_directive, a_feedback, a_withdrawal, an_answer
+from portalbus.producers.testing.factories import a_directive, a_feedback, a_step, a_withdrawal, an_answer
 
-__all__ = ["InProcessBus", "PublishedEvent", "a_directive", "a_feedback", "a_withdrawal", "an_answer"]
+__all__ = ["InProcessBus", "PublishedEvent", "a_directive", "a_feedback", "a_step", "a_withdrawal", "an_answer"]

@@ -9,9 +9,12 @@ from typing import Any
 from portalbus.schemas.identifiers import new_public_code
 from portalbus.schemas.models import (
     BodyFormat,
+    CaseStep,
+    CaseUrgency,
     Channel,
     DirectiveAction,
     DirectivePublished,
+    FeedbackProgressed,
     FeedbackReceived,
     FeedbackResolved,
     Outcome,
@@ -90,6 +93,25 @@ def an_answer(case: FeedbackReceived | str, **changes: Any) -> FeedbackResolved:
         "answered_at": _now(),
     }
     return FeedbackResolved.model_validate({**values, **changes})
+
+
+def a_step(case: FeedbackReceived | str, step: CaseStep, **changes: Any) -> FeedbackProgressed:
+    """A step of a case, given by the case itself or by its id, with what this step needs.
+
+    Raises pydantic.ValidationError for a change that breaks the contract.
+    """
+    case_id = case if isinstance(case, str) else case.case_id
+    needed: dict[CaseStep, dict[str, Any]] = {
+        CaseStep.TRANSFERRED: {"to_agency": "H29"},
+        CaseStep.EXTENDED: {"due_on": date(2026, 12, 31), "reason": "Cần xác minh thêm tại hiện trường."},
+        CaseStep.ANSWER_RETURNED: {"reason": "Câu trả lời chưa đúng nội dung phản ánh."},
+        CaseStep.WITHDRAWN: {"reason": "Người gửi đề nghị rút phản ánh này."},
+        CaseStep.URGENCY_CHANGED: {"urgency": CaseUrgency.URGENT},
+        CaseStep.SPLIT: {"children": (f"{case_id}-1", f"{case_id}-2")},
+        CaseStep.RATED: {"satisfaction": 4},
+    }
+    values = {"case_id": case_id, "step": step, "at": _now(), **needed.get(step, {})}
+    return FeedbackProgressed.model_validate({**values, **changes})
 
 
 def _now() -> datetime:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from portalbus.schemas.models import Canary, DirectivePublished, Event, FeedbackReceived, FeedbackResolved
+from datetime import datetime
+
+from portalbus.schemas.facts import VIET_NAM
+from portalbus.schemas.models import (
+    Canary,
+    DirectivePublished,
+    Event,
+    FeedbackProgressed,
+    FeedbackReceived,
+)
+from portalbus.streams.judgement.cases import judge_answer, judge_step
 from portalbus.streams.judgement.decision import ACCEPTED, CANARY, Decision, rejected, waiting
 from portalbus.streams.judgement.history import History
 
 
-def judge_aggregate(event: Event, history: History) -> Decision:
-    """Accepted, refused, or waiting for its cause, by the state of the directive or case alone."""
+def judge_aggregate(event: Event, history: History, received_at: datetime) -> Decision:
+    """Accepted, refused, or waiting for its cause, by the state of the directive or case alone.
+
+    `received_at` is the event's lane time: on its day, an abolished body is followed by its successor.
+    """
     payload = event.payload
     if isinstance(payload, DirectivePublished):
         return judge_directive(event.key, payload, history)
@@ -16,7 +29,14 @@ def judge_aggregate(event: Event, history: History) -> Decision:
         return judge_receipt(payload, history)
     if isinstance(payload, Canary):
         return CANARY  # it belongs to no directive and no case
-    return judge_answer(payload, event.envelope.agency, history)
+    case = history.cases.get(payload.case_id)
+    if case is None:
+        return waiting("case.waits-for-receipt")
+    today = received_at.astimezone(VIET_NAM).date()
+    agency = event.envelope.agency
+    if isinstance(payload, FeedbackProgressed):
+        return judge_step(payload, agency, case, history.directory, today)
+    return judge_answer(agency, case, history.directory, today)
 
 
 def judge_directive(key: str, payload: DirectivePublished, history: History) -> Decision:
@@ -38,18 +58,6 @@ def judge_receipt(payload: FeedbackReceived, history: History) -> Decision:
         return rejected("case.already-received", "/case_id")
     if payload.public_code in history.public_codes:
         return rejected("case.public-code-taken", "/public_code")
-    return ACCEPTED
-
-
-def judge_answer(payload: FeedbackResolved, agency: str, history: History) -> Decision:
-    """A case is answered once, by the agency that has it or the one that received it, and only after its receipt."""
-    case = history.cases.get(payload.case_id)
-    if case is None:
-        return waiting("case.waits-for-receipt")
-    if agency not in (case.owner, case.receiver):
-        return rejected("case.not-yours", "/case_id", owner=case.owner, agency=agency)
-    if case.is_resolved:
-        return rejected("case.already-resolved", "/case_id")
     return ACCEPTED
 
 

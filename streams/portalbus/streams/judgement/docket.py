@@ -116,6 +116,7 @@ class Docket:
 
     def __post_init__(self) -> None:
         bounds = self.bounds
+        self.history.directory = self.directory
         self.first_position = self.next_position
         self._holding = Holding(self.history, bounds.gap_hold, bounds.held_per_source, self._freed, self.tell)
 
@@ -213,7 +214,7 @@ class Docket:
         """Judges an event that a gap has held up, as if it came now."""
         record = LaneRecord(lane_of(seat.agency), seat.agency, seat.lane_offset, 0, None, seat.value)
         behind = self._is_held(record, seat.decoded.event.key, now)
-        decision = waiting(HELD) if behind else judge_aggregate(seat.decoded.event, self.history)
+        decision = waiting(HELD) if behind else judge_aggregate(seat.decoded.event, self.history, seat.received_at)
         self._conclude(record, seat.decoded, None, seat.received_at, decision, now, fresh=False)
 
     def _held(self, record: LaneRecord, content: Decoded, now: datetime) -> Decision | None:
@@ -240,7 +241,7 @@ class Docket:
         full = sum(seat.agency == record.agency for seat in room) >= self.bounds.waiting_per_key
         if full and decision.rule == HELD:
             self._stop_holding(record.agency, key, now)
-            decision = judge_aggregate(content.event, self.history)
+            decision = judge_aggregate(content.event, self.history, received_at)
             return decision if decision.final else self._seat(record, content, received_at, decision, now)
         if full:
             return rejected("waiting.room-full")
@@ -304,7 +305,7 @@ class Docket:
                 return None
         elif now > seat.until:
             return rejected("waiting.time-up")
-        decision = judge_aggregate(seat.decoded.event, self.history)
+        decision = judge_aggregate(seat.decoded.event, self.history, seat.received_at)
         return decision if decision.final or decision.rule != seat.rule else None
 
     def pass_time(self, agency: str, now: datetime) -> None:
@@ -327,7 +328,7 @@ class Docket:
 
     def _accept(self, content: Decoded, lane_offset: int, received_at: datetime) -> None:
         entry = self.entries[-1]
-        if folds(content.event, entry.decision, self.history):
+        if folds(content.event, entry.decision, self.history, received_at):
             self.history.accept(content.event, lane_offset, received_at, entry.position)
 
     def _enter(

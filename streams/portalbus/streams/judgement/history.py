@@ -11,17 +11,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from portalbus.schemas.codec import Decoded
+from portalbus.schemas.directory import AgencyDirectory, directory
+from portalbus.schemas.facts import VIET_NAM
 from portalbus.schemas.models import (
     Canary,
     DirectiveAction,
     DirectivePublished,
     Envelope,
     Event,
+    FeedbackProgressed,
     FeedbackReceived,
-    FeedbackResolved,
     Payload,
     SourceManifest,
 )
+from portalbus.streams.judgement.case_state import CaseState as CaseState
+from portalbus.streams.judgement.case_state import TakenStep, heir
 from portalbus.streams.judgement.clocks import lead_ms
 from portalbus.streams.judgement.gaps import Gap
 from portalbus.streams.judgement.parked import ParkedRecord, Place, held_until
@@ -108,25 +112,6 @@ class AddedVersion:
 
 
 @dataclass(slots=True)
-class CaseState:
-    """One case; `opened` and `resolved` hold what this batch brought."""
-
-    case_id: str
-    receiver: str
-    owner: str
-    resolved_before: bool = False
-    opened: FeedbackReceived | None = None
-    resolved: FeedbackResolved | None = None
-    answered_by: str | None = None
-    position: int = 0
-
-    @property
-    def is_resolved(self) -> bool:
-        """True when the case has its answer, from before or from this batch."""
-        return self.resolved_before or self.resolved is not None
-
-
-@dataclass(slots=True)
 class WaitingEvent:
     """One event in the waiting room; `until` and `received_at` are lane times, `position` is where it took its seat."""
 
@@ -176,6 +161,7 @@ class History:
     """The last canary of each source that this batch brought, with its lane time."""
 
     reconciling: Reconciling = field(default_factory=Reconciling)
+    directory: AgencyDirectory = field(default_factory=directory)
 
     def held_until(self, agency: str, key: str, lane_offset: int, now: datetime) -> datetime | None:
         """How long a record of this lane and key waits behind parked ones; None when it need not wait."""
@@ -197,9 +183,12 @@ class History:
             self.public_codes[payload.public_code] = payload.case_id
         elif isinstance(payload, Canary):
             self.canaries[event.envelope.agency, event.envelope.portal] = (payload, received_at)
+        elif isinstance(payload, FeedbackProgressed):
+            taken = TakenStep(payload, event.envelope.agency, event.envelope.id, lane_offset, received_at, position)
+            today = received_at.astimezone(VIET_NAM).date()
+            self.cases[payload.case_id].take(taken, heir(payload.to_agency or "", self.directory, today))
         else:
-            case = self.cases[payload.case_id]
-            case.resolved, case.answered_by, case.position = payload, event.envelope.agency, position
+            self.cases[payload.case_id].answer(payload, event.envelope.agency, position)
 
     def _add_version(
         self, event: Event, payload: DirectivePublished, lane_offset: int, received_at: datetime, position: int

@@ -48,5 +48,5 @@ def judge(
     if record_key is not None and record_key != content.event.key.encode():
         return rejected("record.key-mismatch")
     if wanted and (lane_agency, envelope.id) not in history.reconciling.unheard:
-        return judge_restored(content.event, history)
-    return held or judge_aggregate(content.event, history)
+        return judge_restored(content.event, history, facts.now)
+    return held or judge_aggregate(content.event, history, facts.now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from portalbus.schemas.models import BucketContents, DirectivePublished, Event, SourceManifest
+from portalbus.schemas.models import BucketContents, DirectivePublished, Event, FeedbackProgressed, SourceManifest
 
 
 @dataclass(slots=True)
@@ -44,5 +44,7 @@ class Reconciling:
     def place_is_free(self, event: Event) -> bool:
         """True when no other accepted event stands where this one stood."""
         payload = event.payload
+        if isinstance(payload, FeedbackProgressed):
+            return True  # a case has many steps, none in the place of another
         version = payload.version if isinstance(payload, DirectivePublished) else 0
         return (event.key, payload.event_type, version) not in self.taken

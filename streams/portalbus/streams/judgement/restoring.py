@@ -8,15 +8,17 @@ is judged like any other (`Reconciling.unheard`).
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from portalbus.schemas.models import Event, VerdictStatus
 from portalbus.streams.judgement.aggregates import judge_aggregate
 from portalbus.streams.judgement.decision import ACCEPTED, RESTORED, Decision
 from portalbus.streams.judgement.history import History
 
 
-def judge_restored(event: Event, history: History) -> Decision:
+def judge_restored(event: Event, history: History, received_at: datetime) -> Decision:
     """The decision on an event that the ledger had once and has lost: what came after it does not speak against it."""
-    decision = judge_aggregate(event, history)
+    decision = judge_aggregate(event, history, received_at)
     if decision == ACCEPTED:
         return RESTORED
     if decision.status is VerdictStatus.REJECTED and history.reconciling.place_is_free(event):
@@ -24,6 +26,6 @@ def judge_restored(event: Event, history: History) -> Decision:
     return decision
 
 
-def folds(event: Event, decision: Decision, history: History) -> bool:
+def folds(event: Event, decision: Decision, history: History, received_at: datetime) -> bool:
     """False for a restored event behind which others have been accepted: the reconciliation puts it in its place."""
-    return decision != RESTORED or judge_aggregate(event, history) == ACCEPTED
+    return decision != RESTORED or judge_aggregate(event, history, received_at) == ACCEPTED

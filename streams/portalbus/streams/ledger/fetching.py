@@ -12,9 +12,10 @@ from portalbus.schemas.codec import Decoded, Misshapen
 from portalbus.schemas.models import Canary, DirectivePublished, Envelope, Event, FeedbackReceived, SourceManifest
 from portalbus.streams.judgement.docket import Item, lane_time
 from portalbus.streams.judgement.gaps import MOST_GAPS, WAITS_FOR_GAP
-from portalbus.streams.judgement.history import CaseState, DirectiveState, History, SourceState, WaitingEvent
+from portalbus.streams.judgement.history import DirectiveState, History, SourceState, WaitingEvent
 from portalbus.streams.judgement.holding import Heard, may_go_on
 from portalbus.streams.judgement.parked import Claim, ParkedRecord, Place, claim_of
+from portalbus.streams.ledger.case_rows import case_of
 from portalbus.streams.ledger.gap_rows import gap_of
 
 WANTED = """
@@ -53,7 +54,8 @@ DIRECTIVES = """
 select key, agency, version, withdrawn, published_at
 from ledger.directive where key = any(string_to_array(%s, ','))"""
 CASES = """
-select case_id, receiver, owner, state = 'RESOLVED' from ledger.case where case_id = any(string_to_array(%s, ','))"""
+select case_id, receiver, owner, state = 'RESOLVED', stage, passed, steps from ledger.case
+where case_id = any(string_to_array(%s, ','))"""
 PUBLIC_CODES = "select public_code, case_id from ledger.case where public_code = any(string_to_array(%s, ','))"
 SEATS = "select agency, lane_offset, key, rule, rank, until, received_at, value, position from ledger.waiting"
 WAITING = f"{SEATS} where key = any(string_to_array(%s, ','))"
@@ -159,7 +161,7 @@ def _fetch_once(connection: Connection[Any], wanted: _Wanted, history: History, 
         history.sources.update({(row[0], row[1]): SourceState(*row) for row in source_rows})
         history.event_ids.update({(row[0], row[1]): row[2] for row in id_rows})
         history.directives.update({row[0]: DirectiveState(*row) for row in directive_rows})
-        history.cases.update({row[0]: CaseState(*row) for row in case_rows})
+        history.cases.update({row[0]: case_of(row) for row in case_rows})
         history.public_codes.update(code_rows.fetchall())
         for agency, portal, *row in gap_rows:
             gap = gap_of(row)

@@ -10,8 +10,12 @@ from psycopg import Connection
 
 from portalbus.streams.judgement.docket import Bounds
 from portalbus.streams.judgement.gaps import Gap, GapState
+from portalbus.streams.judgement.history import SourceState
+from portalbus.streams.judgement.holding import request
 from portalbus.streams.ledger.gap_rows import PUT, gap_of, gap_row
-from portalbus.streams.ledger.order import take_position
+from portalbus.streams.ledger.gap_tending import ASKED, ASKED_AT_ONCE
+from portalbus.streams.ledger.notices import write_notices
+from portalbus.streams.ledger.order import advance_position, take_position
 from portalbus.streams.ledger.steps import closing_told, write_step
 
 LIST = """
@@ -31,6 +35,10 @@ where agency = %s and portal = %s and epoch = %s and first <= %s and last >= %s 
 NEWEST_EPOCH = """
 select max(epoch) from ledger.gap
 where agency = %s and portal = %s and first <= %s and last >= %s and state <> 'closed'"""
+OPEN = """
+select g.epoch, g.first, g.last, g.opened_at, g.missing, g.state, g.hold_until, g.asked, g.ask_at
+from ledger.gap g join ledger.source s using (agency, portal)
+where agency = %s and portal = %s and g.state = 'open' and s.status = 'active' order by g.first limit %s"""
 RECORD = """
 insert into ledger.gap_closing (agency, portal, epoch, first, last, missing, opened_at, closed_by, why)
 values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
@@ -100,6 +108,21 @@ def close_gap(
         told = closing_told(agency, portal, epoch, first, last)
         write_step(connection, told, position, position, datetime.now(UTC), Bounds())
     return closed
+
+
+def ask_now(connection: Connection[Any], agency: str, portal: str, now: datetime) -> int:
+    """Asks a source at once for what it misses, in the open transaction; returns for how many gaps, 100 at most.
+
+    What the source says it keeps no more is not asked for.
+    """
+    position = take_position(connection)
+    gaps = [gap_of(columns) for columns in connection.execute(OPEN, (agency, portal, ASKED_AT_ONCE)).fetchall()]
+    source = SourceState(agency, portal, now, now)
+    for asked in (gap.asked_again(now) for gap in gaps):
+        connection.execute(ASKED, (asked.asked, asked.ask_at, agency, portal, *asked.name))
+    notices = [request(source, gap, now) for gap in gaps]
+    advance_position(connection, write_notices(connection, position, notices, now))
+    return len(notices)
 
 
 def _parts(gap: Gap, first: int, last: int) -> list[Gap]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
@@ -16,11 +15,13 @@ from psycopg.types.json import Jsonb
 
 from portalbus.schemas.search_text import fold
 from portalbus.streams.judgement.docket import Docket, Entry
-from portalbus.streams.judgement.history import AddedVersion, CaseState, DirectiveState, History, SourceState
+from portalbus.streams.judgement.history import AddedVersion, DirectiveState, History, SourceState
 from portalbus.streams.judgement.parked import Claim
+from portalbus.streams.ledger.case_rows import CASE, case_row, update_cases, write_steps
 from portalbus.streams.ledger.gap_rows import write_gaps
 from portalbus.streams.ledger.notices import write_placed
 from portalbus.streams.ledger.statement_rows import write_statements
+from portalbus.streams.ledger.tables import Table, many
 
 NO_CLAIM = Claim()
 
@@ -31,57 +32,16 @@ FEW = 64
 """Up to so many events, round trips cost more than statements."""
 
 
-class _Table:
-    """A table that is filled in bulk: its columns and their types, in the order of the rows."""
-
-    def __init__(self, name: str, columns: str) -> None:
-        pairs = [column.split() for column in columns.split(",")]
-        self._names = [column for column, _ in pairs]
-        self._types = [kind for _, kind in pairs]
-        names = ", ".join(self._names)
-        self._copy = f"copy {name} ({names}) from stdin (format binary)"
-        self._insert = f"insert into {name} ({names}) select {names} from json_to_recordset(%s) as row ({columns})"
-
-    def copy(self, connection: Connection[Any], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Writes many rows: three round trips, and the least work for each row."""
-        with connection.cursor() as cursor, cursor.copy(self._copy) as copy:
-            copy.set_types(self._types)
-            for row in rows:
-                copy.write_row(row)
-
-    def insert(self, connection: Connection[Any], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Writes a few rows, in one statement that can share its round trip with others."""
-        if objects := [dict(zip(self._names, row, strict=True)) for row in rows]:
-            connection.execute(self._insert, (json.dumps(objects, ensure_ascii=False, default=_as_json),))
-
-
-def _as_json(value: object) -> object:
-    """What PostgreSQL reads back as the same value: ISO times, \\x before the hex of bytes."""
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    if isinstance(value, Jsonb):
-        return value.obj
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-EVENT = _Table(
+EVENT = Table(
     "ledger.event",
     "agency text, lane_offset int8, event_id uuid, claims_id bool, event_type text, portal text, epoch int4,"
     " sequence int8, key text, content_hash bytea, occurred_at timestamptz, published_at timestamptz,"
     " received_at timestamptz, judged_at timestamptz, position int8, status text, final bool, rule text",
 )
-JUDGEMENT = _Table(
+JUDGEMENT = Table(
     "ledger.judgement",
     "position int8, agency text, lane_offset int8, status text, final bool, rule text, path text, params jsonb,"
     " judged_at timestamptz, canonical bytea",
-)
-CASE = _Table(
-    "ledger.case",
-    "case_id text, public_code text, receiver text, owner text, regime text, category int4, channel text,"
-    " field text, area text, urgency text, subject text, content text, language text, pseudonym text,"
-    " received_at timestamptz, state text, outcome text, reason_code text, reason_text text, legal_basis text,"
-    " competent_agency text, answer text, answer_language text, answer_public bool, answered_by text,"
-    " answered_at timestamptz, position int8",
 )
 
 
@@ -96,7 +56,7 @@ def writing(connection: Connection[Any], docket: Docket, when: datetime | Judged
     bulk = (
         (EVENT, (_event_row(entry, judged_at) for entry in docket.entries if entry.fresh)),
         (JUDGEMENT, (_judgement_row(entry, judged_at) for entry in docket.entries)),
-        (CASE, (_case_row(case) for case in history.cases.values() if case.opened is not None)),
+        (CASE, (case_row(case) for case in history.cases.values() if case.opened is not None)),
     )
     few = len(docket.entries) <= FEW
     if not few:
@@ -110,7 +70,7 @@ def writing(connection: Connection[Any], docket: Docket, when: datetime | Judged
         _identify_redriven(connection, docket.entries)
         _write_sources(connection, history)
         _write_canaries(connection, history)
-        _update_resolved_cases(connection, history)
+        update_cases(connection, history)
         _write_directives(connection, history)
         _write_waiting(connection, history)
         _write_parked(connection, docket, judged_at)
@@ -122,7 +82,8 @@ def writing(connection: Connection[Any], docket: Docket, when: datetime | Judged
 def write_aggregates(connection: Connection[Any], history: History) -> None:
     """Writes the directives and cases that a history brought, none of which may stand there yet."""
     with connection.pipeline():
-        CASE.insert(connection, (_case_row(case) for case in history.cases.values() if case.opened is not None))
+        CASE.insert(connection, (case_row(case) for case in history.cases.values() if case.opened is not None))
+        write_steps(connection, history)
         _write_directives(connection, history)
 
 
@@ -189,7 +150,7 @@ def _replace_open_events(connection: Connection[Any], entries: list[Entry], judg
         for entry in entries
         if not entry.fresh
     ]
-    _many(
+    many(
         connection,
         "update ledger.event set position = %s, status = %s, final = %s, rule = %s, judged_at = %s"
         " where agency = %s and lane_offset = %s",
@@ -199,7 +160,7 @@ def _replace_open_events(connection: Connection[Any], entries: list[Entry], judg
 
 def _identify_redriven(connection: Connection[Any], entries: list[Entry]) -> None:
     """Writes who says it once that can be read."""
-    _many(
+    many(
         connection,
         "update ledger.event set event_id = %s, claims_id = %s, event_type = %s, portal = %s, epoch = %s,"
         " sequence = %s, key = %s, content_hash = %s, occurred_at = %s, published_at = %s"
@@ -210,7 +171,7 @@ def _identify_redriven(connection: Connection[Any], entries: list[Entry]) -> Non
 
 def _write_sources(connection: Connection[Any], history: History) -> None:
     sources = list(history.sources.values())
-    _many(
+    many(
         connection,
         "insert into ledger.source (agency, portal, epoch, last_sequence, first_heard_at, last_heard_at,"
         " clock_offset_ms, held, clock_leads, manifest) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
@@ -224,7 +185,7 @@ def _write_sources(connection: Connection[Any], history: History) -> None:
 
 
 def _write_canaries(connection: Connection[Any], history: History) -> None:
-    _many(
+    many(
         connection,
         "insert into ledger.canary (agency, portal, heard_at, round_trip_ms, unreturned) values (%s, %s, %s, %s, %s)"
         " on conflict (agency, portal) do update set heard_at = excluded.heard_at,"
@@ -254,72 +215,15 @@ def _source_row(source: SourceState) -> tuple[Any, ...]:
     )
 
 
-def _case_row(case: CaseState) -> tuple[Any, ...]:
-    payload = case.opened
-    assert payload is not None  # noqa: S101 - the caller chose opened cases
-    return (
-        case.case_id,
-        payload.public_code,
-        case.receiver,
-        case.owner,
-        payload.regime,
-        payload.category,
-        payload.channel.value,
-        payload.field,
-        payload.area,
-        payload.urgency.value,
-        payload.subject,
-        payload.content,
-        payload.language,
-        payload.pseudonym,
-        payload.received_at,
-        *_answer_columns(case),
-        case.position,
-    )
-
-
-def _answer_columns(case: CaseState) -> tuple[Any, ...]:
-    answer = case.resolved
-    if answer is None:
-        return ("RECEIVED", *[None] * 10)
-    return (
-        "RESOLVED",
-        answer.outcome.value,
-        answer.reason_code.value if answer.reason_code else None,
-        answer.reason_text,
-        answer.legal_basis,
-        answer.competent_agency,
-        answer.answer,
-        answer.language,
-        answer.public,
-        case.answered_by,
-        answer.answered_at,
-    )
-
-
-def _update_resolved_cases(connection: Connection[Any], history: History) -> None:
-    _many(
-        connection,
-        "update ledger.case set state = %s, outcome = %s, reason_code = %s, reason_text = %s, legal_basis = %s,"
-        " competent_agency = %s, answer = %s, answer_language = %s, answer_public = %s, answered_by = %s,"
-        " answered_at = %s, position = %s where case_id = %s",
-        [
-            (*_answer_columns(case), case.position, case.case_id)
-            for case in history.cases.values()
-            if case.opened is None and case.resolved is not None
-        ],
-    )
-
-
 def _write_directives(connection: Connection[Any], history: History) -> None:
     changed = [state for state in history.directives.values() if state.added]
-    _many(
+    many(
         connection,
         "insert into ledger.directive_version (key, version, action, event_id, lane_offset, received_at, position,"
         " document) values (%s, %s, %s, %s, %s, %s, %s, %s)",
         [_version_row(state, version) for state in changed for version in state.added],
     )
-    _many(
+    many(
         connection,
         "insert into ledger.directive (key, agency, directive_id, version, withdrawn, number, document_type, title,"
         " language, field, issued_on, published_at, changed_at, position, search)"
@@ -375,12 +279,12 @@ def _directive_row(state: DirectiveState) -> tuple[Any, ...]:
 
 
 def _write_waiting(connection: Connection[Any], history: History) -> None:
-    _many(
+    many(
         connection,
         "delete from ledger.waiting where agency = %s and lane_offset = %s",
         [seat.place for seat in history.released if not seat.fresh],
     )
-    _many(
+    many(
         connection,
         "insert into ledger.waiting (agency, lane_offset, key, rule, rank, until, received_at, value, position)"
         " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -395,7 +299,7 @@ def _write_waiting(connection: Connection[Any], history: History) -> None:
 
 def _write_parked(connection: Connection[Any], docket: Docket, judged_at: JudgedAt) -> None:
     positions = [entry.position for entry in docket.entries if entry.claim is not None]
-    _many(
+    many(
         connection,
         "insert into ledger.parked (agency, lane_offset, reason, detail, record_key, headers, value, parked_at, key,"
         " holds_until, portal, epoch, sequence) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -416,12 +320,12 @@ def _write_parked(connection: Connection[Any], docket: Docket, judged_at: Judged
             for (record, unreadable), kept, position in zip(docket.parked, docket.set_aside, positions, strict=True)
         ],
     )
-    _many(
+    many(
         connection,
         "update ledger.parked set holds_until = null where agency = %s and lane_offset = %s",
         [(kept.agency, kept.lane_offset) for kept in docket.history.let_go],
     )
-    _many(
+    many(
         connection,
         "update ledger.parked set portal = null, epoch = null, sequence = null"
         " where agency = %s and portal = %s and epoch = %s and sequence = %s and state = 'parked'",
@@ -431,12 +335,6 @@ def _write_parked(connection: Connection[Any], docket: Docket, judged_at: Judged
             for place in source.refilled
         ],
     )
-
-
-def _many(connection: Connection[Any], sql: str, rows: list[tuple[Any, ...]]) -> None:
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany(sql, rows)
 
 
 def _storable(text: str) -> str:

@@ -44,6 +44,7 @@ FOLD = (
     FoldTable("directive", ("key",)),
     FoldTable("directive_version", ("key", "version"), agency="split_part(key, '/', 1)"),
     FoldTable("case", ("case_id",), agency="receiver"),
+    FoldTable("case_step", ("case_id", "position"), agency="split_part(case_id, '-', 1)"),
     FoldTable("waiting", ("agency", "lane_offset")),
     FoldTable("parked", ("agency", "lane_offset"), frozenset({"decided_by", "decided_why", "decided_at"})),
     FoldTable("canary", ("agency", "portal")),

@@ -85,20 +85,22 @@ def directive_row(event: KnownEvent, columns: Mapping[str, Any]) -> Row:
 
 
 def receipt_row(event: KnownEvent, columns: Mapping[str, Any]) -> Row:
-    """The half of a row of `ledger.case` that its receipt wrote; `addressed_to` is the owner's column."""
+    """The half of a row of `ledger.case` that its receipt wrote. A case that took steps has moved on."""
     beside: dict[str, tuple[object, object]] = {"receiver": (columns["receiver"], event.agency)}
-    if columns["state"] == "RECEIVED":
+    if columns["state"] == "RECEIVED" and not columns["steps"]:
         beside["position"] = (columns["position"], event.position)
     said = {name: columns[name] for name in FeedbackReceived.model_fields if name != "addressed_to"}
-    return Row(Place.CASE, lambda: FeedbackReceived(**said, addressed_to=columns["owner"]), beside)
+    said["addressed_to"] = columns["addressed_to"] or columns["owner"]
+    return Row(Place.CASE, lambda: FeedbackReceived(**said), beside)
 
 
 def answer_row(event: KnownEvent, columns: Mapping[str, Any]) -> Row:
     """The half of a row of `ledger.case` that its resolution wrote."""
     beside: dict[str, tuple[object, object]] = {
         "answered_by": (columns["answered_by"], event.agency),
-        "position": (columns["position"], event.position),
     }
+    if not columns["steps"]:
+        beside["position"] = (columns["position"], event.position)
     renamed = {"language": "answer_language", "public": "answer_public"}
     said = {name: columns[renamed.get(name, name)] for name in FeedbackResolved.model_fields}
     return Row(Place.ANSWER, lambda: FeedbackResolved(**said), beside)

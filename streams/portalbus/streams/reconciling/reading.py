@@ -6,7 +6,7 @@ Every query is one statement, and so sees one moment: the worker writes an event
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, LiteralString
@@ -56,13 +56,22 @@ from ledger.event e left join lateral (
     select * from ledger.directive_version where key = e.key and event_id = e.event_id order by version limit 1
 ) v on true
 where e.event_type = 'DirectivePublished' and e.status = 'ACCEPTED' and {IN_SCOPE}"""
+
+# An answer is no more shown once it was returned, or another one took its place.
+SUPERSEDED: LiteralString = """(
+    exists (select from ledger.case_step s
+            where s.case_id = e.key and s.position > e.position and s.step = 'ANSWER_RETURNED')
+    or exists (select from ledger.event later where later.key = e.key and later.event_type = 'FeedbackResolved'
+               and later.status = 'ACCEPTED' and later.position > e.position))"""
 CASES: LiteralString = f"""
-select {IDENTITY}, c.case_id, c.public_code, c.receiver, c.owner, c.regime, c.category, c.channel, c.field, c.area,
-       c.urgency, c.subject, c.content, c.language, c.pseudonym, c.received_at as row_received, c.state, c.outcome,
-       c.reason_code, c.reason_text, c.legal_basis, c.competent_agency, c.answer, c.answer_language, c.answer_public,
-       c.answered_by, c.answered_at, c.position as row_position
+select {IDENTITY}, c.case_id, c.public_code, c.receiver, c.owner, c.addressed_to, c.steps, c.regime, c.category,
+       c.channel, c.field, c.area, c.urgency, c.subject, c.content, c.language, c.pseudonym,
+       c.received_at as row_received, c.state, c.outcome, c.reason_code, c.reason_text, c.legal_basis,
+       c.competent_agency, c.answer, c.answer_language, c.answer_public, c.answered_by, c.answered_at,
+       c.position as row_position
 from ledger.event e left join ledger.case c on c.case_id = e.key
-where e.event_type in ('FeedbackReceived', 'FeedbackResolved') and e.status = 'ACCEPTED' and {IN_SCOPE}"""
+where e.event_type in ('FeedbackReceived', 'FeedbackResolved') and e.status = 'ACCEPTED' and {IN_SCOPE}
+  and not (e.event_type = 'FeedbackResolved' and coalesce(c.steps, 0) > 0 and {SUPERSEDED})"""
 
 UNKNOWN_VERSIONS: LiteralString = """
 select split_part(v.key, '/', 1), v.key, v.version, v.event_id::text
@@ -167,7 +176,12 @@ def read_accepted(
         if event.event_type == "FeedbackReceived":
             yield event, Place.CASE, receipt_row(event, columns) if columns["case_id"] else None
         else:
-            yield event, Place.ANSWER, answer_row(event, columns) if columns["state"] == "RESOLVED" else None
+            yield event, Place.ANSWER, answer_row(event, columns) if _has_answer(columns) else None
+
+
+def _has_answer(columns: Mapping[str, Any]) -> bool:
+    """True when the row holds an answer; a case that was opened again keeps the one that it had."""
+    return columns["state"] == "RESOLVED" or bool(columns["steps"] and columns["answered_by"])
 
 
 def read_unknown(connection: Connection[Any], scope: Scope) -> Iterator[Difference]:

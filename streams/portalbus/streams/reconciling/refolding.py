@@ -32,17 +32,19 @@ select e.agency, e.lane_offset, e.event_id::text, e.key, e.event_type, e.content
 from ledger.event e left join ledger.judgement j
   on j.position = e.position and j.agency = e.agency and j.lane_offset = e.lane_offset
 where e.key = any(%s) and e.status = 'ACCEPTED'
-  and e.event_type in ('DirectivePublished', 'FeedbackReceived', 'FeedbackResolved')
+  and e.event_type in ('DirectivePublished', 'FeedbackReceived', 'FeedbackResolved', 'FeedbackProgressed')
 order by e.position"""
 
 ROWS: LiteralString = """
 select 'directive_version', key, to_jsonb(v) from ledger.directive_version v where key = any(%(keys)s)
 union all select 'directive', key, to_jsonb(d) from ledger.directive d where key = any(%(keys)s)
+union all select 'case_step', case_id, to_jsonb(s) from ledger.case_step s where case_id = any(%(keys)s)
 union all select 'case', case_id, to_jsonb(c) from ledger.case c
           where case_id = any(%(keys)s) or public_code = any(%(codes)s)"""
 DELETE: tuple[LiteralString, ...] = (
     "delete from ledger.directive_version where key = any(%(keys)s)",
     "delete from ledger.directive where key = any(%(keys)s)",
+    "delete from ledger.case_step where case_id = any(%(keys)s)",
     "delete from ledger.case where case_id = any(%(keys)s) or public_code = any(%(codes)s)",
 )
 QUARANTINE: LiteralString = """
@@ -193,4 +195,6 @@ def _frozen(row: Sequence[Any]) -> str:
 
 
 def _agency(place: str, key: str, content: Mapping[str, Any]) -> str:
-    return str(content["receiver"]) if place == "case" else key.partition("/")[0]
+    if place == "case":
+        return str(content["receiver"])
+    return str(content["agency"]) if place == "case_step" else key.partition("/")[0]

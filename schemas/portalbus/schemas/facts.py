@@ -1,0 +1,47 @@
+"""What a stateless rule may know besides the event: the directory and the time of judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from functools import cached_property
+
+from portalbus.schemas.directory import AgencyDirectory
+from portalbus.schemas.errors import AgencyUnknown
+from portalbus.schemas.findings import Finding
+from portalbus.schemas.models import Event
+
+VIET_NAM = timezone(timedelta(hours=7))
+"""The legal day begins at midnight there; the country has had no other offset since 1975."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a stateless rule may know besides the event: the directory and the time of judgement (UTC)."""
+
+    directory: AgencyDirectory
+    now: datetime
+
+    @cached_property
+    def today(self) -> date:
+        """The legal day of judgement: the date in Viet Nam."""
+        return self.now.astimezone(VIET_NAM).date()
+
+
+Rule = Callable[[Event, Facts], Iterator[Finding]]
+
+
+def agency_exists(code: str, path: str, facts: Facts) -> Iterator[Finding]:
+    """The agency exists today; for one that was abolished, the finding names its successors."""
+    today = facts.today
+    try:
+        facts.directory.agency(code, today)
+    except AgencyUnknown:
+        try:
+            heirs = facts.directory.successors(code, today)
+        except AgencyUnknown:
+            yield Finding("agency.unknown", path, {"code": code})
+        else:
+            names = ", ".join(heir.code for heir in heirs) or "–"
+            yield Finding("agency.abolished", path, {"code": code, "successors": names})

@@ -1,0 +1,92 @@
+"""What the ledger knows about one case: a working copy, folded by what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from portalbus.schemas.directory import AgencyDirectory
+from portalbus.schemas.models import CaseStep, FeedbackProgressed, FeedbackReceived, FeedbackResolved
+from portalbus.streams.judgement.case_steps import ENDINGS, OPEN, TABLE, CaseStage
+
+
+@dataclass(frozen=True, slots=True)
+class TakenStep:
+    """A step that this batch accepted, with where it came from."""
+
+    payload: FeedbackProgressed
+    agency: str
+    event_id: str
+    lane_offset: int
+    received_at: datetime
+    position: int
+
+
+@dataclass(slots=True)
+class CaseState:
+    """One case; `opened`, `resolved` and `taken` hold what this batch brought.
+
+    `passed` are the bodies that had it since it was received or opened again, the owner last; empty when it was never
+    transferred. `returned` tells that this batch took an answer back; `steps` counts all steps ever taken.
+    """
+
+    case_id: str
+    receiver: str
+    owner: str
+    resolved_before: bool = False
+    stage: CaseStage = CaseStage.RECEIVED
+    passed: Sequence[str] = ()
+    steps: int = 0
+    opened: FeedbackReceived | None = None
+    resolved: FeedbackResolved | None = None
+    answered_by: str | None = None
+    position: int = 0
+    returned: bool = False
+    taken: list[TakenStep] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.resolved_before and self.stage in OPEN:
+            self.stage = CaseStage.ANSWERED
+
+    @property
+    def is_resolved(self) -> bool:
+        """True when the case stands answered: its answer was not returned, and it was not opened again."""
+        return self.stage not in OPEN and (self.resolved_before or self.resolved is not None)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Who had the case since it was received or opened again; the last one has it."""
+        return tuple(self.passed) or (self.owner,)
+
+    def answer(self, payload: FeedbackResolved, agency: str, position: int) -> None:
+        """Folds an accepted answer into the case."""
+        self.resolved, self.answered_by, self.position = payload, agency, position
+        self.stage, self.returned = ENDINGS[payload.outcome], False
+
+    def take(self, taken: TakenStep, new_owner: str) -> None:
+        """Folds an accepted step into the case; `new_owner` is who has it after a transfer.
+
+        A step that was lost and is folded late may find another stage than it had: then it changes none.
+        """
+        step = taken.payload.step
+        self.taken.append(taken)
+        self.steps += 1
+        self.position = taken.position
+        stage = TABLE[self.stage].get(step)
+        if stage is None:
+            return
+        self.stage = stage
+        if step is CaseStep.TRANSFERRED:
+            self.passed = (*self.owners, new_owner)
+            self.owner = new_owner
+        elif step is CaseStep.REOPENED:
+            self.passed = ()
+            self.resolved_before = False
+        elif step is CaseStep.ANSWER_RETURNED:
+            self.resolved, self.answered_by, self.returned, self.resolved_before = None, None, True, False
+
+
+def heir(code: str, directory: AgencyDirectory, today: date) -> str:
+    """The code itself, or where its body is abolished, that of its only successor."""
+    return directory.heir_of(code, today) or code

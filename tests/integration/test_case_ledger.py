@@ -1,0 +1,126 @@
+"""The life of a case in the ledger's tables: what is stored, what is shown, and that a rebuild gives the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from bus_events import Lane, answer, progress, receipt, writers
+from ledger_facts import one, rows
+from memory_ledger import directory
+from portalbus.schemas.models import CaseStep
+from portalbus.streams.judgement.docket import Item
+from portalbus.streams.ledger.ledger import Ledger
+from portalbus.streams.rebuilding.comparing import compare
+from portalbus.streams.rebuilding.fold_tables import FOLD, KEPT
+from portalbus.streams.rebuilding.rebuild import Rebuild
+from portalbus.streams.reconciling.comparing import difference_of
+from portalbus.streams.reconciling.reading import Scope, read_accepted
+from remembered_lanes import RememberedLanes
+
+AGENCIES = ("G22", "H26", "H29", "H31")
+
+
+@pytest.fixture
+def url(ledger_url: str) -> Iterator[str]:
+    """A ledger with nothing in it but its lanes."""
+    with psycopg.connect(ledger_url) as connection:
+        tables = [table.name for table in FOLD] + [name for name in KEPT if name not in ("position", "watch")]
+        names = sql.SQL(", ").join(sql.Identifier("ledger", name) for name in tables)
+        connection.execute(sql.SQL("truncate {} restart identity").format(names))
+        connection.execute("update ledger.position set next = 1")
+    yield ledger_url
+
+
+class Town:
+    """Lanes, and a ledger that takes in what is said on them, one batch a call."""
+
+    def __init__(self, url: str) -> None:
+        self.lanes = {agency: Lane(agency) for agency in AGENCIES}
+        self.ledger = Ledger(url, writers(), directory())
+        self.ledger.open_lanes(AGENCIES)
+
+    def says(self, agency: str, *payloads: Any) -> list[Item]:
+        items = [self.lanes[agency].say(payload) for payload in payloads]
+        self.ledger.take_in(items)
+        return items
+
+
+@pytest.fixture
+def town(url: str) -> Iterator[Town]:
+    made = Town(url)
+    yield made
+    made.ledger.close()
+
+
+@pytest.fixture
+def look(url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+def case(look: psycopg.Connection[Any]) -> tuple[Any, ...]:
+    """Owner, state, stage, bodies passed, steps, and the answer shown."""
+    found: tuple[Any, ...] = rows(look, "select owner, state, stage, passed, steps, answer from ledger.case")[0]
+    return found
+
+
+def test_a_whole_life_is_stored_step_by_step(town: Town, look: psycopg.Connection[Any]) -> None:
+    town.says("H26", progress(CaseStep.CLASSIFIED))  # before its receipt: it waits
+    town.says("H26", receipt(), progress(CaseStep.TRANSFERRED))
+    assert case(look) == ("H29", "RECEIVED", "RECEIVED", ["H26", "H29"], 2, None)
+    town.says("H26", progress(CaseStep.ACCEPTED))
+    assert one(look, "select rule from ledger.event where agency = 'H26' order by lane_offset desc limit 1") == (
+        "case.not-owner"
+    )
+    town.says("H29", progress(CaseStep.ACCEPTED), answer(answer="Lần đầu."))
+    assert case(look) == ("H29", "RESOLVED", "ANSWERED", ["H26", "H29"], 3, "Lần đầu.")
+    town.says("G22", progress(CaseStep.ANSWER_RETURNED))
+    assert case(look) == ("H29", "RECEIVED", "IN_PROGRESS", ["H26", "H29"], 4, None)
+    town.says("H29", answer(answer="Lần hai."))
+    town.says("H26", progress(CaseStep.REOPENED))
+    assert case(look) == ("H29", "RECEIVED", "RECEIVED", None, 5, "Lần hai.")
+    town.says("H29", progress(CaseStep.WITHDRAWN))
+    assert case(look) == ("H29", "CLOSED", "WITHDRAWN", None, 6, "Lần hai.")
+    assert rows(look, "select agency, step from ledger.case_step order by position") == [
+        ("H26", "CLASSIFIED"),
+        ("H26", "TRANSFERRED"),
+        ("H29", "ACCEPTED"),
+        ("G22", "ANSWER_RETURNED"),
+        ("H26", "REOPENED"),
+        ("H29", "WITHDRAWN"),
+    ]
+    assert one(look, "select addressed_to from ledger.case") == "H26"
+
+
+def test_an_answer_given_returned_and_given_again_in_one_batch(town: Town, look: psycopg.Connection[Any]) -> None:
+    items = [
+        town.lanes["H26"].say(receipt()),
+        town.lanes["H26"].say(answer(answer="Lần đầu.")),
+        town.lanes["G22"].say(progress(CaseStep.ANSWER_RETURNED)),
+        town.lanes["H26"].say(answer(answer="Lần hai.")),
+    ]
+    town.ledger.take_in(items)
+    assert case(look) == ("H26", "RESOLVED", "ANSWERED", None, 1, "Lần hai.")
+
+
+def test_a_rebuild_gives_the_same_rows_and_the_reconciliation_finds_nothing(
+    url: str, town: Town, look: psycopg.Connection[Any]
+) -> None:
+    town.says("H26", receipt(), progress(CaseStep.TRANSFERRED))
+    town.says("H29", answer(answer="Lần đầu."))
+    town.says("G22", progress(CaseStep.ANSWER_RETURNED))
+    town.says("H29", answer(answer="Lần hai."))
+    town.says("H26", progress(CaseStep.RATED))
+    with psycopg.connect(url) as reading:
+        found = [difference_of(*told)[0] for told in read_accepted(reading, Scope(), lambda: None)]
+    assert found == [None, None]
+    lanes = RememberedLanes([item for lane in town.lanes.values() for item in lane.items])
+    with Rebuild(url, lanes, writers(), directory()) as rebuild:
+        rebuild.run()
+        with rebuild.one_moment() as looking:
+            assert [table.table for table in compare(looking) if table.rows] == []

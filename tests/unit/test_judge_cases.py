@@ -1,0 +1,255 @@
+"""The life of a case: every stage with every step, who may take it, and who has the case."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from bus_events import Lane, answer, progress, receipt
+from memory_ledger import MemoryLedger, directory
+from portalbus.schemas.catalogue import catalogue
+from portalbus.schemas.models import CaseStep, Outcome
+from portalbus.streams.judgement.case_state import CaseState
+from portalbus.streams.judgement.case_steps import TABLE, CaseStage, allowed
+
+# Rows are stages; a step's column tells where it leads, "." that it stays, "-" that it is not allowed.
+COLUMNS = (
+    *("CLASSIFIED", "ACCEPTED", "TRANSFERRED", "EXTENDED", "CLARIFICATION_ASKED", "CLARIFICATION_GIVEN"),
+    *("ANSWER_RETURNED", "REOPENED", "WITHDRAWN", "SPLIT", "DIVERTED", "ACKNOWLEDGED", "PROGRESS_TOLD"),
+    *("URGENCY_CHANGED", "PUBLISHED", "RATED", "answer"),
+)
+SHORT = {
+    "rec": "RECEIVED",
+    "cla": "CLASSIFIED",
+    "pro": "IN_PROGRESS",
+    "nee": "NEEDS_CLARIFICATION",
+    "pub": "PUBLISHED",
+    "wit": "WITHDRAWN",
+    "spl": "SPLIT",
+    "div": "DIVERTED",
+}
+EXPECTED = """
+                    CLA ACC TRA EXT ASK GIV RET REO WIT SPL DIV ACK TOL URG PUB RAT ans
+RECEIVED            cla pro .   .   nee -   -   -   wit spl div .   .   .   -   -   yes
+CLASSIFIED          .   pro rec .   nee -   -   -   wit spl div .   .   .   -   -   yes
+IN_PROGRESS         -   -   rec .   nee -   -   -   wit spl div .   .   .   -   -   yes
+NEEDS_CLARIFICATION -   -   -   -   -   pro -   -   wit -   div .   .   .   -   -   yes
+ANSWERED            -   -   -   -   -   -   pro rec -   -   -   -   -   -   pub .   no
+REJECTED            -   -   -   -   -   -   pro rec -   -   -   -   -   -   pub .   no
+PUBLISHED           -   -   -   -   -   -   -   rec -   -   -   -   -   -   -   .   no
+TRANSFERRED_OUT     -   -   -   -   -   -   -   rec -   -   -   -   -   -   -   -   no
+WITHDRAWN           -   -   -   -   -   -   -   rec -   -   -   -   -   -   -   -   no
+SPLIT               -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   no
+DIVERTED            -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   no
+"""
+CELLS = [
+    (row.split()[0], column, cell)
+    for row in EXPECTED.strip().splitlines()[1:]
+    for column, cell in zip(COLUMNS, row.split()[1:], strict=True)
+]
+
+
+class Town:
+    """A ledger with lanes that say things about one case of H26."""
+
+    def __init__(self) -> None:
+        self.ledger = MemoryLedger()
+        self.lanes = {agency: Lane(agency) for agency in ("G22", "H26", "H29", "H31", "H32", "H37", "H38")}
+        self.ledger.take(self.lanes["H26"].say(receipt()))
+
+    def says(self, agency: str, step: CaseStep | None, **values: Any) -> str:
+        """The rule that decides on a step (an answer, for None) that this agency tells."""
+        payload = answer(**values) if step is None else progress(step, **values)
+        return self.ledger.take(self.lanes[agency].say(payload))[0].decision.rule
+
+    @property
+    def case(self) -> CaseState:
+        return self.ledger.history.cases["H26-0001"]
+
+    def mend(self) -> str:
+        """How the last refusal says it can be mended."""
+        decision = self.ledger.entries[-1].decision
+        mend = catalogue()[decision.rule].mend(decision.params)
+        assert mend is not None
+        return mend.en
+
+
+@pytest.fixture
+def town() -> Town:
+    return Town()
+
+
+def test_the_table_knows_every_stage_and_every_step() -> None:
+    assert {stage for stage, _, _ in CELLS} == {stage.value for stage in CaseStage} == {stage.value for stage in TABLE}
+    assert {column for _, column, _ in CELLS} == {*(step.value for step in CaseStep), "answer"}
+
+
+@pytest.mark.parametrize(("stage", "step", "cell"), CELLS)
+def test_every_step_at_every_stage(stage: str, step: str, cell: str, town: Town) -> None:
+    town.case.stage = CaseStage(stage)
+    speaker = "G22" if step == "ANSWER_RETURNED" else "H26"
+    rule = town.says(speaker, None if step == "answer" else CaseStep(step))
+    if cell in ("-", "no"):
+        assert rule == "case.step-not-allowed"
+        assert town.case.stage.value == stage
+        assert town.ledger.entries[-1].decision.params["allowed"] == (", ".join(allowed(CaseStage(stage))) or "–")
+        return
+    assert rule == "event.accepted"
+    if cell != "yes":
+        assert town.case.stage.value == (stage if cell == "." else SHORT[cell])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "stage"),
+    [
+        ("ANSWERED", "ANSWERED"),
+        ("ACCEPTED_AMEND", "ANSWERED"),
+        ("RECOMMENDED_TO_COMPETENT", "ANSWERED"),
+        ("INSUFFICIENT_BASIS", "ANSWERED"),
+        ("REJECTED", "REJECTED"),
+        ("TRANSFERRED_OUT", "TRANSFERRED_OUT"),
+        ("DIVERTED", "DIVERTED"),
+        ("WITHDRAWN", "WITHDRAWN"),
+    ],
+)
+def test_where_an_answer_leads(outcome: str, stage: str, town: Town) -> None:
+    values = {
+        "outcome": Outcome(outcome),
+        "reason_code": "UNCLEAR_CONTENT",
+        "reason_text": "Nội dung chưa nêu rõ địa điểm và thời gian.",
+        "legal_basis": "Nghị định 20/2008/NĐ-CP",
+        "competent_agency": "H29",
+    }
+    assert town.says("H26", None, **values) == "event.accepted"
+    assert town.case.stage.value == stage
+    assert town.case.is_resolved
+    assert town.says("H26", None) == "case.already-resolved"
+
+
+@pytest.mark.parametrize(
+    ("step", "may"),
+    [
+        (CaseStep.ACCEPTED, "H29"),
+        (CaseStep.CLASSIFIED, "H29 H26 G22"),
+        (CaseStep.TRANSFERRED, "H29 G22"),
+        (CaseStep.EXTENDED, "H29"),
+        (CaseStep.CLARIFICATION_ASKED, "H29"),
+        (CaseStep.WITHDRAWN, "H29 H26"),
+        (CaseStep.SPLIT, "H29 H26 G22"),
+        (CaseStep.DIVERTED, "H29 H26 G22"),
+        (CaseStep.ACKNOWLEDGED, "H29 G22"),
+        (CaseStep.PROGRESS_TOLD, "H29 H26"),
+        (CaseStep.URGENCY_CHANGED, "H29 H26 G22"),
+        (None, "H29 H26"),
+    ],
+)
+def test_who_may_take_a_step_of_an_open_case(step: CaseStep | None, may: str) -> None:
+    found = set()
+    for agency in ("H26", "H29", "G22", "H31"):
+        town = Town()
+        town.says("H26", CaseStep.TRANSFERRED)
+        rule = town.says(agency, step, **({"to_agency": "H32"} if step is CaseStep.TRANSFERRED else {}))
+        assert rule in ("event.accepted", "case.not-owner", "case.not-yours")
+        if rule == "event.accepted":
+            found.add(agency)
+    assert found == set(may.split())
+
+
+@pytest.mark.parametrize(
+    ("step", "may"),
+    [
+        (CaseStep.ANSWER_RETURNED, "G22"),
+        (CaseStep.REOPENED, "H29 H26 G22"),
+        (CaseStep.PUBLISHED, "H29 H26 G22"),
+        (CaseStep.RATED, "H29 H26"),
+    ],
+)
+def test_who_may_take_a_step_of_an_answered_case(step: CaseStep, may: str) -> None:
+    found = set()
+    for agency in ("H26", "H29", "G22", "H31"):
+        town = Town()
+        town.says("H26", CaseStep.TRANSFERRED)
+        town.says("H29", None)
+        if town.says(agency, step) == "event.accepted":
+            found.add(agency)
+    assert found == set(may.split())
+
+
+def test_a_sub_unit_has_its_case_through_its_first_level_too(town: Town) -> None:
+    town.says("H26", CaseStep.TRANSFERRED, to_agency="H29.01")
+    assert town.case.owner == "H29.01"
+    assert town.says("H29", CaseStep.ACCEPTED) == "event.accepted"
+
+
+def test_a_transfer_moves_the_owner_and_nobody_else_may_go_on(town: Town) -> None:
+    assert town.says("H26", CaseStep.TRANSFERRED) == "event.accepted"
+    assert (town.case.owner, town.case.owners) == ("H29", ("H26", "H29"))
+    assert town.says("H26", CaseStep.TRANSFERRED, to_agency="H31") == "case.not-owner"
+    assert town.ledger.entries[-1].decision.params["owner"] == "H29"
+
+
+def test_a_case_that_is_passed_back_goes_up_and_the_centre_decides(town: Town) -> None:
+    town.says("H26", CaseStep.TRANSFERRED, to_agency="H29")
+    assert town.says("H29", CaseStep.TRANSFERRED, to_agency="H26") == "case.transfer-loop"
+    assert town.mend() == "Transfer it up a level: G22 decides."
+    assert town.says("H29", CaseStep.TRANSFERRED, to_agency="G22") == "event.accepted"
+    assert town.says("G22", CaseStep.TRANSFERRED, to_agency="H26") == "event.accepted"
+    assert town.case.owner == "H26"
+
+
+def test_nobody_transfers_to_itself(town: Town) -> None:
+    assert town.says("H26", CaseStep.TRANSFERRED, to_agency="H26") == "case.transfer-loop"
+
+
+def test_a_case_is_not_passed_on_for_ever(town: Town) -> None:
+    way = ["H26", "H29", "H31", "H32", "H37", "H38"]
+    found = [town.says(one, CaseStep.TRANSFERRED, to_agency=to) for one, to in pairwise(way)]
+    assert found == ["event.accepted"] * 4 + ["case.too-many-transfers"]
+    assert town.says("H37", CaseStep.TRANSFERRED, to_agency="G22") == "event.accepted"
+
+
+def test_a_reopened_case_may_go_where_it_was(town: Town) -> None:
+    town.says("H26", CaseStep.TRANSFERRED)
+    town.says("H29", None)
+    assert town.says("H29", CaseStep.REOPENED) == "event.accepted"
+    assert town.says("H29", CaseStep.TRANSFERRED, to_agency="H26") == "event.accepted"
+
+
+def test_a_transfer_to_an_abolished_body_goes_to_its_only_successor(town: Town) -> None:
+    heir = directory().heir_of("H02", town.lanes["H26"].now.date())
+    assert heir not in (None, "H02")
+    assert town.says("H26", CaseStep.TRANSFERRED, to_agency="H02") == "event.accepted"
+    assert town.case.owner == heir
+
+
+def test_a_body_with_several_successors_is_named_with_all_of_them(town: Town) -> None:
+    assert town.says("H26", CaseStep.TRANSFERRED, to_agency="G07") == "case.transfer-to-several"
+    named = set(town.ledger.entries[-1].decision.params["successors"].split(", "))
+    assert len(named) > 1
+    assert named == {one.code for one in directory().successors("G07", town.lanes["H26"].now.date())}
+
+
+def test_an_answer_may_be_given_again_after_it_was_returned_or_the_case_opened_again(town: Town) -> None:
+    for rule in ("event.accepted", "case.already-resolved"):
+        assert town.says("H26", None) == rule
+    assert town.says("G22", CaseStep.ANSWER_RETURNED) == "event.accepted"
+    assert not town.case.is_resolved
+    assert town.says("H26", None) == "event.accepted"
+    assert town.says("H26", CaseStep.REOPENED) == "event.accepted"
+    assert town.says("H26", None) == "event.accepted"
+
+
+def test_a_published_answer_is_returned_no_more(town: Town) -> None:
+    town.says("H26", None)
+    town.says("H26", CaseStep.PUBLISHED)
+    assert town.says("G22", CaseStep.ANSWER_RETURNED) == "case.step-not-allowed"
+
+
+def test_a_step_waits_for_the_receipt_of_its_case() -> None:
+    ledger, h26 = MemoryLedger(), Lane("H26")
+    assert ledger.take(h26.say(progress(CaseStep.ACCEPTED)))[0].decision.rule == "case.waits-for-receipt"
+    ledger.take(h26.say(receipt()))
+    assert [entry.decision.rule for entry in ledger.entries][-2:] == ["event.accepted"] * 2
+    assert ledger.history.cases["H26-0001"].stage is CaseStage.IN_PROGRESS
