@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,12 @@ log = structlog.get_logger(__name__)
 
 Committed = Callable[[Mapping[str, int]], None]
 Failed = Callable[[Exception], None]
+Measured = Callable[[Taken, float], None]
+
+
+def _unmeasured(taken: Taken, seconds: float) -> None:
+    """Nobody asks."""
+
 
 LARGE = 1_000
 """Records of a batch that is worth a place in the queue for the ledger."""
@@ -33,14 +40,18 @@ class Intake:
     decoded; a large one may then wait for its commit while a third is decoded, so that no side waits for the other.
     Memory is bounded by three batches. Small ones do not queue: what comes meanwhile makes the next one larger.
     `committed` hears the lanes' next offsets after each commit, `failed` why there will not be another one: the worker
-    has to end, and no next batch may come to say so.
+    has to end, and no next batch may come to say so. `measured` hears what each commit did and how long it took, once
+    a batch.
     """
 
-    def __init__(self, ledger: Ledger, decoder: Decoder, committed: Committed, failed: Failed) -> None:
+    def __init__(
+        self, ledger: Ledger, decoder: Decoder, committed: Committed, failed: Failed, measured: Measured = _unmeasured
+    ) -> None:
         self._ledger = ledger
         self._decoder = decoder
         self._committed = committed
         self._failed = failed
+        self._measured = measured
         self._decoding = ThreadPoolExecutor(1, "decode")
         self._committing = ThreadPoolExecutor(1, "ledger")
         self._in_hand: deque[asyncio.Future[None]] = deque()
@@ -96,7 +107,10 @@ class Intake:
         if self._broken:
             return None
         try:
-            return self._ledger.take_in(items)
+            began = time.perf_counter()
+            taken = self._ledger.take_in(items)
+            self._measured(taken, time.perf_counter() - began)
+            return taken
         except BaseException:
             self._broken = True
             raise

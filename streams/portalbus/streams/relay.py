@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +19,15 @@ from portalbus.schemas.avro_files import CENTRE_TYPES
 from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
+from portalbus.schemas.topics import VERDICT_PREFIX
 from portalbus.streams.ledger.database import BY_KEY, connect
+from portalbus.streams.ledger.leading import become_leader
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.order import CHANNEL
 from portalbus.streams.logging_setup import log_json
+from portalbus.streams.metrics import defined
+from portalbus.streams.metrics.ledger_state import LEDGER, LedgerState
+from portalbus.streams.metrics.measuring import Measures
 from portalbus.streams.relaying.outgoing import next_outgoing
 from portalbus.streams.relaying.position import read_position
 from portalbus.streams.relaying.sender import Place, Sender
@@ -28,14 +35,6 @@ from portalbus.streams.settings import StreamSettings
 
 log = structlog.get_logger(__name__)
 
-
-END_SILENT_LEADER = """
-select a.pid, pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a using (pid)
-where l.locktype = 'advisory' and l.granted and l.database = a.datid and a.datname = current_database()
-  and (l.classid::bigint << 32 | l.objid::bigint) = %s and a.state_change < now() - interval '20 seconds'"""
-"""Ends the session of a leader that has not spoken for so long: it is frozen, or cut off. A leader that works asks for
-news every second. Should it wake up, it can send nothing more: its successor has taken the transactional id.
-"""
 
 BATCH = 500
 IDLE_SECONDS = 1.0
@@ -52,10 +51,13 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    measures = Measures(defined.Process.RELAY, *(metric for metric, _ in LEDGER))
+    measures.collect_from(LedgerState(settings.database_url))
+    measures.serve(settings.metrics_port)
     try:
         schemas = _learn(settings, stop)
         if schemas is not None:
-            _lead(settings, schemas, stop)
+            _lead(settings, schemas, stop, measures)
     except (KafkaException, psycopg.Error) as error:
         log.error("relay.restart", error=type(error).__name__, detail=_name(error))
         return EXIT_RESTART
@@ -63,37 +65,38 @@ def main() -> int:
     return 0
 
 
-def _lead(settings: StreamSettings, schemas: Mapping[str, int], stop: threading.Event) -> None:
+def _lead(settings: StreamSettings, schemas: Mapping[str, int], stop: threading.Event, measures: Measures) -> None:
     """Sends until told to stop, once this process is the leader."""
     with connect(settings.database_url, application="relay", options=BY_KEY, autocommit=True) as connection:
         connection.execute(f"listen {CHANNEL}")
-        if not _become_leader(connection, stop):
+        if not become_leader(connection, AdvisoryLock.RELAY_LEADER, stop):
             return
+        # Should a frozen predecessor wake up, it can send nothing more: the transactional id is taken now.
         sender = Sender(settings.bootstrap, {}, schemas)
         sender.open()
         position = read_position(settings.bootstrap, {})
         log.info("relay.started", position=position)
+        measures.show(defined.RELAY_POSITION, position)
         while not stop.is_set():
             batch = next_outgoing(connection, position, BATCH)
             if not batch:
                 _wait(connection)
                 continue
+            began = time.perf_counter()
             places = sender.send(batch)
             position = batch[-1].position
+            _measure(measures, places, position, time.perf_counter() - began)
             _remember(connection, places)
             if len(batch) < BATCH:
                 stop.wait(GATHER_SECONDS)
 
 
-def _become_leader(connection: Connection[Any], stop: threading.Event) -> bool:
-    while not stop.is_set():
-        row = connection.execute("select pg_try_advisory_lock(%s)", (AdvisoryLock.RELAY_LEADER.value,)).fetchone()
-        if row and row[0]:
-            return True
-        for pid, _ in connection.execute(END_SILENT_LEADER, (AdvisoryLock.RELAY_LEADER.value,)):
-            log.warning("relay.silent-leader-ended", session=pid)
-        stop.wait(PAUSE_SECONDS)
-    return False
+def _measure(measures: Measures, places: list[Place], position: int, seconds: float) -> None:
+    topics = Counter("verdict" if place.topic.startswith(VERDICT_PREFIX) else place.topic for place in places)
+    for topic, count in topics.items():
+        measures.count(defined.RELAYED, count, topic)
+    measures.show(defined.RELAY_POSITION, position)
+    measures.observe(defined.RELAY_SECONDS, seconds)
 
 
 def _remember(connection: Connection[Any], places: list[Place]) -> None:

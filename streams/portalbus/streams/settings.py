@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_of
 from portalbus.streams.parking.limit import ParkingLimit
 
 PARKED_HOLD = Bounds().parked_hold
@@ -21,7 +22,7 @@ class StreamSettings:
 
     Silence is looked for every `watch_seconds`; a source is called silent after `silent_after` seconds at the earliest.
     The events of a source are held behind a gap in its order for `gap_hold` seconds of lane time. The last days are
-    reconciled every `reconcile_every`.
+    reconciled every `reconcile_every`. Metrics are served at `metrics_port`, where there is one.
     """
 
     bootstrap: str
@@ -36,6 +37,7 @@ class StreamSettings:
     parking_limit: ParkingLimit = field(default_factory=ParkingLimit)
     parked_hold: timedelta = PARKED_HOLD
     reconcile_every: timedelta = RECONCILE_EVERY
+    metrics_port: int | None = None
 
     @classmethod
     def parse(cls, program: str, argv: list[str] | None = None) -> StreamSettings:
@@ -68,6 +70,7 @@ class StreamSettings:
             "seconds between two comparisons of the store with what the sources state; 0 for none",
             default=str(RECONCILE_EVERY.total_seconds()),
         )
+        _add(parser, "--metrics-port", PORT_VARIABLE, "port of the metrics; none without it", default="")
         _add_holds(parser)
         found = parser.parse_args(argv)
         return cls(
@@ -83,6 +86,7 @@ class StreamSettings:
             parking_limit=ParkingLimit(share=float(found.parking_share), parked=int(found.parking_least)),
             parked_hold=timedelta(seconds=float(found.parked_hold)),
             reconcile_every=timedelta(seconds=float(found.reconcile_every)),
+            metrics_port=port_of(found.metrics_port),
         )
 
 

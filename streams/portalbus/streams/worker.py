@@ -32,6 +32,7 @@ from portalbus.streams.intake import Intake
 from portalbus.streams.judgement.docket import Bounds
 from portalbus.streams.ledger.ledger import LaneJump, Ledger
 from portalbus.streams.logging_setup import log_json
+from portalbus.streams.metrics.worker_measures import WorkerMeasures
 from portalbus.streams.parking.limit import ParkingStopped
 from portalbus.streams.reconciling.keeper import LOOK_SECONDS, Keeper
 from portalbus.streams.reconciling.lane_reader import LaneReader
@@ -62,6 +63,8 @@ def main() -> int:
 async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIterator[LaneApp]:
     """Builds everything a worker needs, and lets go of it at the end."""
     progress = LaneProgress()
+    measures = WorkerMeasures(progress)
+    measures.measures.serve(settings.metrics_port)
 
     def pause(seconds: float) -> None:
         progress.alive()  # waiting for the database is no standstill
@@ -77,7 +80,7 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         jump = str(error) if isinstance(error, LaneJump) else None
         fail_stop("a batch could not be committed", **shown(error), jump=jump)
 
-    intake = Intake(ledger, Decoder(writers), progress.committed, failed)
+    intake = Intake(ledger, Decoder(writers), progress.committed, failed, measures.committed)
     admin = AdminClient({"bootstrap.servers": settings.bootstrap})
 
     async def lanes() -> Collection[str]:
@@ -93,6 +96,11 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         working_time(),
         patience=Patience(silent_after=settings.silent_after),
     )
+
+    async def look() -> None:
+        await watcher.look()
+        measures.looked()
+
     keeper = Keeper(partial(_reconciler, settings, writers), settings.reconcile_every, progress.is_behind)
     edge = EdgeSettings(
         bootstrap_servers=settings.bootstrap,
@@ -109,7 +117,7 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
             settle=intake.settle,
             timers=[
                 every(EXPIRE_EVERY_SECONDS, intake.expire),
-                every(settings.watch_seconds, watcher.look),
+                every(settings.watch_seconds, look),
                 every(TEND_EVERY_SECONDS, tend_gaps),
                 every(LOOK_SECONDS, keeper.look),
             ],

@@ -35,13 +35,16 @@ ACCEPTED: LiteralString = """
 select j.position, e.event_id::text, e.event_type, e.agency, coalesce(e.portal, '') as portal, e.key, e.occurred_at,
     e.received_at, v.document->>'language' as language,
     case e.event_type
-        when 'FeedbackReceived' then array[e.agency, c.owner]
+        when 'FeedbackReceived' then array[e.agency, coalesce(c.addressed_to, c.owner)]
         when 'FeedbackResolved' then array[e.agency, c.receiver]
+        when 'FeedbackProgressed' then array_remove(array[e.agency, c.receiver, s.document->>'to_agency'], null)
         else array[e.agency] end as concerned,
     case e.event_type
         when 'DirectivePublished' then v.document - 'body'
         when 'FeedbackReceived' then jsonb_build_object('regime', c.regime, 'category', c.category,
-            'channel', c.channel, 'urgency', c.urgency, 'received_at', c.received_at, 'addressed_to', c.owner)
+            'channel', c.channel, 'urgency', c.urgency, 'received_at', c.received_at,
+            'addressed_to', coalesce(c.addressed_to, c.owner))
+        when 'FeedbackProgressed' then s.document - 'reason'
         else jsonb_build_object('regime', c.regime, 'category', c.category, 'outcome', c.outcome,
             'reason_code', c.reason_code, 'legal_basis', c.legal_basis, 'competent_agency', c.competent_agency,
             'answered_at', c.answered_at, 'public', c.answer_public,
@@ -50,6 +53,8 @@ select j.position, e.event_id::text, e.event_type, e.agency, coalesce(e.portal, 
 from ledger.judgement j join ledger.event e using (agency, lane_offset)
 left join ledger.directive_version v
     on e.event_type = 'DirectivePublished' and v.key = e.key and v.lane_offset = e.lane_offset
+left join ledger.case_step s
+    on e.event_type = 'FeedbackProgressed' and s.case_id = e.key and s.position = e.position
 left join ledger.case c on e.event_type like 'Feedback%%' and c.case_id = e.key
 where j.position > %(after)s and j.position <= %(upto)s and j.status = 'ACCEPTED' and j.rule <> 'event.restored'
     and e.event_type = any(%(types)s) and (v.key is not null or c.case_id is not null)

@@ -34,17 +34,24 @@ class CaseRow:
     answer_public: bool | None
     answered_by: str | None
     answered_at: datetime | None
+    addressed_to: str | None = None
+    stage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """One accepted event of a case; `agency` said it, the centre heard it at `received_at`."""
+    """One accepted event of a case; `agency` said it, the centre heard it at `received_at`.
+
+    Of a step between receipt and answer, `step` says which one, `to_agency` who has the case from then on.
+    """
 
     event_type: str
     agency: str
     occurred_at: datetime | None
     received_at: datetime
     position: int
+    step: str | None = None
+    to_agency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +63,18 @@ class CaseHistory:
 
 
 CASE = """
-    select case_id, public_code, receiver, owner, regime, category, channel, urgency, received_at, state, outcome,
+    select case_id, public_code, receiver, owner, regime, category, channel, urgency, received_at, state,
+        coalesce(outcome, case when state = 'CLOSED' then stage end) as outcome,
         reason_code, case when answer_public then reason_text end as reason_text, legal_basis, competent_agency,
-        case when answer_public then answer end as answer, answer_language, answer_public, answered_by, answered_at
+        case when answer_public then answer end as answer, answer_language, answer_public, answered_by, answered_at,
+        addressed_to, stage
     from ledger.case where public_code = %s
 """
 STEPS = """
-    select event_type, agency, occurred_at, received_at, position
-    from ledger.event where key = %s and status = 'ACCEPTED' order by position
+    select e.event_type, e.agency, e.occurred_at, e.received_at, e.position, s.step,
+        s.document->>'to_agency' as to_agency
+    from ledger.event e left join ledger.case_step s on s.case_id = e.key and s.position = e.position
+    where e.key = %s and e.status = 'ACCEPTED' order by e.position
 """
 
 

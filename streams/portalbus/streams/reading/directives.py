@@ -114,6 +114,13 @@ class DirectivePage:
 COLUMNS = ", ".join(f"directive.{name}" for name in DirectiveRow.__dataclass_fields__)
 # Only constants of this module are ever put into the text of a query; values go beside it.
 SELECT = f"select {COLUMNS} from ledger.directive"
+FIELDS = """
+with recursive named as (
+    (select field, 1 as number from ledger.directive where field is not null order by field limit 1)
+    union all
+    select (select d.field from ledger.directive d where d.field > named.field order by d.field limit 1), number + 1
+    from named where named.field is not null and number < 200
+) select field from named where field is not null"""
 ORDER = "order by directive.published_at desc, directive.key"
 
 
@@ -194,6 +201,19 @@ async def excerpts(connection: Connection, rows: Sequence[DirectiveRow]) -> dict
         (EXCERPT_CHARACTERS, [row.key for row in rows], [row.version for row in rows]),
     )
     return {key: (text, body_format) async for key, text, body_format in cursor}
+
+
+async def directives_of(connection: Connection, keys: Sequence[str]) -> tuple[DirectiveRow, ...]:
+    """The directives with these keys, in their order; keys without one are left out."""
+    rows = await _rows(connection, f"{SELECT} where directive.key = any(%(keys)s)", {"keys": list(keys)})
+    by_key = {row.key: row for row in rows}
+    return tuple(by_key[key] for key in keys if key in by_key)
+
+
+async def known_fields(connection: Connection) -> tuple[str, ...]:
+    """The fields of public life that directives name, by name, 200 at most; one look at the index for each."""
+    cursor = await connection.execute(FIELDS)
+    return tuple([name async for (name,) in cursor])
 
 
 async def existing_keys(connection: Connection, keys: Sequence[str]) -> frozenset[str]:

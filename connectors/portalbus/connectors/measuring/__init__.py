@@ -1,0 +1,1 @@
+"""Accountability figures for the national measuring platform (EMC and its successor), by a replaceable mapping."""

@@ -1,0 +1,1 @@
+"""Casework: folds the accepted events of cases into clocks, deadlines, escalations and figures."""

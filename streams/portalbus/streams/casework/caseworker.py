@@ -1,0 +1,240 @@
+"""The caseworker: folds the ledger into casework, lets timers fire, and tells what is not done in time.
+
+A step is a few transactions. Each takes the place first, so two caseworkers cannot do the same; rows and place are
+written together, so nothing is folded twice. Urgent cases go first, whatever else is queued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import structlog
+from psycopg import Connection
+
+from portalbus.schemas.codec import WriterSchemas
+from portalbus.schemas.law.calendar import WorkingCalendar
+from portalbus.schemas.law.regimes import Regimes
+from portalbus.streams.casework.alerting import bring_up_to_date
+from portalbus.streams.casework.deriving import EscalationKind, Law, derive
+from portalbus.streams.casework.folding import fold
+from portalbus.streams.casework.law_record import enact, law_after, law_numbered
+from portalbus.streams.casework.life import Life
+from portalbus.streams.casework.reading import CaseEvent, events_between, unfolded_events, urgent_cases
+from portalbus.streams.casework.store import forget_cases, forget_everything, read_lives, write_lives, write_rows
+from portalbus.streams.casework.timers import due_cases, moments
+
+log = structlog.get_logger(__name__)
+
+SLICE = 2_000
+"""Positions folded in one transaction; an urgent case waits for one of them at most."""
+URGENT_SLICE = 500
+"""Urgent cases folded in one transaction, ahead of everything else that is queued."""
+RECKONED_ANEW = 1_000
+"""Cases of an older law that are reckoned anew in one transaction."""
+PATIENCE = timedelta(minutes=15)
+"""How long after it was due something may still be on a lane that is not read, before it is late all the same."""
+URGENT, ORDINARY = (EscalationKind.ESCALATED,), (EscalationKind.OVERDUE, EscalationKind.PROGRESS_DUE)
+
+TAKE = "select position, urgent, law, (select next - 1 from ledger.position) from casework.place for update"
+OLD_LAW = """
+select distinct case_id from casework.deadline
+where law < %s and met_at is null and state <> 'VOID' limit %s"""
+
+
+SETTLE = """
+delete from casework.ahead a using ledger.event e
+where e.agency = a.agency and e.lane_offset = a.lane_offset and e.final returning a.case_id, e.status"""
+
+
+class Place(NamedTuple):
+    """Up to where the ledger is folded; `until` is where the law in force ends, or the ledger."""
+
+    position: int
+    urgent: int
+    law: Law
+    until: int
+    end: int
+
+
+class Caseworker:
+    """Does casework over one connection, in autocommit mode, of its own. Raises psycopg.Error, UndecodableRecord."""
+
+    def __init__(
+        self,
+        connection: Connection[Any],
+        writers: WriterSchemas,
+        calendar: WorkingCalendar,
+        regimes: Regimes,
+        *,
+        patience: timedelta = PATIENCE,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        slice_: int = SLICE,
+    ) -> None:
+        self._connection = connection
+        self._writers = writers
+        self._calendar = calendar
+        self._regimes = regimes
+        self._patience = patience
+        self._clock = clock
+        self._slice = slice_
+        self._law: Law | None = None
+        self._untold: set[EscalationKind] = set(EscalationKind)
+        """Kinds whose alerts may differ from the rows."""
+
+    def start(self) -> None:
+        """Writes down the law in force, if it is another one than before."""
+        with self._connection.transaction():
+            place = self._connection.execute(TAKE).fetchone()
+            after = max(place[0], place[1]) if place else 0
+            number = enact(self._connection, self._calendar, self._regimes, after, self._clock())
+        if number is not None:
+            log.info("casework.law", number=number, calendar=self._calendar.version, regimes=self._regimes.version)
+
+    def forget(self) -> None:
+        """Empties casework: the next steps fold the ledger anew, by the laws that were in force."""
+        with self._connection.transaction():
+            self._connection.execute(TAKE)
+            forget_everything(self._connection)
+        self._law, self._untold = None, set(EscalationKind)
+
+    def step(self) -> bool:
+        """Does what there is to do now; True when there is more."""
+        with self._connection.transaction():
+            place = self._take()
+            self._settle_ahead(place)
+            urgent = self._fold_urgent(place)
+        with self._connection.transaction():
+            place = self._take()
+            self._fire(place)
+            if not urgent:
+                self._tell(URGENT)
+        with self._connection.transaction():
+            place = self._take()
+            behind = self._fold_slice(place)
+            old = self._reckon_anew(place)
+        if not behind:
+            with self._connection.transaction():
+                self._take()
+                self._tell(ORDINARY)
+        return urgent or behind or old
+
+    def fold_ahead(self, told: Iterable[CaseEvent], may: Callable[[Life | None, CaseEvent], bool]) -> list[str]:
+        """Folds events that are not judged yet, in the open transaction; returns the ids of those that it folded."""
+        place, found = self._take(), list(told)
+        known = read_lives(self._connection, {event.case_id for event in found})
+        folded: list[str] = []
+        changed: dict[str, tuple[Life, int]] = {}
+        for event in found:
+            life, position = known.get(event.case_id, (None, 0))
+            if (life is not None and event.event_id in life.seen) or not may(life, event):
+                continue
+            after = fold(life, event)
+            if after is not None:
+                known[event.case_id] = changed[event.case_id] = (after, position)
+                folded.append(event.event_id)
+        write_lives(self._connection, changed.values())
+        self._derive(place, [life for life, _ in changed.values()])
+        return folded
+
+    def tell_urgent(self) -> None:
+        """Brings the alerts of urgent cases up to date."""
+        with self._connection.transaction():
+            self._take()
+            self._tell(URGENT)
+
+    def _settle_ahead(self, place: Place) -> None:
+        """Lets go of what was folded ahead and is judged now; a case of which something was refused is folded anew."""
+        settled = self._connection.execute(SETTLE).fetchall()
+        refused = sorted({case_id for case_id, status in settled if status != "ACCEPTED"})
+        if refused:
+            forget_cases(self._connection, refused)
+            self._untold |= set(EscalationKind)
+            self._fold(place, unfolded_events(self._connection, refused, place.until, self._writers))
+
+    def _take(self) -> Place:
+        row = self._connection.execute(TAKE).fetchone()
+        if row is None:
+            raise LookupError("casework.place has no row: were the migrations applied?")
+        position, urgent, number, end = row
+        if position > end:  # another ledger than it was
+            forget_everything(self._connection)
+            position, urgent, number = 0, 0, 0
+            self._law = None
+        following = law_after(self._connection, number)
+        while following is not None and position >= following[1]:
+            self._law, _ = following
+            number = self._law.number
+            self._connection.execute("update casework.place set law = %s", (number,))
+            following = law_after(self._connection, number)
+        if self._law is None or self._law.number != number:
+            found = law_numbered(self._connection, number)
+            if found is None:
+                raise LookupError("casework knows no law: call start() first")
+            self._law = found[0]
+        return Place(position, urgent, self._law, min(end, following[1] if following else end), end)
+
+    def _fold_urgent(self, place: Place) -> bool:
+        """Folds the next urgent cases; True when there are more of them."""
+        after = max(place.urgent, place.position)
+        cases, upto = urgent_cases(self._connection, after, place.until, URGENT_SLICE)
+        if cases:
+            self._fold(place, unfolded_events(self._connection, cases, upto, self._writers))
+        self._connection.execute("update casework.place set urgent = %s", (max(after, upto),))
+        return upto < place.until
+
+    def _fold_slice(self, place: Place) -> bool:
+        upto = min(place.until, place.position + self._slice)
+        if upto > place.position:
+            self._fold(place, events_between(self._connection, place.position, upto, self._writers))
+            self._connection.execute("update casework.place set position = %s", (upto,))
+        return upto < place.end
+
+    def _fold(self, place: Place, events: Iterable[CaseEvent]) -> None:
+        told = list(events)
+        if not told:
+            return
+        lives: dict[str, tuple[Life | None, int]] = dict.fromkeys((event.case_id for event in told), (None, 0))
+        lives |= read_lives(self._connection, lives)
+        changed: dict[str, tuple[Life, int]] = {}
+        for event in told:
+            life, position = lives[event.case_id]
+            if event.position <= position:
+                continue  # an urgent case, folded ahead of its turn
+            folded = fold(life, event)
+            if folded is None:
+                log.warning("casework.case-unknown", case_id=event.case_id, position=event.position)
+                continue
+            lives[event.case_id] = changed[event.case_id] = (folded, event.position)
+        write_lives(self._connection, changed.values())
+        self._derive(place, [life for life, _ in changed.values()])
+
+    def _fire(self, place: Place) -> None:
+        """Judges the deadlines that have become due."""
+        due = due_cases(self._connection, place.position, self._clock(), self._patience)
+        self._rederive(place, due)
+
+    def _reckon_anew(self, place: Place) -> bool:
+        """Reckons open cases by the law in force that an older one was applied to; True when there may be more."""
+        old = [row[0] for row in self._connection.execute(OLD_LAW, (place.law.number, RECKONED_ANEW))]
+        self._rederive(place, old)
+        return bool(old)
+
+    def _rederive(self, place: Place, case_ids: Collection[str]) -> None:
+        if case_ids:
+            self._derive(place, [life for life, _ in read_lives(self._connection, case_ids).values()])
+
+    def _derive(self, place: Place, lives: Iterable[Life]) -> None:
+        at = moments(self._connection, self._clock(), self._patience)
+        changed = write_rows(self._connection, [derive(life, place.law, at) for life in lives])
+        self._untold |= changed
+
+    def _tell(self, kinds: Collection[EscalationKind]) -> None:
+        """Brings alerts up to date with the rows. Takes the ledger's order: nothing comes after it in a transaction."""
+        untold = self._untold.intersection(kinds)
+        if not untold:
+            return
+        for alert in bring_up_to_date(self._connection, untold, None, self._clock()):
+            log.warning("casework.alert", kind=alert.kind, status=alert.status.value, agency=alert.agency)
+        self._untold -= untold

@@ -1,0 +1,126 @@
+"""The casework process: the law's clock over the ledger, and the scout of urgent cases in a thread of its own.
+
+`python -m portalbus.streams.casework_process --help`.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import structlog
+from confluent_kafka import KafkaException
+from psycopg import Connection
+
+from portalbus.schemas.codec import WriterSchemas
+from portalbus.schemas.directory import directory
+from portalbus.schemas.errors import RegistryUnavailable, UndecodableRecord
+from portalbus.schemas.law.calendar import working_calendar
+from portalbus.schemas.law.regimes import regimes
+from portalbus.schemas.registration import SchemaIds
+from portalbus.schemas.registry import SchemaRegistry
+from portalbus.streams.casework.ahead import Ahead
+from portalbus.streams.casework.caseworker import Caseworker
+from portalbus.streams.casework.scout import Scout
+from portalbus.streams.casework.urgency import UrgencyProbe
+from portalbus.streams.decoding.decoder import Decoder
+from portalbus.streams.ledger.database import BY_KEY, connect
+from portalbus.streams.ledger.leading import become_leader
+from portalbus.streams.ledger.locks import AdvisoryLock
+from portalbus.streams.ledger.order import CHANNEL
+from portalbus.streams.logging_setup import log_json
+from portalbus.streams.metrics.defined import Process
+from portalbus.streams.metrics.ledger_state import CASEWORK, LedgerState
+from portalbus.streams.metrics.measuring import Measures
+from portalbus.streams.settings import StreamSettings
+
+log = structlog.get_logger(__name__)
+
+APPLICATION = "casework"
+OPTIONS = f"-c idle_in_transaction_session_timeout=30s -c lock_timeout=10s -c statement_timeout=120s {BY_KEY}"
+"""A session that is frozen in the middle of a step is ended by the server, and its place is free again."""
+TICK_SECONDS = 1.0
+PAUSE_SECONDS = 1.0
+GATHER_SECONDS = 0.05
+EXIT_RESTART = 70
+
+
+def main() -> int:
+    """Does casework until it is told to stop; 70 asks the supervisor to start it anew."""
+    settings = StreamSettings.parse("portalbus-casework")
+    log_json(APPLICATION)
+    measures = Measures(Process.CASEWORK, *(metric for metric, _ in CASEWORK))
+    measures.collect_from(LedgerState(settings.database_url, CASEWORK))
+    measures.serve(settings.metrics_port)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        writers = _learn(settings, stop)
+        if writers is not None:
+            _work(settings, writers, stop)
+    except (psycopg.Error, KafkaException, UndecodableRecord) as error:
+        state = str(getattr(error, "sqlstate", "") or getattr(error, "rule", ""))
+        log.error("casework.restart", error=type(error).__name__, detail=state)
+        return EXIT_RESTART
+    log.info("casework.stopped")
+    return 0
+
+
+def _work(settings: StreamSettings, writers: WriterSchemas, stop: threading.Event) -> None:
+    """Works until told to stop, once no other process does. Raises what the scout ended with."""
+    with connect(settings.database_url, application=APPLICATION, options=OPTIONS, autocommit=True) as connection:
+        connection.execute(f"listen {CHANNEL}")
+        if not become_leader(connection, AdvisoryLock.CASEWORK, stop):
+            return
+        caseworker = Caseworker(connection, writers, working_calendar(), regimes())
+        caseworker.start()
+        with ThreadPoolExecutor(1, "scout") as threads:
+            scouting = threads.submit(_scout, settings, writers, stop)
+            log.info("casework.started")
+            try:
+                while not stop.is_set() and not scouting.done():
+                    if not caseworker.step():
+                        _wait(connection, stop)
+            finally:
+                stop.set()
+        scouting.result()
+
+
+def _scout(settings: StreamSettings, writers: WriterSchemas, stop: threading.Event) -> None:
+    with (
+        connect(settings.database_url, application="scout", options=OPTIONS, autocommit=True) as connection,
+        Decoder(writers) as decoder,
+    ):
+        ahead = Ahead(connection, Caseworker(connection, writers, working_calendar(), regimes()))
+        Scout(settings.bootstrap, ahead, UrgencyProbe(writers), decoder, directory()).run(stop)
+
+
+def _wait(connection: Connection[Any], stop: threading.Event) -> None:
+    """Until the ledger says that something is new, or the next tick of the timers."""
+    began = time.monotonic()
+    for _ in connection.notifies(timeout=TICK_SECONDS, stop_after=1):
+        pass
+    if time.monotonic() - began < GATHER_SECONDS:
+        stop.wait(GATHER_SECONDS)
+
+
+def _learn(settings: StreamSettings, stop: threading.Event) -> WriterSchemas | None:
+    """The schemas that events of cases were written by; waits for a registry that is away and not remembered."""
+    ids = SchemaIds(SchemaRegistry(settings.registry_url), settings.cache)
+    while not stop.is_set():
+        try:
+            return ids.lane_writers()
+        except RegistryUnavailable as error:
+            log.warning("registry.away", error=str(error), retry_in_s=PAUSE_SECONDS)
+            stop.wait(PAUSE_SECONDS)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

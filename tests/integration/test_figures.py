@@ -1,0 +1,107 @@
+"""Accountability figures as commands, page, JSON and CSV over a real ledger: the same numbers everywhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from bus_events import answer, receipt
+from casework_bench import CaseworkBench, casework_bench
+from central_process import CentralProcess
+from portalbus.infra.cli import main
+from portalbus.schemas.models import CaseUrgency
+
+NOW = datetime.now(UTC)
+FIRST = NOW - timedelta(days=40)
+PERIOD = {"from": str((NOW - timedelta(days=60)).date()), "to": str((NOW + timedelta(days=2)).date())}
+
+
+@pytest.fixture
+def bench(ledger_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CaseworkBench]:
+    """Three cases: one answered, one overdue, one urgent that nobody acknowledges."""
+    monkeypatch.setenv("PORTALBUS_DATABASE", ledger_url)
+    monkeypatch.setenv("PORTALBUS_HOME", str(tmp_path))
+    with casework_bench(ledger_url) as found:
+        found.now = FIRST
+        found.say("H56", receipt("H56-0001", 1, regime="R5", received_at=FIRST, field="giao-thong"))
+        found.say("H56", receipt("H56-0002", 2, regime="R5", received_at=FIRST))
+        urgent = receipt("G11-0001", 3, regime="R1", received_at=FIRST, urgency=CaseUrgency.URGENT)
+        found.say("G11", urgent)
+        found.now += timedelta(days=1)
+        found.say("H56", answer("H56-0001", answered_at=found.now))
+        found.work(NOW)
+        yield found
+
+
+def test_the_command_counts_and_adds_up(bench: CaseworkBench, capsys: pytest.CaptureFixture[str]) -> None:
+    period = ["--from", PERIOD["from"], "--to", PERIOD["to"]]
+    assert main(["figures", *period, "--json"]) == 0
+    units = {row["agency"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (units["H56"]["received"], units["H56"]["on_time"], units["H56"]["overdue"]) == (2, 1, 1)
+    assert (units["G11"]["open"], units["G11"]["climbs"], units["G11"]["without_term"]) == (1, 2, 1)
+    assert main(["figures", *period, "--by", "level,field", "--csv", "--agency", "H56"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["level"], row["field"], row["received"]) for row in rows] == [
+        ("L1", "", "1"),
+        ("L1", "giao-thong", "1"),
+    ]
+    assert main(["figures", *period]) == 0
+    assert "all" in capsys.readouterr().out
+    assert main(["figures", "export", *period]) == 0
+    exported = json.loads(capsys.readouterr().out)
+    assert {row["giaTri"] for row in exported if row["maChiTieu"] == "PAKN-03" and row["maDonVi"] == "H56"} == {1}
+    assert main(["figures", "recount"]) == 0
+    bench.work()
+    capsys.readouterr()
+    assert main(["figures", "export", *period]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert [{**row, "thoiDiem": ""} for row in again] == [{**row, "thoiDiem": ""} for row in exported]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--by", "planet"], ["--from", "yesterday"], ["--from", "2026-02-01", "--to", "2026-01-01"], ["--agency", "h"]],
+)
+def test_a_wrong_question_is_answered_with_how_to_ask(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["figures", *wrong]) == 2
+    assert "portalbus: " in capsys.readouterr().err
+
+
+def test_what_is_owed_and_what_is_urgent_is_listed(bench: CaseworkBench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cases", "--overdue", "--json"]) == 1
+    owed = json.loads(capsys.readouterr().out)
+    assert [(one["case_id"], one["duty"], one["rule"]) for one in owed] == [
+        ("G11-0001", "PASS_ON", "r1.pass-on.2008"),
+        ("H56-0002", "ANSWER", "r5.answer.2014"),
+    ]
+    assert main(["cases", "--agency", "H26"]) == 0
+    assert main(["urgent", "--json"]) == 1
+    (urgent,) = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert (urgent["case_id"], urgent["authority"], urgent["climbed"]) == ("G11-0001", "PM", 2)
+    assert main(["urgent", "--digest"]) == 1
+    assert main(["urgent", "--authority", "G22"]) == 0
+
+
+def test_page_json_and_csv_show_the_same(bench: CaseworkBench, central: CentralProcess) -> None:
+    api = httpx2.Client(base_url=central.address, timeout=10)
+    found = api.get("/api/v1/figures", params={**PERIOD, "by": ["agency", "regime"]}).json()
+    assert [(one["agency"], one["regime"], one["received"]) for one in found["items"]] == [
+        ("G11", "R1", 1),
+        ("H56", "R5", 2),
+    ]
+    rows = list(csv.DictReader(io.StringIO(api.get("/api/v1/figures.csv", params=PERIOD).text)))
+    assert {row["agency"]: row["overdue"] for row in rows} == {"G11": "0", "H56": "1"}
+    for language in ("vi", "en", "zh"):
+        page = api.get(f"/{language}/figures", params=PERIOD)
+        assert page.status_code == 200
+        assert "H56" in page.text and "G11" in page.text
+    assert api.get("/api/v1/figures", params={"from": "2026-02-01", "to": "2026-01-01"}).status_code == 422
+    assert api.get("/vi/figures", params={"from": "x"}).status_code == 422
+    assert api.get("/vi/figures", params={"from": "2001-01-01", "to": "2001-12-31"}).status_code == 200
