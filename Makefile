@@ -1,7 +1,7 @@
 # portalbus: `make` prints this menu. Everything sets up what it needs, once.
 .DEFAULT_GOAL := menu
 .SILENT:
-.PHONY: menu setup demo up down status test check lint chaos bench clean
+.PHONY: menu setup demo up down status test check lint chaos bench docs clean
 MAKEFLAGS += --no-print-directory
 
 ARGS ?=
@@ -49,8 +49,11 @@ chaos: ## the tests that break things, in full: half an hour (`make test` has th
 bench: ## the figures, each as a ratio with both sides
 	$(SETUP) && exec $(BIN)/python tests/bench/run.py $(ARGS)
 
+docs: ## the catalogue of events and rules with all pages, readable offline, in site/
+	$(SETUP) && exec $(BIN)/portalbus docs build --out site $(ARGS)
+
 clean: ## end the stack and delete its state and all caches; .venv and downloads stay
 	if [ -x $(BIN)/portalbus ]; then $(BIN)/portalbus down; fi
 	find .portalbus -mindepth 1 -maxdepth 1 ! -name tools -exec rm -rf {} + 2>/dev/null || true
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -68,7 +68,8 @@ def check_up(home: Path) -> list[CheckResult]:
             ("ledger", lambda: _ledger(where)),
             ("worker", lambda: _progress(where)),
             ("clocks", lambda: _clocks(where)),
-            ("central portal", lambda: _central(where)),
+            ("central portal", lambda: _answers("central portal", "central", where.central_url)),
+            ("gateway", lambda: _answers("gateway", "gateway", where.gateway_url)),
         ]
     return [result for what, check in checks for result in _guarded(what, check)]
 
@@ -296,9 +297,9 @@ def _clocks(where: Addresses) -> Iterator[CheckResult]:
         )
 
 
-def _central(where: Addresses) -> Iterator[CheckResult]:
+def _answers(what: str, process: str, url: str) -> Iterator[CheckResult]:
     from portalbus.infra.bus.processes import answers
 
-    ok = answers(where.central_url + "/readyz")
-    found = f"{where.central_url} answers" if ok else f"{where.central_url} does not answer"
-    yield CheckResult("central portal", ok, found, "read logs/central.log in the state folder")
+    ok = answers(url + "/readyz")
+    found = f"{url} answers" if ok else f"{url} does not answer"
+    yield CheckResult(what, ok, found, f"read logs/{process}.log in the state folder")

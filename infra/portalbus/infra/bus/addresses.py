@@ -17,6 +17,7 @@ VARIABLES = {
     "registry_url": "PORTALBUS_REGISTRY",
     "database_url": "PORTALBUS_DATABASE",
     "central_url": "PORTALBUS_CENTRAL",
+    "gateway_url": "PORTALBUS_GATEWAY",
 }
 """The environment variable of each address, as the SDK and the processes of the bus read them too."""
 
@@ -39,12 +40,13 @@ class Addresses:
     registry_url: str = ""
     database_url: str = ""
     central_url: str = ""
+    gateway_url: str = ""
 
     def __repr__(self) -> str:
         database = self.database_url.rpartition("@")[2]
         return (
             f"Addresses(bootstrap={self.bootstrap!r}, registry_url={self.registry_url!r},"
-            f" database={database!r}, central_url={self.central_url!r})"
+            f" database={database!r}, central_url={self.central_url!r}, gateway_url={self.gateway_url!r})"
         )
 
 
@@ -69,11 +71,13 @@ def local_addresses(home: Path) -> Addresses:
         endpoints = Endpoints.read(state.endpoints)
     except (OSError, ValueError, TypeError):
         return Addresses()
+    said = read_bus_file(state)
     return Addresses(
         endpoints.bootstrap,
         endpoints.registry_url,
         endpoints.database_url,
-        str(read_bus_file(state).get("central_url", "")),
+        str(said.get("central_url", "")),
+        str(said.get("gateway_url", "")),
     )
 
 

@@ -22,10 +22,11 @@ from portalbus.infra.stack.together import run_together
 from portalbus.schemas.directory import directory
 
 USUAL_WEB_PORT = 8090
+USUAL_GATEWAY_PORT = 8091
 
 
 class Bus:
-    """The stack, and on it the worker, the relay and the central portal. A context manager: up inside, down after.
+    """The stack with worker, relay, central portal, webhooks and gateway. A context manager: up inside, down after.
 
     Its parent-death signals and pid files make sure that nothing survives it, however it ends.
     """
@@ -37,6 +38,7 @@ class Bus:
         progress: Progress | None = None,
         workers: int = 1,
         web_port: int | None = None,
+        gateway_port: int | None = None,
         cache: Path | None = None,
         usual_ports: Ports | None = USUAL,
     ) -> None:
@@ -46,6 +48,7 @@ class Bus:
         self.addresses = Addresses()
         self._workers = workers
         self._web_port = web_port
+        self._gateway_port = gateway_port
         self._any_port = usual_ports is None
         self._started_at = datetime.now(UTC)
         self._processes: list[BusProcess] = []
@@ -71,11 +74,14 @@ class Bus:
         endpoints = self.stack.up()
         try:
             sweep(self.state)
+            web = self._choose_port("central portal", self._web_port, USUAL_WEB_PORT)
+            gateway = self._choose_port("gateway", self._gateway_port, USUAL_GATEWAY_PORT, but=web)
             self.addresses = Addresses(
                 endpoints.bootstrap,
                 endpoints.registry_url,
                 endpoints.database_url,
-                f"http://{LOOPBACK}:{self._choose_web_port()}",
+                f"http://{LOOPBACK}:{web}",
+                f"http://{LOOPBACK}:{gateway}",
             )
             run_together(lambda: self._migrate(endpoints), lambda: self._register(endpoints), self._make_topics)
             self._start_processes()
@@ -144,14 +150,15 @@ class Bus:
         step = f"starting the {process.name}"
         self._progress.step(step)
         process.start()
-        self._progress.done(step, self.addresses.central_url if process.name == "central" else "")
+        shown = {"central": self.addresses.central_url, "gateway": self.addresses.gateway_url}
+        self._progress.done(step, shown.get(process.name, ""))
 
-    def _choose_web_port(self) -> int:
-        wanted = [self._web_port] if self._web_port else [] if self._any_port else [USUAL_WEB_PORT]
+    def _choose_port(self, what: str, asked: int | None, usual: int, but: int | None = None) -> int:
+        wanted = [asked] if asked else [] if self._any_port else [usual]
         for port in [*wanted, *random.sample(SPARE, 200)]:
-            if is_free(port):
+            if port != but and is_free(port):
                 if wanted and port != wanted[0]:
-                    self._progress.note(f"port {wanted[0]} is taken, so the central portal listens on {port}")
+                    self._progress.note(f"port {wanted[0]} is taken, so the {what} listens on {port}")
                 return port
         return 0
 
@@ -163,6 +170,7 @@ class Bus:
         }
         said = {
             "central_url": self.addresses.central_url,
+            "gateway_url": self.addresses.gateway_url,
             "started_at": self._started_at.isoformat(timespec="seconds"),
             "processes": processes,
         }

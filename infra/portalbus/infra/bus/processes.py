@@ -24,8 +24,14 @@ EXIT_PARKING_STOPPED = 78
 """A worker that would have to park too much ends with this status; it may try again, and has lost nothing."""
 
 
+NAMES = ("relay", "casework", "central", "webhooks", "gateway")
+"""What runs beside the workers."""
+GATEWAY_FOLDER = "gateway"
+"""The gateway's own folder, in the state folder of the bus."""
+
+
 class BusProcess(Service):
-    """A worker, the relay or the central portal: a Python module run with flags that say where the stack is."""
+    """A worker, the relay, a portal or a gateway: a Python module run with flags that say where the stack is."""
 
     stop_patience_s = 30.0
     start_patience_s = 90.0
@@ -92,9 +98,34 @@ def bus_processes(state: StateFolder, addresses: Addresses, workers: int) -> lis
     ]
     relay = ("portalbus.streams.relay", *where)
     found.append(BusProcess("relay", state, relay, lambda _: is_connected(addresses.database_url, "relay"), secret))
+    casework = ("portalbus.streams.casework_process", *where)
+    found.append(
+        BusProcess("casework", state, casework, lambda _: is_connected(addresses.database_url, "casework"), secret)
+    )
     central = ("portalbus.connectors.central", "--port", str(urlsplit(addresses.central_url).port))
-    found.append(BusProcess("central", state, central, lambda _: answers(addresses.central_url + "/healthz"), secret))
+    # The console judges parked records again and reconciles: for that it needs what a worker needs.
+    desk = {**secret, VARIABLES["registry_url"]: addresses.registry_url, VARIABLES["bootstrap"]: addresses.bootstrap}
+    found.append(BusProcess("central", state, central, lambda _: answers(addresses.central_url + "/healthz"), desk))
+    found.append(_webhooks(state, addresses, secret))
+    found.append(_gateway(state, addresses))
     return found
+
+
+def _webhooks(state: StateFolder, addresses: Addresses, secret: Mapping[str, str]) -> BusProcess:
+    argv = ("portalbus.connectors.push", "--bootstrap", addresses.bootstrap, "--registry-url", addresses.registry_url)
+    return BusProcess(
+        "webhooks", state, argv, lambda process: has_said(process.log, "webhooks.started", process.log_start), secret
+    )
+
+
+def _gateway(state: StateFolder, addresses: Addresses) -> BusProcess:
+    # The folder is that of `portalbus gateway`: a key that is made there works here at once.
+    argv = (
+        *("portalbus.connectors.gateway", "--port", str(urlsplit(addresses.gateway_url).port)),
+        *("--bootstrap", addresses.bootstrap, "--registry-url", addresses.registry_url),
+        *("--state", str(state.root / GATEWAY_FOLDER)),
+    )
+    return BusProcess("gateway", state, argv, lambda _: answers(addresses.gateway_url + "/healthz"))
 
 
 def answers(url: str) -> bool:
@@ -139,4 +170,4 @@ def sweep(state: StateFolder) -> None:
 
 def is_bus_process(pid_file: Path) -> bool:
     """Tell the pid files of the bus from those of the stack."""
-    return pid_file.stem in ("relay", "central") or pid_file.stem.startswith("worker-")
+    return pid_file.stem in NAMES or pid_file.stem.startswith("worker-")

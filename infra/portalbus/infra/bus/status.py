@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from portalbus.infra.bus.addresses import Addresses, local_addresses, read_bus_file
-from portalbus.infra.bus.processes import EXIT_PARKING_STOPPED, is_bus_process
+from portalbus.infra.bus.processes import EXIT_PARKING_STOPPED, NAMES, is_bus_process
 from portalbus.infra.stack import Stack
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.process import ProcessRecord
@@ -51,9 +51,7 @@ class BusStatus:
     def running(self) -> bool:
         """True when the bus is up with all its processes."""
         parts = {process.name for process in self.processes if process.pid is not None}
-        return (
-            self.started_at is not None and {"kafka", "registry", "postgres", "worker-1", "relay", "central"} <= parts
-        )
+        return self.started_at is not None and {"kafka", "registry", "postgres", "worker-1", *NAMES} <= parts
 
     @property
     def resident(self) -> int:
@@ -76,6 +74,7 @@ class BusStatus:
             "registry_url": self.addresses.registry_url or None,
             "database": self.addresses.database_url.rpartition("@")[2] or None,
             "central_url": self.addresses.central_url or None,
+            "gateway_url": self.addresses.gateway_url or None,
             "resident_bytes": self.resident,
             "proportional_bytes": self.proportional,
             "processes": [asdict(process) for process in self.processes],

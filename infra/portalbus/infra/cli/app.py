@@ -11,14 +11,20 @@ from typing import Annotated
 import typer
 
 from portalbus.infra.cli import (
+    accounts_commands,
+    alerting_commands,
     alerts_command,
     bus_commands,
+    cases_commands,
     conformance_command,
     connect_commands,
     demo_command,
+    docs_command,
     doctor_command,
+    figures_command,
     gaps_command,
     gateway_commands,
+    generate_commands,
     outbox_commands,
     parked_commands,
     publish_command,
@@ -26,6 +32,7 @@ from portalbus.infra.cli import (
     reconcile_command,
     schemas_commands,
     tail_command,
+    topics_commands,
     trace_command,
     verdicts_command,
     webhooks_commands,
@@ -67,6 +74,10 @@ app.command("verdicts", epilog=EPILOG)(verdicts_command.verdicts)
 app.command("doctor", epilog=EPILOG)(doctor_command.doctor)
 app.command("conformance", epilog=EPILOG)(conformance_command.conformance)
 app.command("alerts", epilog=EPILOG)(alerts_command.alerts)
+app.command("cases", epilog=EPILOG)(cases_commands.cases)
+app.command("urgent", epilog=EPILOG)(cases_commands.urgent)
+app.add_typer(figures_command.app, name="figures")
+app.add_typer(accounts_commands.app, name="accounts")
 app.add_typer(schemas_commands.app, name="schemas")
 app.add_typer(outbox_commands.app, name="outbox")
 app.add_typer(parked_commands.app, name="parked")
@@ -74,6 +85,10 @@ app.add_typer(gaps_command.app, name="gaps")
 app.add_typer(webhooks_commands.app, name="webhooks")
 app.add_typer(connect_commands.app, name="connect")
 app.add_typer(gateway_commands.app, name="gateway")
+app.add_typer(alerting_commands.app, name="alerting")
+app.add_typer(topics_commands.app, name="topics")
+app.add_typer(generate_commands.app, name="generate")
+app.add_typer(docs_command.app, name="docs")
 
 
 def _version(wanted: bool) -> None:

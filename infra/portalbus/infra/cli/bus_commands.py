@@ -31,10 +31,13 @@ def up(
     port: Annotated[
         int | None, typer.Option(help="Port of the central portal. [default: 8090]", show_default=False)
     ] = None,
+    gateway_port: Annotated[
+        int | None, typer.Option(help="Port of the HTTP gateway. [default: 8091]", show_default=False)
+    ] = None,
     any_ports: Annotated[bool, typer.Option(help="Take free ports, not the usual ones.")] = False,
     home: Home = None,
 ) -> None:
-    """Bring up the whole bus on this machine: Kafka, registry, PostgreSQL, worker, relay, central portal.
+    """Bring up the whole bus on this machine: the stack, worker, relay, central portal, webhooks and HTTP gateway.
 
     \b
       portalbus up                 in the foreground; Ctrl-C takes everything down
@@ -42,10 +45,10 @@ def up(
     """
     folder = home_folder(home)
     if detach:
-        _up_in_background(folder, workers, port, any_ports)
+        _up_in_background(folder, workers, port, gateway_port, any_ports)
         return
     let_sigterm_interrupt()
-    bus = open_bus(folder, workers=workers, port=port, any_ports=any_ports)
+    bus = open_bus(folder, workers=workers, port=port, gateway_port=gateway_port, any_ports=any_ports)
     try:
         _print_addresses(bus.addresses)
         console().print("Ctrl-C takes everything down.")
@@ -93,14 +96,28 @@ def status(
         raise Ended(UNREACHABLE, "" if json_ and not env else "the bus is not up: start it with `portalbus up`")
 
 
-def open_bus(folder: Path, *, workers: int = 1, port: int | None = None, any_ports: bool = False) -> Bus:
+def open_bus(
+    folder: Path,
+    *,
+    workers: int = 1,
+    port: int | None = None,
+    gateway_port: int | None = None,
+    any_ports: bool = False,
+) -> Bus:
     """The bus of a state folder, up, with its start shown on standard error."""
     from portalbus.infra.bus import Bus
     from portalbus.infra.stack import RichBars, for_terminal
     from portalbus.infra.stack.ports import USUAL
 
     progress = for_terminal()
-    bus = Bus(folder, progress=progress, workers=workers, web_port=port, usual_ports=None if any_ports else USUAL)
+    bus = Bus(
+        folder,
+        progress=progress,
+        workers=workers,
+        web_port=port,
+        gateway_port=gateway_port,
+        usual_ports=None if any_ports else USUAL,
+    )
     with progress if isinstance(progress, RichBars) else nullcontext():
         bus.up()
     return bus
@@ -118,7 +135,7 @@ def wait_for_ctrl_c(bus: Bus | None = None) -> None:
         console(stderr=True).print("taking everything down …")
 
 
-def _up_in_background(folder: Path, workers: int, port: int | None, any_ports: bool) -> None:
+def _up_in_background(folder: Path, workers: int, port: int | None, gateway_port: int | None, any_ports: bool) -> None:
     from portalbus.infra.bus.addresses import read_bus_file
     from portalbus.infra.stack import spawn_detached
     from portalbus.infra.stack.paths import StateFolder
@@ -126,6 +143,7 @@ def _up_in_background(folder: Path, workers: int, port: int | None, any_ports: b
     state = StateFolder.at(folder)
     argv = [sys.executable, "-m", "portalbus.infra.cli", "up", "--home", str(folder), "--workers", str(workers)]
     argv += ["--port", str(port)] if port else []
+    argv += ["--gateway-port", str(gateway_port)] if gateway_port else []
     argv += ["--any-ports"] if any_ports else []
     pid = spawn_detached(folder, argv)
     log = state.logs / "supervisor.log"
@@ -181,6 +199,7 @@ def _print_environment(found: BusStatus) -> None:
         "PORTALBUS_REGISTRY": found.addresses.registry_url,
         "PORTALBUS_OUTBOX": str(found.home / "outbox"),
         "PORTALBUS_CENTRAL": found.addresses.central_url,
+        "PORTALBUS_GATEWAY": found.addresses.gateway_url,
     }
     for name, value in settings.items() if found.running else ():
         typer.echo(f"export {name}={shlex.quote(value)}")
@@ -189,5 +208,6 @@ def _print_environment(found: BusStatus) -> None:
 def _print_addresses(addresses: Addresses) -> None:
     out = console()
     out.print(f"central portal   {addresses.central_url}")
+    out.print(f"HTTP gateway     {addresses.gateway_url}")
     out.print(f"Kafka            {addresses.bootstrap}")
     out.print(f"schema registry  {addresses.registry_url}")

@@ -1,10 +1,11 @@
-"""`portalbus connect try|run|status|accept`."""
+"""`portalbus connect init|try|run|status|accept`."""
 
 from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from portalbus.infra.cli import connect_init_command
 from portalbus.infra.cli.exits import EPILOG, NO, UNREACHABLE, USAGE, Ended
 from portalbus.infra.cli.options import (
     USUAL_LANGUAGE,
     Bootstrap,
+    DatabaseUrl,
     Home,
     Json,
     Lang,
@@ -43,6 +46,9 @@ Config = Annotated[Path, typer.Argument(help="The YAML file that names the porta
 PortalName = Annotated[str | None, typer.Option("--portal", help="Only this one, such as H26/www.", show_default=False)]
 
 
+app.command("init", epilog=EPILOG)(connect_init_command.init)
+
+
 @app.command("try", epilog=EPILOG)
 def try_(config: Config, portal: PortalName = None, json_: Json = False, lang: Lang = USUAL_LANGUAGE) -> None:
     """Show what would be published now, and why something would be refused; nothing is sent or remembered.
@@ -63,7 +69,7 @@ def try_(config: Config, portal: PortalName = None, json_: Json = False, lang: L
         typer.echo(json.dumps([trial.plain(lang) for trial in trials], indent=2, ensure_ascii=False))
     else:
         for trial in trials:
-            _show_trial(trial, lang)
+            show_trial(trial, lang)
     if not all(trial.is_well for trial in trials):
         raise Ended(NO)
 
@@ -74,12 +80,19 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="One pass over every portal, then end.")] = False,
     bootstrap: Bootstrap = None,
     registry_url: RegistryUrl = None,
+    database_url: DatabaseUrl = None,
     home: Home = None,
 ) -> None:
-    """Read the portals, each when it is due, and publish what is new, changed or withdrawn; until Ctrl-C or SIGTERM."""
+    """Read the portals, each when it is due, and publish what is new, changed or withdrawn; until Ctrl-C or SIGTERM.
+
+    At the centre, where the ledger is known, alerts also reach `portalbus alerts` and central.alert.
+    """
+    from portalbus.connectors.pull.counting import count_pass
     from portalbus.connectors.pull.logs import log_as_json
     from portalbus.connectors.pull.runner import Runner, alone, speakers
     from portalbus.connectors.pull.web.client import Web
+    from portalbus.streams.metrics.defined import Process
+    from portalbus.streams.metrics.measuring import Measures, port_from_environment
 
     read = _read(config)
     where = addresses(
@@ -87,11 +100,24 @@ def run(
         ("bootstrap", "registry_url"),
         bootstrap=bootstrap or read.bootstrap or None,
         registry_url=registry_url or read.registry or None,
+        database_url=database_url,
     )
     log_as_json()
     web = Web(read.web)
-    with _usage(), alone(read.memory), speakers(read, where.bootstrap, where.registry_url) as speaking:
-        runner = Runner(read, speaking, web)
+    with (
+        _usage(),
+        alone(read.memory),
+        speakers(read, where.bootstrap, where.registry_url) as speaking,
+        _hearing(read, where.database_url) as hear,
+    ):
+        measures = Measures(Process.PULL)
+        measures.serve(port_from_environment())
+
+        def heard(report: PassReport) -> None:
+            count_pass(measures, report)
+            hear(report)
+
+        runner = Runner(read, speaking, web, hear=heard)
 
         def end(number: int, frame: FrameType | None) -> None:
             runner.stop()
@@ -150,6 +176,22 @@ def accept(
     console().print(f"let pass: {alert.rule}: {alert.text}", markup=False)
 
 
+@contextmanager
+def _hearing(config: PullConfig, database_url: str) -> Iterator[Callable[[PassReport], None]]:
+    """Who hears of each pass: the centre's alerts when the ledger is known, else nobody but the log."""
+    if not database_url:
+        yield lambda report: None
+        return
+    from portalbus.connectors.pull.central_alerts import CentralAlerts
+
+    alerts = CentralAlerts(database_url, {one.entry: (one.agency, one.portal) for one in config.portals})
+    alerts.start()
+    try:
+        yield alerts.hear
+    finally:
+        alerts.stop()
+
+
 class _usage:  # noqa: N801 - reads as a word of the with statement
     """Mistakes in settings that only opening the portals brings to light are wrong usage."""
 
@@ -183,7 +225,8 @@ def _wanted(config: PullConfig, name: str | None) -> list[Entry]:
     return wanted
 
 
-def _show_trial(trial: Trial, lang: str) -> None:
+def show_trial(trial: Trial, lang: str) -> None:
+    """Prints what a pass over one portal would do."""
     said = console()
     said.print(f"[bold]{trial.entry}[/bold] ({trial.kind})")
     if trial.failed:

@@ -53,7 +53,7 @@ State = Annotated[
 @app.command("serve", epilog=EPILOG)
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8090,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8091,
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM file; for HTTPS.", show_default=False)] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file; for HTTPS.", show_default=False)] = None,
     plain_http: Annotated[

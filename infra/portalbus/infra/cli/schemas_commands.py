@@ -1,14 +1,15 @@
-"""`portalbus schemas list|check|commit|register`."""
+"""`portalbus schemas list|check|commit|register|usage`."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import Home, Json, RegistryUrl, addresses, console
+from portalbus.infra.cli.options import Bootstrap, Home, Json, RegistryUrl, addresses, agency_codes, console
 
 app = typer.Typer(
     help="The contracts: what ships with this package, and what a registry holds.",
@@ -76,6 +77,35 @@ def register(json_: Json = False, registry_url: RegistryUrl = None, home: Home =
         return
     for name, schema_id in ids.items():
         console().print(f"{name} has the id {schema_id}")
+
+
+@app.command("usage", epilog=EPILOG)
+def usage(
+    agency: Annotated[list[str] | None, typer.Option(help="Only these agencies.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="Newest records of each lane to look at.")] = 500,
+    json_: Json = False,
+    bootstrap: Bootstrap = None,
+    registry_url: RegistryUrl = None,
+    home: Home = None,
+) -> None:
+    """Show which source sends which version, by the newest records of its lane; exit status 1 when one is behind."""
+    from portalbus.infra.schema_usage import schema_usage
+
+    where = addresses(home, ("bootstrap", "registry_url"), bootstrap=bootstrap, registry_url=registry_url)
+    found = schema_usage(where.bootstrap, where.registry_url, agency_codes(agency or ()), last)
+    if json_:
+        typer.echo(json.dumps([{**asdict(one), "last_at": one.last_at.isoformat()} for one in found], indent=2))
+    else:
+        from rich.table import Table
+
+        table = Table("source", "contract", "version", "in force", "records", "last", box=None, header_style="bold")
+        for one in found:
+            shown = f"[yellow]{one.version or '?'}[/yellow]" if one.is_behind else str(one.version)
+            source, at = f"{one.agency}/{one.portal}", f"{one.last_at:%Y-%m-%d %H:%M}"
+            table.add_row(source, one.record, shown, str(one.newest), str(one.records), at)
+        console().print(table)
+    if any(one.is_behind for one in found):
+        raise Ended(NO)
 
 
 def _report(problems: list[str], as_json: bool, good: str) -> None:

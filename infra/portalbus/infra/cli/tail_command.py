@@ -153,6 +153,7 @@ def _summary(name: str, record: dict[str, Any], key: str, language: str) -> str:
     what = {
         "DirectivePublished": lambda: f"{record['action']} v{record['version']} {record['number']} {record['title']}",
         "FeedbackReceived": lambda: f"to {record['addressed_to']}, {record['regime']}, {record['channel']}",
+        "FeedbackProgressed": lambda: f"{record['step']} {record['to_agency'] or ''}",
         "FeedbackResolved": lambda: f"{record['outcome']} {record['reason_code'] or ''}",
     }.get(name, lambda: "")()
     return f"[bold]{name}[/bold] {source} {escape(key)} {escape(what)}".rstrip()

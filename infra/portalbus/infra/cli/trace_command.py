@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from portalbus.infra.bus.addresses import Addresses
-    from portalbus.infra.tracing import SentOn, Trace, TracedEvent, TracedJudgement
+    from portalbus.streams.reading.tracing import SentOn, Trace, TracedEvent, TracedJudgement
 
 MOST_LOOKED_UP = 40
 COLOURS = {"ACCEPTED": "green", "WAITING": "yellow", "DUPLICATE": "cyan"}
@@ -34,7 +34,10 @@ COLOURS = {"ACCEPTED": "green", "WAITING": "yellow", "DUPLICATE": "cyan"}
 
 def trace(
     id_: Annotated[
-        str, typer.Argument(metavar="ID", help="Event id, case id, public code, directive key or id, or H26@17.")
+        str,
+        typer.Argument(
+            metavar="ID", help="Event id, case id, public code, directive key or id, address of a page, or H26@17."
+        ),
     ],
     json_: Json = False,
     lang: Lang = USUAL_LANGUAGE,
@@ -54,7 +57,7 @@ def trace(
     """
     import psycopg
 
-    from portalbus.infra.tracing import Tracer
+    from portalbus.streams.reading.tracing import Tracer
 
     where = addresses(home, ("database_url",), database_url=database_url, bootstrap=bootstrap)
     with psycopg.connect(where.database_url, autocommit=True, connect_timeout=5) as connection:
@@ -72,7 +75,7 @@ def trace(
 
 
 def _with_times(found: Trace, where: Addresses) -> Trace:
-    from portalbus.infra.tracing import kafka_times
+    from portalbus.streams.reading.kafka_times import kafka_times
 
     places = [place for event in found.events for judgement in event.judgements for place in judgement.sent_on]
     if not where.bootstrap or not places:

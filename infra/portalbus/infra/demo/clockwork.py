@@ -31,6 +31,16 @@ class Clockwork:
         """What actors ended with, instead of their last step."""
         return list(self._failures)
 
+    def fail(self, error: BaseException) -> None:
+        """Something that actors rest on has ended: the day is called off."""
+        self._failures.append(error)
+        self.cancel()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the day was called off."""
+        return self._cancelled.is_set()
+
     def play(self, steps: Iterable[Step], act: Callable[[Step], None]) -> None:
         """Carry out each step at its time, or at once when the actor is late. A failure calls the day off."""
         try:
@@ -39,5 +49,4 @@ class Clockwork:
                     return
                 act(step)
         except BaseException as error:  # told to the one who runs the demo, in whose thread it is raised again
-            self._failures.append(error)
-            self.cancel()
+            self.fail(error)

@@ -72,11 +72,11 @@ class Composer:
         self.steps.append(step)
         return step
 
-    def directive(self, issuer: Agency, at: float, **changes: Any) -> DirectivePublished:
+    def directive(self, issuer: Agency, at: float, *, vietnamese: bool = False, **changes: Any) -> DirectivePublished:
         """Version 1 of a new directive."""
         random = self._random
         code = random.choice(list(TYPES))
-        foreign = issuer.code in SPEAKS_FOREIGN and random.random() < 0.25
+        foreign = not vietnamese and issuer.code in SPEAKS_FOREIGN and random.random() < 0.25
         text = self.writer.foreign_directive() if foreign else self.writer.directive(code, self.writer.topic(issuer))
         number = self._next(issuer.code, code)
         slug = f"{code.lower()}-{number:03d}-{self.tag}"

@@ -59,6 +59,7 @@ class Figures:
     parked_by_rule: Mapping[str, int]
     refused_by_sdk: Mapping[str, int]
     faults: Mapping[str, int]
+    accepted_by_door: Mapping[str, int]
     end_to_end: Latency
     publish_call: Latency
 
@@ -101,9 +102,15 @@ def figures(
         parked_by_rule=_by_rule(rules, "PARKED"),
         refused_by_sdk=dict(Counter(sent.refused for sent in log.all() if sent.refused is not None)),
         faults=dict(sorted(plan.faults().items())),
+        accepted_by_door=_by_door(steps, now),
         end_to_end=Latency.of(visible),
         publish_call=Latency.of(calls),
     )
+
+
+def _by_door(steps: Mapping[Place, Step], now: Mapping[Place, tuple[str, str]]) -> dict[str, int]:
+    found = Counter(step.door for place, step in steps.items() if now.get(place, ("", ""))[0] == "ACCEPTED")
+    return {door.value: found[door] for door in Door if found[door]}
 
 
 def _by_rule(rules: Mapping[tuple[str, str], int], status: str) -> dict[str, int]:

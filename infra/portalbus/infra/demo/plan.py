@@ -20,6 +20,29 @@ class Door(StrEnum):
     """Published by a portal through the SDK."""
     KAFKA = "KAFKA"
     """Written to the lane by an old system with a plain producer."""
+    DJANGO = "DJANGO"
+    """Published inside the transaction of a Django portal's own database."""
+    GATEWAY = "GATEWAY"
+    """Posted to the HTTP gateway by a portal in PHP, or whatever other runtime is there."""
+    FEED = "FEED"
+    """Found in a portal's RSS feed by a pull connector."""
+    SQL = "SQL"
+    """Found in a view of a portal's database by a pull connector."""
+    FILES = "FILES"
+    """Found in a file that was put into a drop folder."""
+    OPEN311 = "OPEN311"
+    """Found at a city's Open311 service."""
+
+    @property
+    def portal(self) -> str:
+        """Portal id of those who come in this way, beside the agency's own website."""
+        return self.value.lower()
+
+
+PULLED = (Door.FEED, Door.SQL, Door.FILES, Door.OPEN311)
+"""Portals without developers: they are read."""
+JOINED = (Door.DJANGO, Door.GATEWAY, *PULLED)
+"""The ways other than the SDK, one portal each."""
 
 
 class Wire(StrEnum):

@@ -18,6 +18,7 @@ from portalbus.infra.demo.clockwork import Clockwork
 from portalbus.infra.demo.day import last_working_day
 from portalbus.infra.demo.expectation import expect
 from portalbus.infra.demo.figures import Figures, figures
+from portalbus.infra.demo.joined.joined_portals import JoinedPortals, doors_here
 from portalbus.infra.demo.legacy import LegacySystems
 from portalbus.infra.demo.plan import Plan
 from portalbus.infra.demo.portals import SimulatedPortals
@@ -118,6 +119,7 @@ class DemoRun:
         self._options = options
         self._addresses = addresses
         # Where `portalbus publish` has its own: a source has one outbox, whoever publishes through it.
+        self._home = home
         self._outboxes = home / "outbox"
         self._ids = SchemaIds(SchemaRegistry(addresses.registry_url), home / "run" / "schema-ids.json")
         self._tell = tell
@@ -128,7 +130,10 @@ class DemoRun:
         plan = self._write_plan()
         clockwork = Clockwork(self._options.events / self._options.rate)
         self._tell(Progress("opening the portals", plan))
-        with SimulatedPortals(plan, self._addresses, self._outboxes, clockwork, self._log) as portals:
+        with (
+            SimulatedPortals(plan, self._addresses, self._outboxes, clockwork, self._log) as portals,
+            JoinedPortals(plan, self._addresses, self._home, clockwork, self._log) as joined,
+        ):
             portals.finish(PATIENCE_S)  # what a run that was broken off has left in the outboxes
             marks = self._marks(plan)
             watch = LedgerWatch(self._addresses.database_url)
@@ -137,7 +142,7 @@ class DemoRun:
             watch.start()
             try:
                 began = time.monotonic()
-                self._play_day(plan, clockwork, portals, legacy, watch, began)
+                self._play_day(plan, clockwork, (portals, joined), legacy, watch, began)
                 seconds = time.monotonic() - began
                 self._tell(self._progress("checking every event and every field", plan, watch, began))
                 return self._check(plan, watch, marks, ids["SourceManifest"], seconds)
@@ -152,7 +157,8 @@ class DemoRun:
             rows = connection.execute("select directive_id, version from ledger.directive where agency = 'G22'")
             heads = dict(rows.fetchall())
         tag = f"{int(time.time()):x}"
-        return write_plan(self._options.seed, cast, self._options.events, last_working_day(now), tag, heads)
+        doors = doors_here(self._addresses, self._home)
+        return write_plan(self._options.seed, cast, self._options.events, last_working_day(now), tag, heads, doors)
 
     def _marks(self, plan: Plan) -> dict[tuple[str, int], int]:
         """Where every topic ends before the day, once the ledger and the relay have come to rest."""
@@ -176,13 +182,15 @@ class DemoRun:
         self,
         plan: Plan,
         clockwork: Clockwork,
-        portals: SimulatedPortals,
+        open_: tuple[SimulatedPortals, JoinedPortals],
         legacy: LegacySystems,
         watch: LedgerWatch,
         began: float,
     ) -> None:
+        portals, joined = open_
         clockwork.begin()
         portals.start()
+        joined.start()
         legacy.start()
         wanted = len(plan.steps)
         while len(self._log.all()) < wanted and not clockwork.failures:

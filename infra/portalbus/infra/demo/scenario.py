@@ -11,10 +11,11 @@ from portalbus.infra.demo.cast import GOVERNMENT_PORTAL
 from portalbus.infra.demo.composer import Composer
 from portalbus.infra.demo.day import WorkingDay, moment
 from portalbus.infra.demo.faults import KINDS
-from portalbus.infra.demo.plan import Plan
+from portalbus.infra.demo.joined.stories import JOINED_STORIES
+from portalbus.infra.demo.plan import JOINED, Door, Plan
 from portalbus.schemas.directory import Agency
 
-FEWEST_EVENTS = 60
+FEWEST_EVENTS = 90
 FAULTY_SHARE = 0.08
 LONGEST_STORY = 4
 ANSWERED_EARLY = 0.3
@@ -22,9 +23,17 @@ ANSWERED_EARLY = 0.3
 
 
 def write_plan(
-    seed: int, cast: Sequence[Agency], events: int, day: date, tag: str, heads: Mapping[str, int] | None = None
+    seed: int,
+    cast: Sequence[Agency],
+    events: int,
+    day: date,
+    tag: str,
+    heads: Mapping[str, int] | None = None,
+    doors: Sequence[Door] = JOINED,
 ) -> Plan:
     """A plan of `events` events. `heads`: versions of the articles that the centre has from earlier runs.
+
+    `doors` are the ways by which portals other than those with the SDK take part.
 
     Raises ValueError for less than FEWEST_EVENTS: not every fault would have room.
     """
@@ -37,6 +46,8 @@ def write_plan(
     government = next(agency for agency in cast if agency.code == GOVERNMENT_PORTAL)
     for number, article in enumerate(article_directives(heads or {})):
         composer.add(number / 10_000, government, article)
+    for door in doors:
+        JOINED_STORIES[door](composer, door, composer.cast[1 + JOINED.index(door) % (len(cast) - 1)])
     _add_faults(composer, random, round(events * FAULTY_SHARE))
     while composer.count < events:
         if random.random() < 0.42 or events - composer.count < LONGEST_STORY:

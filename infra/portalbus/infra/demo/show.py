@@ -135,6 +135,7 @@ def print_summary(outcome: Outcome, addresses: Addresses, console: Console) -> N
     for name, value in _summary_rows(found):
         table.add_row(name, str(value))
     console.print(table)
+    _print_rules("accepted by way in", found.accepted_by_door, console)
     _print_rules("rejected by rule", found.rejected_by_rule, console)
     _print_rules("parked by rule", found.parked_by_rule, console)
     _print_rules("refused by the SDK at the portal", found.refused_by_sdk, console)

@@ -13,12 +13,16 @@ from psycopg.rows import TupleRow
 
 from portalbus.infra.demo.plan import Door, Plan, Step
 from portalbus.infra.demo.sent import SentLog
+from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.codec import HEADER_BYTES
 from portalbus.schemas.models import VerdictStatus
 from portalbus.schemas.topics import LANE_PREFIX
 
 OPEN = (VerdictStatus.WAITING, VerdictStatus.PARKED)
 """Verdicts that another may follow: when its cause comes, or when somebody mends what is parked."""
+
+CANARY = f"{NAMESPACE}.Canary"
+"""What portals send to themselves every few minutes is no part of the day."""
 
 Place = tuple[str, int]
 """Agency of the lane, and offset."""
@@ -33,10 +37,10 @@ class LaneRecord:
 
 
 def lane_records(messages: Iterable[Message], manifest_schema: int) -> Iterator[LaneRecord]:
-    """The records of the lanes that are no manifests."""
+    """The records of the lanes that are no manifests, nor canaries."""
     head = b"\x00" + manifest_schema.to_bytes(HEADER_BYTES - 1, "big")
     for message in messages:
-        if not (message.value() or b"").startswith(head):
+        if not (message.value() or b"").startswith(head) and header(message, "ce_type") != CANARY:
             agency = (message.topic() or "").removeprefix(LANE_PREFIX)
             yield LaneRecord((agency, message.offset() or 0), header(message, "ce_id"))
 
@@ -79,7 +83,9 @@ def match_steps(plan: Plan, log: SentLog, records: Iterable[LaneRecord]) -> tupl
     return found, problems
 
 
-EVENTS = "select agency, lane_offset, status, final, rule from ledger.event where position > %s"
+EVENTS = """
+    select agency, lane_offset, status, final, rule from ledger.event
+    where position > %s and event_type is distinct from 'Canary'"""
 JUDGEMENTS = "select agency, lane_offset, final, count(*) from ledger.judgement where position > %s group by 1, 2, 3"
 
 

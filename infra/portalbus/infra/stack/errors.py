@@ -1,7 +1,8 @@
 """Errors of the local stack.
 
 StackError                 what is wrong, and what to do about it
-└── AlreadyRunning         another process holds this state folder
+├── AlreadyRunning         another process holds this state folder
+└── PortTaken              a port that was free a moment ago is another program's
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class AlreadyRunning(StackError):
             "look at it with `portalbus status`, or end it with `portalbus down`",
         )
         self.pid = pid
+
+
+class PortTaken(StackError):
+    """A service ended because another program has its port: it may be started again with another one."""
 
 
 class Cancelled(Exception):

@@ -18,10 +18,12 @@ from pathlib import Path
 import psutil
 
 from portalbus.infra.stack.endpoints import write_private
-from portalbus.infra.stack.errors import StackError
+from portalbus.infra.stack.errors import PortTaken, StackError
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 START_TOLERANCE_S = 2.0
+PORT_TAKEN = ("Address already in use", "BindException", "seems to be in use by another process", "Port already bound")
+"""What PostgreSQL and Java say in their logs when somebody else has their port."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,8 @@ class Service:
             lines = log.read().decode(errors="replace").strip().splitlines()
         worst = next((line for line in lines if any(word in line for word in ("FATAL", "ERROR"))), "")
         said = (worst or (lines[-1] if lines else "nothing")).strip()
-        raise StackError(f"{self.name} {what}, and said: {said[:300]}", f"read {self.log}")
+        lost = any(word in line for line in lines for word in PORT_TAKEN)
+        raise (PortTaken if lost else StackError)(f"{self.name} {what}, and said: {said[:300]}", f"read {self.log}")
 
     def stop(self) -> None:
         """End it in an orderly way, or by force when it does not end in time."""

@@ -13,7 +13,7 @@ from typing import Self
 
 from portalbus.infra.stack import preflight
 from portalbus.infra.stack.endpoints import Endpoints, write_private
-from portalbus.infra.stack.errors import Cancelled, StackError
+from portalbus.infra.stack.errors import Cancelled, PortTaken, StackError
 from portalbus.infra.stack.fetch import Downloads
 from portalbus.infra.stack.jars import App, Lock
 from portalbus.infra.stack.kafka import Kafka
@@ -107,8 +107,9 @@ class Stack:
             try:
                 run_together(*self._jobs(self._new_check()))
                 break
-            except StackError:
-                lost_port = self._lost_port()
+            except StackError as error:
+                # The other program may have gone again: what the service said counts as much as what is to be seen.
+                lost_port = isinstance(error, PortTaken) or self._lost_port()
                 self._end_services()
                 if attempt == ATTEMPTS or not lost_port:
                     raise

@@ -1,0 +1,1 @@
+"""Tells people of the bus's own alerts, by e-mail and webhook, without a monitoring stack."""

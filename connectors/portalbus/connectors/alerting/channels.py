@@ -1,0 +1,147 @@
+"""How an alert gets to one recipient. Each raises NotTold, which says whether it is worth another try."""
+
+from __future__ import annotations
+
+import os
+import smtplib
+import ssl
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Protocol
+
+from portalbus.connectors.alerting.letters import hook_body, letter
+from portalbus.connectors.alerting.settings import AlertingSettings, Hook, Mailbox, Smtp
+from portalbus.connectors.push.signing import signed_headers
+from portalbus.schemas.notices import Alert
+
+HOOK_TIMEOUT_S = 20.0
+
+
+class NotTold(Exception):
+    """An alert did not get there. `why` is a kind and a code; `final` when another try would end the same."""
+
+    def __init__(self, why: str, *, final: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.final = final
+
+
+class Channel(Protocol):
+    """Somebody who is told of alerts."""
+
+    @property
+    def name(self) -> str:
+        """What its place is kept under."""
+
+    @property
+    def agency(self) -> str:
+        """Whose alerts it gets; `*` for all."""
+
+    @property
+    def kind(self) -> str:
+        """`mail` or `webhook`."""
+
+    def tell(self, alert: Alert) -> None:
+        """Tells of one alert. Raises NotTold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """An office's mailbox."""
+
+    smtp: Smtp
+    mailbox: Mailbox
+    kind: str = "mail"
+
+    @property
+    def name(self) -> str:
+        """What its place is kept under."""
+        return self.mailbox.name
+
+    @property
+    def agency(self) -> str:
+        """Whose alerts it gets."""
+        return self.mailbox.agency
+
+    def tell(self, alert: Alert) -> None:
+        """Sends one mail. Raises NotTold."""
+        message = letter(alert, self.mailbox, self.smtp.sender)
+        try:
+            with self._server() as server:
+                server.send_message(message)
+        except smtplib.SMTPRecipientsRefused as refused:
+            code = next(iter(refused.recipients.values()))[0]
+            raise NotTold(f"recipient refused: {code}", final=code >= 500) from None
+        except smtplib.SMTPResponseException as error:
+            # A sender or a login that is refused is mended by people: it is tried again until they have.
+            raise NotTold(f"{type(error).__name__}: {error.smtp_code}") from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise NotTold(type(error).__name__) from None
+
+    def _server(self) -> smtplib.SMTP:
+        smtp = self.smtp
+        if smtp.tls == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                smtp.host, smtp.port, timeout=smtp.timeout, context=ssl.create_default_context()
+            )
+        else:
+            server = smtplib.SMTP(smtp.host, smtp.port, timeout=smtp.timeout)
+        try:
+            if smtp.tls == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if smtp.user:
+                server.login(smtp.user, os.environ[smtp.password_env])
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """A receiver says where it is in the file, not in an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A receiver of webhooks that the operator named; the address is his, so it may lie in his own network."""
+
+    hook: Hook
+    kind: str = "webhook"
+
+    @property
+    def name(self) -> str:
+        """What its place is kept under."""
+        return self.hook.name
+
+    @property
+    def agency(self) -> str:
+        """Whose alerts it gets."""
+        return self.hook.agency
+
+    def tell(self, alert: Alert) -> None:
+        """Posts one alert. Raises NotTold."""
+        body = hook_body(alert)
+        webhook_id = f"{alert.id}.{alert.status.value.lower()}"
+        headers = signed_headers([os.environ[self.hook.secret_env]], webhook_id, int(time.time()), body)
+        request = urllib.request.Request(  # noqa: S310 - the settings allow http and https alone
+            self.hook.url, body, {**headers, "content-type": "application/json"}
+        )
+        try:
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=HOOK_TIMEOUT_S):
+                pass
+        except urllib.error.HTTPError as error:
+            raise NotTold(f"HTTP {error.code}", final=error.code == 410) from None
+        except (OSError, HTTPException) as error:
+            raise NotTold(type(error).__name__) from None
+
+
+def channels(settings: AlertingSettings) -> list[Channel]:
+    """Everybody whom the settings name."""
+    found: list[Channel] = [Webhook(hook) for hook in settings.webhook]
+    if settings.smtp is not None:
+        found += [Mail(settings.smtp, mailbox) for mailbox in settings.mailbox]
+    return found

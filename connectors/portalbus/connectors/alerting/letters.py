@@ -1,0 +1,62 @@
+"""An alert as a mail in the office's language, and as the body of a webhook. Nothing in it comes from a citizen."""
+
+from __future__ import annotations
+
+import json
+from email.message import EmailMessage
+from email.utils import format_datetime
+from types import MappingProxyType
+
+from portalbus.connectors.alerting.settings import Mailbox
+from portalbus.schemas.notices import Alert, AlertStatus
+from portalbus.schemas.working_time import ZONE
+
+SUBJECTS = MappingProxyType(
+    {
+        ("vi", AlertStatus.OPEN): "[portalbus] Cảnh báo: {about}",
+        ("vi", AlertStatus.CLOSED): "[portalbus] Đã kết thúc: {about}",
+        ("en", AlertStatus.OPEN): "[portalbus] Alert: {about}",
+        ("en", AlertStatus.CLOSED): "[portalbus] Over: {about}",
+        ("zh", AlertStatus.OPEN): "[portalbus] 告警：{about}",
+        ("zh", AlertStatus.CLOSED): "[portalbus] 已解除：{about}",
+    }
+)
+FOOTERS = MappingProxyType(
+    {
+        "vi": "Loại: {kind}. Xem mọi cảnh báo: portalbus alerts --agency {agency}",
+        "en": "Kind: {kind}. All alerts: portalbus alerts --agency {agency}",
+        "zh": "类型：{kind}。查看全部告警：portalbus alerts --agency {agency}",
+    }
+)
+ALL_FOOTERS = MappingProxyType({language: text.replace(" --agency {agency}", "") for language, text in FOOTERS.items()})
+
+
+def letter(alert: Alert, mailbox: Mailbox, sender: str) -> EmailMessage:
+    """The mail. Its Message-ID is that of the alert and its state: a mail that is sent again is the same mail."""
+    message = EmailMessage()
+    about = "/".join(filter(None, (alert.agency, alert.portal))) or alert.kind
+    message["Subject"] = SUBJECTS[mailbox.language, alert.status].format(about=about)
+    message["From"] = sender
+    message["To"] = mailbox.to
+    message["Date"] = format_datetime((alert.closed_at or alert.raised_at).astimezone(ZONE))
+    message["Message-ID"] = _message_id(alert, alert.status, sender)
+    if alert.status is AlertStatus.CLOSED:  # mail programs put it below the mail that opened it
+        message["In-Reply-To"] = message["References"] = _message_id(alert, AlertStatus.OPEN, sender)
+    message["Auto-Submitted"] = "auto-generated"
+    message["Content-Language"] = mailbox.language
+    footers = FOOTERS if alert.agency else ALL_FOOTERS
+    text = getattr(alert.message, mailbox.language)
+    message.set_content(
+        f"{text}\n\n{footers[mailbox.language].format(kind=alert.kind, agency=alert.agency)}\n", cte="base64"
+    )
+    return message
+
+
+def hook_body(alert: Alert) -> bytes:
+    """The JSON of a webhook: the alert as it is on `central.alert`."""
+    body = {"type": "portalbus.alert", "data": alert.model_dump(mode="json", exclude_none=True)}
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _message_id(alert: Alert, status: AlertStatus, sender: str) -> str:
+    return f"<{alert.id}.{status.value.lower()}@{sender.rpartition('@')[2]}>"

@@ -1,0 +1,2 @@
+-- The registry keeps its contracts in a database of its own, beside the ledger.
+create database registry;

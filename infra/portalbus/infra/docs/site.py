@@ -1,0 +1,105 @@
+"""Builds the site: plain HTML files with one style sheet, no script, and no address outside of it that is needed."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from portalbus.infra.docs.asyncapi import asyncapi
+from portalbus.infra.docs.catalogue import entries
+from portalbus.infra.docs.openapi import openapi
+from portalbus.schemas.catalogue import LANGUAGES, catalogue
+from portalbus.schemas.example_files import invalid
+from portalbus.streams.metrics.defined import METRICS
+
+PAGES = ("events", "rules", "metrics", "machine")
+LINK_TO_MARKDOWN = re.compile(r'href="(?!https?:)([^"#]+)\.md(#[^"]*)?"')
+LINK_TO_SOURCE = re.compile(r'<a href="(?!https?:|#)([^"]+)">(.*?)</a>', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A page that was written as markdown: where it goes, and its title."""
+
+    address: str
+    title: str
+    section: str
+    html: str
+
+
+def build(out: Path, source: Path) -> list[Path]:
+    """Writes the site into `out` from the packages and the markdown in `source`; returns the files. Overwrites."""
+    written = list(_markdown(source))
+    pages = _environment(written)
+    files: dict[str, str] = {}
+    context: Mapping[str, Any] = {
+        "entries": entries(),
+        "rules": catalogue().values(),
+        "examples": {rule.id: [one for one in invalid() if one.rule == rule.id][:1] for rule in catalogue().values()},
+        "metrics": METRICS,
+        "languages": LANGUAGES,
+    }
+    for name in ("index", *PAGES):
+        files[f"{name}.html"] = pages.get_template(f"{name}.html").render(root="", **context)
+    for page in written:
+        root = "../" * page.address.count("/")
+        files[page.address] = pages.get_template("page.html").render(root=root, page=page)
+    files["style.css"] = pages.get_template("style.css").render()
+    files["asyncapi.json"] = _json(asyncapi())
+    files.update({f"openapi-{name}.json": _json(document) for name, document in openapi().items()})
+    return [_write(out / name, text) for name, text in sorted(files.items())]
+
+
+def _markdown(source: Path) -> Iterable[Written]:
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    for section in (".", "howto", "adr"):
+        for path in sorted((source / section).glob("*.md")):
+            text = path.read_text(encoding="utf-8")
+            title = next((line[2:] for line in text.splitlines() if line.startswith("# ")), path.stem)
+            address = posixpath.normpath(f"{section}/{path.stem}.html")
+            html = LINK_TO_MARKDOWN.sub(r'href="\1.html\2"', reader.render(text))
+            yield Written(address, title, section, _only_inner_links(html, path.parent, source))
+
+
+def _only_inner_links(html: str, folder: Path, source: Path) -> str:
+    """What a link to a file outside of the site says is kept; the link is not."""
+
+    def keep(link: re.Match[str]) -> str:
+        target = (folder / link[1].partition("#")[0]).with_suffix(".md").resolve()
+        inside = link[1].partition("#")[0].endswith(".html") and target.is_relative_to(source.resolve())
+        return link[0] if inside and target.exists() else link[2]
+
+    return LINK_TO_SOURCE.sub(keep, html)
+
+
+def _environment(written: list[Written]) -> Environment:
+    found = Environment(
+        loader=PackageLoader("portalbus.infra.docs"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals.update(written=written, version=version("portalbus"), safe=Markup)
+    found.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
+    return found
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
