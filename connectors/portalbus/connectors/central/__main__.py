@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from portalbus.connectors.central.serve import serve
 from portalbus.connectors.central.settings import Settings
 from portalbus.connectors.web.logs import log_as_json
+from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_from_environment, port_of
 
 
 def settings_from(arguments: Sequence[str] | None = None) -> Settings:
@@ -24,8 +25,12 @@ def settings_from(arguments: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--streams-per-address", type=int, default=defaults.streams_per_address)
     parser.add_argument("--stream-history", type=int, default=defaults.stream_history, help="positions of the ledger")
     parser.add_argument("--heartbeat", type=float, default=defaults.heartbeat_s, help="seconds")
+    parser.add_argument("--registry-url", default=os.environ.get("PORTALBUS_REGISTRY", ""), help="for the console")
+    parser.add_argument("--bootstrap", default=os.environ.get("PORTALBUS_BOOTSTRAP", ""), help="for the console")
+    parser.add_argument("--logins-per-minute", type=int, default=defaults.logins_per_minute)
     parser.add_argument("--public-url", default=os.environ.get("PORTALBUS_PUBLIC_URL", ""), help="https://…")
     parser.add_argument("--trusted-proxies", default=defaults.trusted_proxies, help="addresses, by commas")
+    parser.add_argument("--metrics-port", type=port_of, default=port_from_environment(), help=f"[{PORT_VARIABLE}]")
     given = parser.parse_args(arguments)
     if not given.database_url:
         parser.error("name the ledger: --database-url or PORTALBUS_DATABASE")
@@ -39,8 +44,12 @@ def settings_from(arguments: Sequence[str] | None = None) -> Settings:
         streams_per_address=given.streams_per_address,
         stream_history=given.stream_history,
         heartbeat_s=given.heartbeat,
+        registry_url=given.registry_url,
+        bootstrap=given.bootstrap,
+        logins_per_minute=given.logins_per_minute,
         public_url=given.public_url,
         trusted_proxies=given.trusted_proxies,
+        metrics_port=given.metrics_port,
     )
 
 

@@ -16,25 +16,42 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from portalbus.connectors.central import health
+from portalbus.connectors.central.accountability import AccountabilityDesk
 from portalbus.connectors.central.agency_names import AgencyNames
+from portalbus.connectors.central.api import figures as figures_api
 from portalbus.connectors.central.api import routes, stream
 from portalbus.connectors.central.event_stream import EventStream
 from portalbus.connectors.central.feeds.desk import FeedDesk
 from portalbus.connectors.central.figures import FiguresDesk
 from portalbus.connectors.central.newsroom import Newsroom
-from portalbus.connectors.central.pages import agency, directive, feedback, feeds, front, open_data, overview, search
+from portalbus.connectors.central.pages import (
+    agency,
+    answer,
+    directive,
+    feedback,
+    feeds,
+    figures,
+    front,
+    open_data,
+    overview,
+    search,
+)
 from portalbus.connectors.central.problems import Problem, add_error_handlers
 from portalbus.connectors.central.rendering import Templates, static_address
 from portalbus.connectors.central.services import Services
 from portalbus.connectors.central.settings import Settings
+from portalbus.connectors.console.mounting import add_console, make_office
+from portalbus.connectors.web.counted import CountedAnswers
 from portalbus.connectors.web.rate_limit import RateLimit
 from portalbus.connectors.web.security_headers import SecurityHeaders
 from portalbus.schemas.directory import directory
+from portalbus.streams.metrics.defined import CENTRAL_REQUESTS, CENTRAL_SECONDS, Process
+from portalbus.streams.metrics.measuring import Measures
 from portalbus.streams.reading.pool import reading_pool
 
 DESCRIPTION = """Directives of state agencies and what became of citizens' feedback, as open data.
 Times are RFC 3339; lists are read page by page with `next` as `cursor`; errors are `application/problem+json`."""
-PAGES = (search, feeds, feedback, overview, agency, directive, open_data, front)
+PAGES = (search, answer, feeds, feedback, overview, figures, agency, directive, open_data, front)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -54,11 +71,15 @@ def create_app(settings: Settings) -> FastAPI:
     add_error_handlers(app)
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
     app.add_middleware(SecurityHeaders, open_under="/api/")
+    measures = app.state.measures = Measures(Process.CENTRAL)
+    app.add_middleware(CountedAnswers, measures=measures, requests=CENTRAL_REQUESTS, seconds=CENTRAL_SECONDS)
     app.mount("/static", _StaticFiles(directory=str(files(__package__).joinpath("static"))))
     app.add_api_route("/favicon.ico", _favicon, include_in_schema=False)
     app.include_router(health.router)
     app.include_router(routes.router)
+    app.include_router(figures_api.router)
     app.include_router(stream.router)
+    add_console(app, make_office(settings), _StaticFiles)
     for page in PAGES:
         app.include_router(page.router)
     _describe_problems(app)
@@ -86,6 +107,7 @@ def _services(settings: Settings) -> Services:
         stream=event_stream,
         feeds=FeedDesk(pool),
         figures=FiguresDesk(pool),
+        accountability=AccountabilityDesk(pool),
         names=AgencyNames(directory()),
         templates=Templates(),
         feedback_limit=RateLimit(settings.feedback_lookups_per_minute / 60, settings.feedback_lookups_per_minute),
@@ -96,6 +118,8 @@ def _services(settings: Settings) -> Services:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     await services.pool.open(wait=False)
+    app.state.measures.serve(services.settings.metrics_port)
+    await app.state.office.open()
     following = [asyncio.create_task(services.newsroom.run()), asyncio.create_task(services.stream.run())]
     try:
         yield
@@ -104,6 +128,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await app.state.office.close()
         await services.figures.close()
         await services.pool.close(timeout=2)
 

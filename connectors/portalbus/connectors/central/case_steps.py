@@ -30,15 +30,16 @@ def typed_code(text: str) -> str:
 
 def case_steps(history: CaseHistory, words: Words, agency_name: Callable[[str], str]) -> list[CaseStep]:
     """The steps of a case, oldest first. Says who did what, never what was written."""
-    tellers = {"FeedbackReceived": _received, "FeedbackResolved": _resolved}
+    tellers = {"FeedbackReceived": _received, "FeedbackResolved": _resolved, "FeedbackProgressed": _progressed}
     return [tellers.get(step.event_type, _other)(step, history.case, words, agency_name) for step in history.steps]
 
 
 def _received(step: StepRow, case: CaseRow, words: Words, agency_name: Callable[[str], str]) -> CaseStep:
     text = words("step.received_text", agency=agency_name(case.receiver), channel=words.name("channel", case.channel))
-    if case.owner != case.receiver:
+    addressed_to = case.addressed_to or case.owner
+    if addressed_to != case.receiver:
         gap = "" if words.language == "zh" else " "
-        text = f"{text}{gap}{words('step.owner_text', agency=agency_name(case.owner))}"
+        text = f"{text}{gap}{words('step.owner_text', agency=agency_name(addressed_to))}"
     return CaseStep(words("step.received"), text, case.received_at)
 
 
@@ -48,6 +49,14 @@ def _resolved(step: StepRow, case: CaseRow, words: Words, agency_name: Callable[
         return _other(step, case, words, agency_name)
     text = words(key, agency=agency_name(case.answered_by or step.agency))
     return CaseStep(words.name("outcome", case.outcome), text, case.answered_at or step.received_at)
+
+
+def _progressed(step: StepRow, case: CaseRow, words: Words, agency_name: Callable[[str], str]) -> CaseStep:
+    key = f"progress_text.{step.step}"
+    if not words.has(key):
+        return _other(step, case, words, agency_name)
+    text = words(key, agency=agency_name(step.agency), to=agency_name(step.to_agency or case.owner))
+    return CaseStep(words(f"progress.{step.step}"), text, step.occurred_at or step.received_at)
 
 
 def _other(step: StepRow, case: CaseRow, words: Words, agency_name: Callable[[str], str]) -> CaseStep:

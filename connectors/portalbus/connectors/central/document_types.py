@@ -14,6 +14,11 @@ def document_type_name(code: str, language: str) -> str:
     return row[f"name_{language}"] if row else code
 
 
+def document_type_codes() -> tuple[str, ...]:
+    """The codes of all document types, in the order of the table."""
+    return tuple(_table())
+
+
 @lru_cache(maxsize=1)
 def _table() -> Mapping[str, Mapping[str, str]]:
     text = files("portalbus.schemas").joinpath("data/document_types.csv").read_text(encoding="utf-8")

@@ -49,6 +49,26 @@ def instant(value: datetime, language: str) -> str:
     return f"{clock}, {day(local.date(), language)}"
 
 
+def precise(value: datetime, language: str) -> str:
+    """A time to the millisecond, in Viet Nam's time."""
+    local = value.astimezone(ICT)
+    return f"{day(local.date(), language)} {local:%H:%M:%S}.{local.microsecond // 1000:03}"
+
+
+def later(seconds: float, language: str) -> str:
+    """A stretch of time with its sign, in the unit that suits it."""
+    size = abs(seconds)
+    for bound, unit, value in (
+        (1, "ms", f"{seconds * 1000:+.0f}"),
+        (120, "s", f"{seconds:+.1f}"),
+        (7_200, "min", f"{seconds / 60:+.0f}"),
+        (float("inf"), "h", f"{seconds / 3_600:+.1f}"),
+    ):
+        if size < bound:
+            return f"{value.replace('.', ',') if language == 'vi' else value}\u00a0{unit}"
+    raise AssertionError("unreachable")
+
+
 def machine(value: datetime) -> str:
     """A time for a `datetime` attribute."""
     return value.astimezone(ICT).isoformat(timespec="seconds")

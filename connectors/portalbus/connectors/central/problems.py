@@ -23,7 +23,7 @@ from portalbus.schemas.catalogue import LANGUAGES
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_S = 10
-TEXTS = {404: "not_found", 405: "method", 400: "invalid", 422: "invalid", 503: "unavailable"}
+TEXTS = {403: "forbidden", 404: "not_found", 405: "method", 400: "invalid", 422: "invalid", 503: "unavailable"}
 
 
 class Problem(BaseModel):
@@ -88,7 +88,7 @@ def _answer(request: Request, status: int, detail: str, headers: Mapping[str, st
             title=HTTPStatus(status).phrase, status=status, detail=detail, instance=path, type="about:blank"
         )
         return JSONResponse(problem.model_dump(), status, dict(headers or {}), "application/problem+json")
-    language = path.split("/")[1]
+    language = (*path.removeprefix("/office").split("/"), "")[1]
     if language not in LANGUAGES:
         language = preferred(request.headers.get("accept-language", ""))
     page = services(request).templates.render(

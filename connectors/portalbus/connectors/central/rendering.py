@@ -16,15 +16,17 @@ from portalbus.connectors.central import formats
 from portalbus.connectors.central.bodies import exact_text, shown_body
 from portalbus.connectors.central.document_types import document_type_name
 from portalbus.connectors.central.language import OWN_NAMES
-from portalbus.connectors.central.wording import Words, all_words
+from portalbus.connectors.central.wording import OWN, Words, all_words
 
 
 class Templates:
-    """Renders the templates of the pages; every text that goes in is escaped."""
+    """Renders the templates of the pages; every text that goes in is escaped. `packages` bring templates and texts of
+    their own beside the portal's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *packages: str) -> None:
+        self._words = all_words(*packages)
         self.environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("portalbus.connectors.central"),
+            loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in (*packages, OWN)]),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -40,7 +42,7 @@ class Templates:
 
     def render(self, template: str, language: str, **values: Any) -> str:
         """One page or fragment in one language."""
-        words = all_words()[language]
+        words = self._words[language]
         return self.environment.get_template(template).render(
             **values, t=words, language=language, show=Formatting(words)
         )
@@ -66,6 +68,14 @@ class Formatting:
         return Markup('<time datetime="{}">{}</time>').format(
             formats.machine(value), formats.instant(value, self._language)
         )
+
+    def precise(self, value: datetime) -> str:
+        """A time to the millisecond."""
+        return formats.precise(value, self._language)
+
+    def later(self, before: datetime, after: datetime) -> str:
+        """How much later, as +12 ms, +3.4 s, +5 min or +2 h."""
+        return formats.later((after - before).total_seconds(), self._language)
 
     def ago(self, value: datetime, now: datetime) -> Markup:
         """How long ago, with the exact time behind it."""
@@ -99,7 +109,7 @@ def host_of(url: str) -> str:
 
 
 @lru_cache(maxsize=32)
-def static_address(name: str) -> str:
+def static_address(name: str, package: str = OWN, under: str = "/static") -> str:
     """The address of a static file, with a mark that changes with its content."""
-    content = files("portalbus.connectors.central").joinpath(f"static/{name}").read_bytes()
-    return f"/static/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
+    content = files(package).joinpath(f"static/{name}").read_bytes()
+    return f"{under}/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"

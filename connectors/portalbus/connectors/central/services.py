@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from fastapi import Request
 
+from portalbus.connectors.central.accountability import AccountabilityDesk
 from portalbus.connectors.central.agency_names import AgencyName, AgencyNames
 from portalbus.connectors.central.event_stream import EventStream
 from portalbus.connectors.central.feeds.desk import FeedDesk
@@ -17,6 +18,7 @@ from portalbus.connectors.central.rendering import Templates
 from portalbus.connectors.central.settings import Settings
 from portalbus.connectors.web.rate_limit import RateLimit
 from portalbus.streams.reading.pool import Pool
+from portalbus.streams.reading.search_shelves import Layouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,11 @@ class Services:
     stream: EventStream
     feeds: FeedDesk
     figures: FiguresDesk
+    accountability: AccountabilityDesk
     names: AgencyNames
     templates: Templates
     feedback_limit: RateLimit
+    layouts: Layouts = field(default_factory=Layouts)
 
     def now(self) -> datetime:
         """The time now."""

@@ -34,8 +34,16 @@ class Settings:
     """How many positions a reader of the stream may lag behind when it comes back."""
     heartbeat_s: float = 15.0
     """After how many quiet seconds the stream says that it is still there."""
+    registry_url: str = ""
+    """The schema registry: the console needs it to judge parked records again and to reconcile."""
+    bootstrap: str = ""
+    """Kafka: with it, a reconciliation can look a record up in its lane."""
+    logins_per_minute: int = 10
+    """How many tries to log in one client address has, and how many there are for one name."""
     public_url: str = ""
     """The address under which the world knows this portal; without it, the one that a request names."""
     trusted_proxies: str = "127.0.0.1"
     """Addresses whose X-Forwarded-For is believed, separated by commas."""
+    metrics_port: int | None = None
+    """Where metrics are served; nowhere without it."""
     clock: Callable[[], datetime] = utc_now

@@ -53,15 +53,21 @@ class Words:
         return formats.number(value, self.language) if type(value) is int else value
 
 
-@lru_cache(maxsize=1)
-def all_words() -> Mapping[str, Words]:
-    """The texts of every language, read once."""
-    return {language: Words(language, dict(_flat(_table(language)))) for language in LANGUAGES}
+OWN = "portalbus.connectors.central"
 
 
-def _table(language: str) -> dict[str, Any]:
-    text = files("portalbus.connectors.central").joinpath(f"texts/{language}.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+@lru_cache(maxsize=4)
+def all_words(*packages: str) -> Mapping[str, Words]:
+    """The texts of every language, read once: those of the portal, and of further packages with a folder `texts`."""
+    return {language: Words(language, _texts(language, packages)) for language in LANGUAGES}
+
+
+def _texts(language: str, packages: tuple[str, ...]) -> dict[str, str]:
+    return {key: text for package in (OWN, *packages) for key, text in _flat(_table(package, language))}
+
+
+def _table(package: str, language: str) -> dict[str, Any]:
+    return tomllib.loads(files(package).joinpath(f"texts/{language}.toml").read_text(encoding="utf-8"))
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -56,6 +56,7 @@ TUNABLE = {
     "most_sources": "sources open at once",
     "readers": "programs that wait for verdicts",
     "readers_of_key": "of them with one key",
+    "longest_wait_s": "seconds that a question for verdicts may wait for the first one",
     "failures_per_minute": "wrong keys from one address",
 }
 """Settings that are figures, with what they are."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from pydantic_core import from_json
@@ -26,18 +24,11 @@ class Room:
         self.bytes = 0
         self.requests = 0
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[Place]:
-        """A place for one request; given back at the end. Raises Refusal when there is none."""
+    def place(self) -> Place:
+        """A place for one request, taken and given back as a context. Raises Refusal when there is none."""
         if self.requests >= self._most_requests:
             raise Refusal("gateway.busy", headers={"Retry-After": RETRY_S})
-        place = Place(self)
-        self.requests += 1
-        try:
-            yield place
-        finally:
-            self.requests -= 1
-            self.bytes -= place.bytes
+        return Place(self)
 
     def take(self, size: int) -> None:
         """Takes room for so many bytes. Raises Refusal."""
@@ -54,6 +45,16 @@ class Place:
     def __init__(self, room: Room) -> None:
         self._room = room
         self.bytes = 0
+
+    def __enter__(self) -> Place:
+        """Counts the request."""
+        self._room.requests += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives everything back."""
+        self._room.requests -= 1
+        self._room.bytes -= self.bytes
 
     def take(self, size: int) -> None:
         """Takes room for so many bytes more. Raises Refusal."""

@@ -14,6 +14,7 @@ from portalbus.connectors.gateway.problems import MEDIA_TYPE, Problem
 from portalbus.schemas.models import (
     DirectivePublished,
     EventId,
+    FeedbackProgressed,
     FeedbackReceived,
     FeedbackResolved,
     Verdict,
@@ -50,6 +51,13 @@ class FeedbackReceivedEvent(CloudEvent):
     data: FeedbackReceived
 
 
+class FeedbackProgressedEvent(CloudEvent):
+    """A CloudEvent that tells of a step in the life of a case."""
+
+    type: Literal["portalbus.events.FeedbackProgressed"]
+    data: FeedbackProgressed
+
+
 class FeedbackResolvedEvent(CloudEvent):
     """An agency answered or refused a feedback."""
 
@@ -57,8 +65,12 @@ class FeedbackResolvedEvent(CloudEvent):
     data: FeedbackResolved
 
 
-Event = Annotated[DirectivePublishedEvent | FeedbackReceivedEvent | FeedbackResolvedEvent, Field(discriminator="type")]
-Data = DirectivePublished | FeedbackReceived | FeedbackResolved
+EVENTS = (DirectivePublishedEvent, FeedbackReceivedEvent, FeedbackProgressedEvent, FeedbackResolvedEvent)
+Event = Annotated[
+    DirectivePublishedEvent | FeedbackReceivedEvent | FeedbackProgressedEvent | FeedbackResolvedEvent,
+    Field(discriminator="type"),
+]
+Data = DirectivePublished | FeedbackReceived | FeedbackProgressed | FeedbackResolved
 
 
 class Accepted(BaseModel):
@@ -146,7 +158,7 @@ def described(app: FastAPI, description: str) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=description, routes=app.routes, tags=app.openapi_tags
     )
-    models: list[type[BaseModel]] = [DirectivePublishedEvent, FeedbackReceivedEvent, FeedbackResolvedEvent, *PUBLISHED]
+    models: list[type[BaseModel]] = [*EVENTS, *PUBLISHED]
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REFERENCE)
     components = document.setdefault("components", {})
     components["schemas"] = {**components.get("schemas", {}), **definitions["$defs"]}

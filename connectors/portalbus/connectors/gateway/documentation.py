@@ -52,7 +52,14 @@ class Documentation:
             for method, operation in methods.items()
             if method in METHODS
         ]
-        shown = ("DirectivePublishedEvent", "FeedbackReceivedEvent", "FeedbackResolvedEvent", "BatchResult", "Verdict")
+        shown = (
+            "DirectivePublishedEvent",
+            "FeedbackReceivedEvent",
+            "FeedbackProgressedEvent",
+            "FeedbackResolvedEvent",
+            "BatchResult",
+            "Verdict",
+        )
         return self._templates.get_template("addresses.html").render(
             language=language,
             document=document,

@@ -52,7 +52,7 @@ class Intake:
         mode = mode_of(request.headers)
         idempotency_key = _idempotency_key(request)
         self._gate.count(key, 1)
-        async with self._room.place() as place:
+        with self._room.place() as place:
             body = await read_body(request, place, self._settings.body_bytes, self._settings.body_s)
             if idempotency_key is None:
                 return await self._take(key, mode, request, body)
@@ -128,7 +128,7 @@ class Intake:
             else:
                 self._metrics.refused.labels(key.agency, item["problem"]["rule"]).inc()
         if accepted:
-            self._metrics.accepted.labels(key.agency).inc(accepted)
+            self._metrics.took(key.agency, accepted)
 
 
 def _item(one: Judged, outcome: Outcome | None, key: ApiKey, language: str) -> dict[str, Any]:

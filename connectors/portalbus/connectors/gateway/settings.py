@@ -21,7 +21,7 @@ class Settings:
     state: Path
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
     host: str = "127.0.0.1"
-    port: int = 8090
+    port: int = 8091
     tls_certificate: str = ""
     tls_key: str = field(default="", repr=False)
     trusted_proxies: str = "127.0.0.1"

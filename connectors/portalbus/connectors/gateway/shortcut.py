@@ -6,10 +6,10 @@ is described; both ways call the same function and end in the same problems.
 
 from __future__ import annotations
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portalbus.connectors.gateway.errors import answered
+from portalbus.connectors.gateway.quick_request import QuickRequest
 from portalbus.connectors.gateway.routes.events import PATH, take_in
 from portalbus.connectors.gateway.services import Services
 
@@ -29,7 +29,7 @@ class Shortcut:
         if self.services is None or scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        request = Request(scope, receive, send)
+        request = QuickRequest(scope, receive, send)
         response = await answered(request, take_in(self.services, request))
         response.raw_headers += NO_PAGE
         self.services.metrics.answered(PATH, response.status_code)

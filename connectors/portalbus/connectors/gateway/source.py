@@ -20,7 +20,7 @@ from portalbus.producers.receipt import Receipt
 from portalbus.producers.settings import Settings
 from portalbus.producers.stored_event import id_bytes
 from portalbus.producers.verdicts import VerdictKeeper
-from portalbus.schemas.errors import EventRefused, OutboxFull, PortalbusError
+from portalbus.schemas.errors import EventRefused, OutboxDamaged, OutboxFull, PortalbusError
 from portalbus.schemas.topics import verdicts_of
 
 MOST_TOGETHER = 500
@@ -65,6 +65,7 @@ class Source:
         self._clean = True
         self._bus_away = False
         self._delivery: Delivery | None = None
+        self._reader: CentreReader | None = None
 
     def open(self) -> None:
         """Opens the outbox and begins delivery. Raises OutboxDamaged, OutboxUnavailable."""
@@ -73,8 +74,8 @@ class Source:
         self._clean = not self.outbox.stuck_between(1, row.last_sequence)
         keeper = VerdictKeeper(verdicts_of(self.settings.agency), None)
         canaries = Canaries(self.settings, self.outbox)
-        reader = CentreReader(self.settings, self.outbox, keeper, canaries)
-        self._delivery = Delivery(self.settings, self.outbox, reader, canaries, self._settled_in_thread)
+        self._reader = CentreReader(self.settings, self.outbox, keeper, canaries)
+        self._delivery = Delivery(self.settings, self.outbox, self._reader, canaries, self._settled_in_thread)
         self._delivery.start()
 
     def close(self) -> bool:
@@ -99,12 +100,20 @@ class Source:
         busy = self._live or self.readers or self.undelivered
         return 0.0 if busy else time.monotonic() - self.used_at
 
+    @property
+    def _damage(self) -> str | None:
+        """What the centre said that contradicts the outbox."""
+        return self._reader.damage() if self._reader is not None else None
+
     async def take(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Stores the drafts and waits until the broker has acknowledged them: a receipt, or a refusal, each.
 
-        Raises Refusal when the broker does not acknowledge in time, and PortalbusError when the disk does not work.
+        Raises Refusal when the broker does not acknowledge in time, and PortalbusError when the disk does not work or
+        the outbox is an old copy.
         """
         self.used_at = time.monotonic()
+        if self._damage is not None:
+            raise OutboxDamaged(self._damage)
         if self._bus_away:
             raise Refusal("gateway.bus-away", headers={"Retry-After": RETRY_S})
         request = _Request(drafts, self._loop.create_future(), self._loop.time() + self._patience_s, [])
@@ -184,8 +193,14 @@ class Source:
             request.done.set_result(outcomes)
 
     def _tick(self) -> None:
-        """Tells those that have waited too long; until the broker answers again, others need not wait at all."""
+        """Tells those that have waited too long; until the broker answers again, others need not wait at all.
+
+        When the centre knows more events than the outbox gave, nothing will be delivered from it: nobody waits.
+        """
         now = self._loop.time()
+        if self._damage is not None:
+            for request in [one for one in self._live if not one.done.done()]:
+                request.done.set_exception(OutboxDamaged(self._damage))
         for request in [one for one in self._live if one.due <= now and not one.done.done()]:
             self._bus_away = self.undelivered > 0
             request.done.set_exception(Refusal("gateway.not-acknowledged", headers={"Retry-After": RETRY_S}))

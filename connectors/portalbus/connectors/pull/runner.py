@@ -80,9 +80,16 @@ class Runner:
     """Reads the portals of a configuration, each when it is due."""
 
     def __init__(
-        self, config: PullConfig, speaking: Mapping[str, Speaker], web: Web, clock: Callable[[], datetime] = utc_now
+        self,
+        config: PullConfig,
+        speaking: Mapping[str, Speaker],
+        web: Web,
+        clock: Callable[[], datetime] = utc_now,
+        hear: Callable[[PassReport], None] = lambda report: None,
     ) -> None:
+        """`hear` is told of each pass that ended, in the thread that runs this."""
         self._entries = entries(config)
+        self._hear = hear
         self._speaking = speaking
         self._web = web
         self._surroundings = surroundings(web, clock)
@@ -144,6 +151,7 @@ class Runner:
         for number, report in reports:
             if not self._stopping or not report.failed:
                 logs.tell(report)
+                self._hear(report)
             troubled = bool(report.failed) or report.seconds > SLOW_SECONDS
             (self._trouble.add if troubled else self._trouble.discard)(number)
         return reports

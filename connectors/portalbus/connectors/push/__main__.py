@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from portalbus.connectors.push.process import WebhookSettings, run
 from portalbus.connectors.push.retrying import Retrying
 from portalbus.streams.logging_setup import log_json
+from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_from_environment, port_of
 
 
 def settings_from(arguments: Sequence[str] | None = None) -> WebhookSettings:
@@ -24,6 +25,7 @@ def settings_from(arguments: Sequence[str] | None = None) -> WebhookSettings:
     parser.add_argument("--first-pause", type=float, default=pauses.first, help="seconds")
     parser.add_argument("--longest-pause", type=float, default=pauses.longest, help="seconds")
     parser.add_argument("--give-up-after", type=float, default=pauses.over / 3_600, help="hours")
+    parser.add_argument("--metrics-port", type=port_of, default=port_from_environment(), help=f"[{PORT_VARIABLE}]")
     given = parser.parse_args(arguments)
     return WebhookSettings(
         given.bootstrap,
@@ -32,6 +34,7 @@ def settings_from(arguments: Sequence[str] | None = None) -> WebhookSettings:
         room=given.parallel,
         timeout=given.timeout,
         retrying=Retrying.within(given.first_pause, given.longest_pause, given.give_up_after),
+        metrics_port=given.metrics_port,
     )
 
 

@@ -1,4 +1,7 @@
-"""Which of several webhook processes sends: whoever has the lock. A second one stands by."""
+"""Which of several webhook processes sends: whoever has the lock. A second one stands by.
+
+Should a frozen sender whose session was ended wake up, it writes nothing more, because the term is another's then.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,12 @@ from portalbus.connectors.push import store
 from portalbus.connectors.push.store import Superseded
 from portalbus.connectors.push.subscriptions import Subscription
 from portalbus.streams.ledger.database import Session
+from portalbus.streams.ledger.leading import END_SILENT_LEADER
 from portalbus.streams.ledger.locks import AdvisoryLock
 
 log = structlog.get_logger(__name__)
 
 PAUSE_S = 1.0
-
-END_SILENT_LEADER = """
-select a.pid, pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a using (pid)
-where l.locktype = 'advisory' and l.granted and l.database = a.datid and a.datname = current_database()
-  and (l.classid::bigint << 32 | l.objid::bigint) = %s and a.state_change < now() - interval '20 seconds'"""
-"""Ends the session of a sender that is frozen or cut off: one that works is heard every second. Should it wake up, it
-writes nothing more, because the term is another's then."""
 
 
 class Leadership:

@@ -14,11 +14,20 @@ from typing import Any
 
 from portalbus.connectors.push.wanted import VERDICT, Concerns
 from portalbus.schemas.avro_files import NAMESPACE
-from portalbus.schemas.models import DirectivePublished, Event, FeedbackReceived, FeedbackResolved, Payload, Verdict
+from portalbus.schemas.models import (
+    DirectivePublished,
+    Event,
+    FeedbackProgressed,
+    FeedbackReceived,
+    FeedbackResolved,
+    Payload,
+    Verdict,
+)
 
 CONTENT_TYPE = "application/cloudevents+json"
 CONFIDENTIAL = frozenset({"subject", "content", "pseudonym", "public_code"})
 UNPUBLISHED_ANSWER = frozenset({"answer", "reason_text"})
+REASON = frozenset({"reason"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,8 @@ def concerned(agency: str, payload: Payload) -> frozenset[str]:
         return frozenset({agency, payload.addressed_to})
     if isinstance(payload, FeedbackResolved):
         return frozenset({agency, payload.case_id.partition("-")[0]})
+    if isinstance(payload, FeedbackProgressed):
+        return frozenset({agency, payload.case_id.partition("-")[0], payload.to_agency or agency})
     return frozenset({agency})
 
 
@@ -104,6 +115,8 @@ def confidential_fields(payload: Payload) -> frozenset[str]:
         return CONFIDENTIAL
     if isinstance(payload, FeedbackResolved):
         return frozenset() if payload.public else UNPUBLISHED_ANSWER
+    if isinstance(payload, FeedbackProgressed):
+        return REASON
     if isinstance(payload, DirectivePublished):
         return frozenset()
     raise TypeError(f"a {type(payload).__name__} is told to nobody")

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from portalbus.connectors.push.counting import CountingJournal
 from portalbus.connectors.push.decoding import Decoder
 from portalbus.connectors.push.intake import Intake, Sources
-from portalbus.connectors.push.journal import Journal
 from portalbus.connectors.push.leading import Leadership
 from portalbus.connectors.push.messages import Message
 from portalbus.connectors.push.posting import TIMEOUT_S, CheckedNetwork, Poster
@@ -23,6 +23,8 @@ from portalbus.connectors.push.sending import Receivers
 from portalbus.connectors.push.store import Superseded
 from portalbus.connectors.push.subscriptions import PACKAGE, Subscription
 from portalbus.streams.ledger.database import Session, migrate
+from portalbus.streams.metrics.defined import Process
+from portalbus.streams.metrics.measuring import Measures
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,7 @@ class WebhookSettings:
     room: int = 4
     timeout: float = TIMEOUT_S
     retrying: Retrying = field(default_factory=Retrying)
+    metrics_port: int | None = None
 
 
 class _Stopped(BaseException):
@@ -58,7 +61,9 @@ def run(settings: WebhookSettings) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         migrate(settings.database_url, PACKAGE)
-        return _run(settings, stop)
+        measures = Measures(Process.WEBHOOKS)
+        measures.serve(settings.metrics_port)
+        return _run(settings, stop, measures)
     except _Stopped:
         return 0
     except Superseded as error:
@@ -66,14 +71,14 @@ def run(settings: WebhookSettings) -> int:
         return EXIT_RESTART
 
 
-def _run(settings: WebhookSettings, stop: threading.Event) -> int:
+def _run(settings: WebhookSettings, stop: threading.Event, measures: Measures) -> int:
     leadership = Leadership(_session(settings, stop, autocommit=True))
     try:
         term = leadership.become_leader(stop)
         if term is None:
             return 0
         log.info("webhooks.started", term=term)
-        return asyncio.run(_Process(settings, stop, leadership, term).run())
+        return asyncio.run(_Process(settings, stop, leadership, term, measures).run())
     finally:
         leadership.close()
 
@@ -81,7 +86,15 @@ def _run(settings: WebhookSettings, stop: threading.Event) -> int:
 class _Process:
     """Everything that runs while this process is the one that sends."""
 
-    def __init__(self, settings: WebhookSettings, stop: threading.Event, leadership: Leadership, term: int) -> None:
+    def __init__(
+        self,
+        settings: WebhookSettings,
+        stop: threading.Event,
+        leadership: Leadership,
+        term: int,
+        measures: Measures,
+    ) -> None:
+        self._measures = measures
         self._settings = settings
         self._stop = stop
         self._leadership = leadership
@@ -92,7 +105,8 @@ class _Process:
         """Runs until told to stop; raises what ended it otherwise."""
         loop = asyncio.get_running_loop()
         settings, stop = self._settings, self._stop
-        journal = Journal(_session(settings, stop), self._term, self._fail)
+        journal = CountingJournal(_session(settings, stop), self._term, self._fail)
+        journal.measures = self._measures
 
         def hand_out(queued: Sequence[tuple[str, Message]]) -> None:
             if queued:

@@ -75,6 +75,7 @@ def _answer(fields: Mapping[str, Any], case: str, config: Open311Config) -> dict
             return {
                 "reason_code": refusal.reason.value,
                 "reason_text": notes,
+                "legal_basis": config.legal_basis,
                 **said,
                 "outcome": Outcome.REJECTED.value,
             }

@@ -50,6 +50,7 @@ class Open311Config(FeedbackPortalConfig):
     `category` are those of the cases. The first pass begins at `begin`, or `look_back` ago. Requests are asked for by
     time, at most `window` at once; a server answers at most `page_limit` of them. `recheck` open cases are asked for
     in each pass. The first of `refusals` that a closing note says makes the case refused; otherwise it was answered.
+    `legal_basis` is what the city's refusals rest on: without one, the bus takes none of them.
     """
 
     regime: Annotated[str, Field(pattern=r"^R[1-7]$")]
@@ -64,6 +65,7 @@ class Open311Config(FeedbackPortalConfig):
     page_limit: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     recheck: Annotated[int, Field(ge=0, le=10_000)] = 500
     refusals: tuple[Refusal, ...] = USUAL_REFUSALS
+    legal_basis: str | None = None
     robots: bool = True
 
     @field_validator("address")

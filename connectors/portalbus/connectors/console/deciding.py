@@ -1,0 +1,164 @@
+"""The steps behind the buttons. Each is what `portalbus parked`, `gaps` and `reconcile` do, noted in the journal."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import structlog
+from psycopg import Connection
+
+from portalbus.connectors.console.journal import What, begin_deed, end_deed
+from portalbus.schemas.directory import directory
+from portalbus.schemas.errors import PortalbusError
+from portalbus.schemas.registration import SchemaIds
+from portalbus.schemas.registry import SchemaRegistry
+from portalbus.streams.ledger.database import WORKER_OPTIONS, connect
+from portalbus.streams.ledger.gap_desk import ask_now, close_gap
+from portalbus.streams.parking.decider import Decider
+from portalbus.streams.parking.deciding import Outcome, Parking
+from portalbus.streams.reconciling.lane_reader import LaneReader
+from portalbus.streams.reconciling.reconciler import Reconciler
+
+log = structlog.get_logger(__name__)
+
+NEEDS_REGISTRY = frozenset({What.REDRIVE, What.DISCARD, What.RECONCILE})
+FOLLOW_UP_S, LOOK_EVERY_S, TURN_S = 20.0, 0.5, 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What somebody wants done: to what of which agency, and why."""
+
+    what: What
+    agency: str
+    why: str
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How it ended: the name of a text, and what fills its places."""
+
+    outcome: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+class Stopping(Exception):
+    """The process ends; what was begun is left for the worker's own reconciliation."""
+
+
+class Hands:
+    """Does what the console's buttons say. Blocks: call it in a thread."""
+
+    def __init__(self, database_url: str, registry_url: str = "", bootstrap: str = "") -> None:
+        self._database_url = database_url
+        self._registry_url = registry_url
+        self._bootstrap = bootstrap
+        self._stopping = threading.Event()
+
+    def can(self, what: What) -> bool:
+        """False for what needs the schema registry, where the process was not told of one."""
+        return bool(self._registry_url) or what not in NEEDS_REGISTRY
+
+    def begin(self, connection: Connection[Any], who: str, step: Step) -> int:
+        """Notes in the journal that it is being done."""
+        return begin_deed(connection, who, step.agency, step.what, dict(step.about), step.why)
+
+    def finish(self, number: int, who: str, step: Step) -> Ended:
+        """Does it, and notes what came of it; whatever goes wrong is an outcome too."""
+        doing: dict[What, Callable[[str, Step], Ended]] = {
+            What.REDRIVE: self._decide_parked,
+            What.DISCARD: self._decide_parked,
+            What.CLOSE_GAP: self._close_gap,
+            What.ASK: self._ask,
+            What.RECONCILE: self._reconcile,
+        }
+        try:
+            ended = doing[step.what](who, step)
+        except (psycopg.OperationalError, PortalbusError) as error:
+            log.warning("office.step-unreachable", what=step.what.value, error=type(error).__name__)
+            ended = Ended("unreachable")
+        except Stopping:
+            ended = Ended("interrupted")
+        except Exception as error:
+            log.error("office.step-failed", what=step.what.value, error=type(error).__name__, exc_info=error)
+            ended = Ended("failed")
+        with self._connected(autocommit=True) as connection:
+            end_deed(connection, number, ended.outcome, ended.figures)
+        log.info("office.step", number=number, what=step.what.value, agency=step.agency, outcome=ended.outcome)
+        return ended
+
+    def stop(self) -> None:
+        """Ends what takes long, at its next rest."""
+        self._stopping.set()
+
+    def _decide_parked(self, who: str, step: Step) -> Ended:
+        place = (step.agency, int(step.about["lane_offset"]))
+        decider = Decider(who, step.why)
+        with self._connected(options=WORKER_OPTIONS, autocommit=True) as connection:
+            parking = Parking(connection, self._writers().lane_writers(), directory())
+            decide = parking.redrive if step.what is What.REDRIVE else parking.discard
+            outcomes: list[Outcome] = list(decide([place], decider))
+        if not outcomes:
+            return Ended("nothing")
+        (one,) = outcomes
+        return Ended("still" if one.parked else "done", {"rule": one.rule, "status": one.status})
+
+    def _close_gap(self, who: str, step: Step) -> Ended:
+        about = step.about
+        with self._connected() as connection:
+            closed = close_gap(
+                connection,
+                step.agency,
+                about["portal"],
+                int(about["first"]),
+                int(about["last"]),
+                who=who,
+                why=step.why,
+                epoch=int(about["epoch"]),
+            )
+        return Ended("done", {"n": sum(gap.missing for gap in closed)}) if closed else Ended("nothing")
+
+    def _ask(self, who: str, step: Step) -> Ended:
+        with self._connected() as connection:
+            asked = ask_now(connection, step.agency, step.about["portal"], datetime.now(UTC))
+        return Ended("done", {"n": asked}) if asked else Ended("nothing")
+
+    def _reconcile(self, who: str, step: Step) -> Ended:
+        writers = self._writers().lane_writers()
+        lanes = LaneReader(self._bootstrap, writers) if self._bootstrap else None
+        with Reconciler(self._database_url, writers, lanes, rest=self._rest) as reconciler:
+            if not self._waits_for(reconciler.take_turn, TURN_S):
+                return Ended("busy")
+            began = reconciler.now()
+            reconciler.run([step.agency])
+            # What portals are asked to send may take them a while: the workers go on listening for it.
+            self._waits_for(lambda: reconciler.follow_up([step.agency]), FOLLOW_UP_S)
+            repairs = reconciler.repairs_since([step.agency], began)
+        healed = sum(repair.healed_at is not None for repair in repairs)
+        return Ended("done" if repairs else "same", {"n": len(repairs), "healed": healed})
+
+    def _waits_for(self, done: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > deadline:
+                return False
+            self._rest()
+            self._stopping.wait(LOOK_EVERY_S)
+        return True
+
+    def _rest(self) -> None:
+        if self._stopping.is_set():
+            raise Stopping
+
+    def _writers(self) -> SchemaIds:
+        return SchemaIds(SchemaRegistry(self._registry_url))
+
+    def _connected(self, *, options: str = "", autocommit: bool = False) -> Connection[Any]:
+        return connect(self._database_url, application="office", options=options, autocommit=autocommit)
