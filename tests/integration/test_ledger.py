@@ -59,7 +59,7 @@ def url(ledger_url: str) -> Iterator[str]:
     with psycopg.connect(ledger_url) as connection:
         connection.execute(
             "truncate ledger.lane, ledger.source, ledger.gap, ledger.event, ledger.judgement, ledger.relayed,"
-            " ledger.directive, ledger.directive_version, ledger.case, ledger.waiting, ledger.parked,"
+            " ledger.directive, ledger.directive_version, ledger.case, ledger.case_step, ledger.waiting, ledger.parked,"
             " ledger.notice"
         )
         connection.execute("update ledger.position set next = 1")
@@ -138,7 +138,7 @@ def wait_for_progress(connection: psycopg.Connection[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "step", ["_event_row", "_judgement_row", "_case_row", "_source_row", "_directive_row", "_storable"]
+    "step", ["_event_row", "_judgement_row", "case_row", "_source_row", "_directive_row", "_storable"]
 )
 def test_a_batch_that_fails_halfway_leaves_nothing(
     url: str, ledger: Ledger, look: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, step: str

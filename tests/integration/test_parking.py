@@ -45,8 +45,8 @@ def url(ledger_url: str) -> Iterator[str]:
     with psycopg.connect(ledger_url) as connection:
         connection.execute(
             "truncate ledger.lane, ledger.source, ledger.gap, ledger.event, ledger.judgement, ledger.relayed,"
-            " ledger.directive, ledger.directive_version, ledger.case, ledger.waiting, ledger.parked, ledger.notice,"
-            " ledger.alert, ledger.parking_decision, ledger.parking_stop, ledger.parking_allowance"
+            " ledger.directive, ledger.directive_version, ledger.case, ledger.case_step, ledger.waiting, ledger.parked,"
+            " ledger.notice, ledger.alert, ledger.parking_decision, ledger.parking_stop, ledger.parking_allowance"
         )
         connection.execute("update ledger.position set next = 1")
     yield ledger_url

@@ -142,6 +142,7 @@ def city(tmp_path: Path) -> Any:
     with LocalSite() as site:
         report = GeoReport(site)
         settings = {"kind": "open311", "address": report.address, "regime": "R6", "look_back": "60d"}
+        settings["legal_basis"] = "Quy chế tiếp nhận phản ánh của thành phố"
         yield report, pulled(tmp_path, settings)
 
 

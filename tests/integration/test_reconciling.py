@@ -30,7 +30,7 @@ from stating_source import StatingSource
 
 TABLES: LiteralString = (
     "truncate ledger.lane, ledger.source, ledger.gap, ledger.event, ledger.judgement, ledger.relayed, ledger.directive,"
-    " ledger.directive_version, ledger.case, ledger.waiting, ledger.parked, ledger.notice,"
+    " ledger.directive_version, ledger.case, ledger.case_step, ledger.waiting, ledger.parked, ledger.notice,"
     " ledger.manifest_bucket, ledger.inquiry, ledger.bucket_contents, ledger.repair, ledger.quarantine,"
     " ledger.reconciliation, ledger.alert"
 )

@@ -17,6 +17,7 @@ import pytest
 
 from portalbus.infra.stack import (
     AlreadyRunning,
+    Quiet,
     Stack,
     StackError,
     default_cache,
@@ -197,6 +198,39 @@ def test_another_port_is_taken_when_the_usual_one_is(home: Path, tmp_path: Path)
             first = stack.endpoints
     with Stack(home) as stack:
         assert stack.endpoints == first
+
+
+class Thief(Quiet):
+    """Takes a service's port in the moment before it starts, when the stack has found it free."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.taken: list[socket.socket] = []
+        self.stack: Stack | None = None
+
+    def step(self, text: str) -> None:
+        """Called when something begins."""
+        if text == f"starting {self.service}" and not self.taken and self.stack is not None:
+            services = (self.stack.kafka, self.stack.postgres, self.stack.registry)
+            port = next(service.ports[0] for service in services if service.name == self.service)
+            self.taken.append(socket.create_server(("127.0.0.1", port)))
+
+
+@pytest.mark.parametrize("service", ["Kafka", "PostgreSQL"])
+def test_a_start_is_tried_again_when_a_free_port_is_taken_just_before_its_service(service: str, home: Path) -> None:
+    (home / "ports.json").unlink(missing_ok=True)
+    thief = Thief(service)
+    stack = Stack(home, progress=thief, usual_ports=None)
+    thief.stack = stack
+    try:
+        with stack:
+            (stolen,) = thief.taken
+            port = stolen.getsockname()[1]
+            assert port not in (stack.kafka.port, stack.postgres.port)
+            assert str(port) not in (home / "ports.json").read_text()
+    finally:
+        for server in thief.taken:
+            server.close()
 
 
 def test_no_port_is_open_to_the_network(home: Path) -> None:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from portalbus.producers.testing import a_step
 from portalbus.schemas import avro_files
 from portalbus.schemas.avro_files import LANE_TYPES
 from portalbus.schemas.codec import (
@@ -24,11 +25,13 @@ from portalbus.schemas.codec import (
 )
 from portalbus.schemas.models import (
     BodyFormat,
+    CaseStep,
     Channel,
     DirectiveAction,
     DirectivePublished,
     Envelope,
     Event,
+    FeedbackProgressed,
     FeedbackReceived,
     FeedbackResolved,
     Outcome,
@@ -133,6 +136,11 @@ def answer(case: str = "H26-0001", **values: Any) -> FeedbackResolved:
         "answered_at": NOON,
     }
     return FeedbackResolved(**(given | values))
+
+
+def progress(step: CaseStep, case: str = "H26-0001", **values: Any) -> FeedbackProgressed:
+    """A step of a case, with what this step needs."""
+    return a_step(case, step, **({"at": NOON} | values))
 
 
 def manifest(agency: str, number: int = 0, **values: Any) -> SourceManifest:

@@ -31,6 +31,7 @@ class GatewayProcess:
     """A gateway over a bus, with a state folder of its own."""
 
     def __init__(self, endpoints: Endpoints, folder: Path, *arguments: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.state = folder / "gateway"
         self.log = folder / "gateway.log"
         self.port = free_port()
@@ -124,7 +125,7 @@ def cloud_event(payload: Payload, source: str = "/H26/www", **attributes: Any) -
 def post(client: httpx2.Client, event: Any, **headers: str) -> httpx2.Response:
     """Posts an event, or a list of events as a batch."""
     media = BATCH if isinstance(event, list) else STRUCTURED
-    content = event if isinstance(event, bytes) else json.dumps(event).encode()
+    content = json.dumps(event, ensure_ascii=False).encode()
     return client.post("/v1/events", content=content, headers={"Content-Type": media, **headers})
 
 

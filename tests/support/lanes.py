@@ -59,7 +59,7 @@ def events_of(bootstrap: str, lane: str, source: str) -> list[OnLane]:
     found = []
     for message in read_topic(bootstrap, lane):
         headers = {name: value for name, value in dict(message.headers() or []).items() if isinstance(value, bytes)}
-        if headers["ce_source"] == f"/{source}".encode() and "ce_sequence" in headers:
+        if headers.get("ce_source") == f"/{source}".encode() and "ce_sequence" in headers:
             found.append(
                 OnLane(
                     offset=message.offset() or 0,

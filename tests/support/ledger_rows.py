@@ -126,7 +126,8 @@ class LedgerRows:
         with self._connection.transaction():
             self._connection.execute(
                 "truncate ledger.lane, ledger.source, ledger.gap, ledger.event, ledger.judgement, ledger.relayed,"
-                " ledger.directive, ledger.directive_version, ledger.case, ledger.waiting, ledger.parked"
+                " ledger.directive, ledger.directive_version, ledger.case, ledger.case_step, ledger.waiting,"
+                " ledger.parked"
             )
             self._connection.execute("update ledger.position set next = 1")
             self._connection.execute("notify ledger, '0'")

@@ -140,7 +140,9 @@ def _carried_over(history: History) -> History:
             for key, state in history.directives.items()
         },
         cases={
-            case_id: CaseState(case.case_id, case.receiver, case.owner, case.is_resolved)
+            case_id: CaseState(
+                case.case_id, case.receiver, case.owner, case.is_resolved, case.stage, case.passed, case.steps
+            )
             for case_id, case in history.cases.items()
         },
         public_codes=dict(history.public_codes),

@@ -14,16 +14,16 @@ from portalbus.schemas.models import (
 )
 
 
-def feedback(number: int, text: str = "Đèn đường trên phố hỏng đã ba tuần.") -> FeedbackReceived:
+def feedback(number: int, text: str = "Đèn đường trên phố hỏng đã ba tuần.", agency: str = "H26") -> FeedbackReceived:
     """A feedback whose case id holds the number."""
     return FeedbackReceived(
-        case_id=f"H26-2026-{number:06d}",
+        case_id=f"{agency}-2026-{number:06d}",
         public_code=new_public_code(),
         regime="R2",
         category=1,
         channel=Channel.WEB,
         received_at=datetime.now(UTC),
-        addressed_to="H26",
+        addressed_to=agency,
         subject="Đèn đường hỏng",
         content=text,
         language="vi",

@@ -115,6 +115,10 @@ class Bus:
         """Starts a relay."""
         return self._start("relay", [], {})
 
+    def start_casework(self) -> Running:
+        """Starts the law's clock and the scout of urgent cases."""
+        return self._start("casework_process", [], {})
+
     def lanes_of(self, worker: Running) -> int:
         """How many lanes a worker reads now."""
         found = worker.said("edge.positioned")

@@ -14,6 +14,7 @@ TESTS = (
     "test_judge_sources.py",
     "test_judge_gaps.py",
     "test_judge_waiting.py",
+    "test_judge_cases.py",
     "test_judge_canary.py",
     "test_judge_parked.py",
     "test_judge_restored.py",

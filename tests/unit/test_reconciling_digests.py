@@ -135,9 +135,11 @@ def test_a_case_is_both_its_receipt_and_its_answer() -> None:
     received, answered = receipt(), answer()
     columns = {
         **received.model_dump(exclude={"addressed_to"}),
+        "addressed_to": received.addressed_to,
         "owner": received.addressed_to,
         "receiver": "H26",
         "state": "RESOLVED",
+        "steps": 0,
         "position": 70,
         **answered.model_dump(exclude={"case_id", "language", "public"}),
         "answer_language": answered.language,

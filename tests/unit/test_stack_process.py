@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from portalbus.infra.stack.errors import Cancelled, StackError
+from portalbus.infra.stack.errors import Cancelled, PortTaken, StackError
 from portalbus.infra.stack.process import Command, ProcessRecord, Service, end, spawn
 
 WAITER = "import time; print('ready', flush=True); time.sleep(600)"
@@ -185,3 +185,32 @@ def test_ending_a_process_that_has_ended_is_no_error() -> None:
     process = psutil.Process(gone.pid)
     gone.wait()
     end(process, signal.SIGTERM, 1.0)
+
+
+class NeverReady(Waiter):
+    """A service that ends before it is ready."""
+
+    def is_ready(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "java.net.BindException: Address already in use",
+        "ERROR Unable to start Kafka: Socket server failed to bind to 127.0.0.1:9092: Address already in use.",
+        'LOG:  could not bind IPv4 address "127.0.0.1": Address already in use',
+        "Port 8081 seems to be in use by another process.",
+    ],
+)
+def test_a_service_that_finds_its_port_taken_says_so_even_when_the_other_program_is_gone(
+    said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PortTaken):
+        NeverReady(tmp_path, f"import sys; print({said!r}, flush=True); sys.exit(1)").start()
+
+
+def test_a_service_that_ends_for_another_reason_does_not_blame_a_port(tmp_path: Path) -> None:
+    with pytest.raises(StackError) as caught:
+        NeverReady(tmp_path, "import sys; print('no disk', flush=True); sys.exit(1)").start()
+    assert not isinstance(caught.value, PortTaken)

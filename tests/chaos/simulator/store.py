@@ -177,7 +177,9 @@ class Store:
         for case_id, case in history.cases.items():
             if case.opened is not None:
                 self.public_codes[case.opened.public_code] = case_id
-            self.cases[case_id] = replace(case, resolved_before=case.is_resolved, opened=None, resolved=None)
+            self.cases[case_id] = replace(
+                case, resolved_before=case.is_resolved, opened=None, resolved=None, returned=False, taken=[]
+            )
 
     def put_notices(self, placed: Iterable[tuple[int, Notice]], made_at: Callable[[int], datetime]) -> None:
         """Notices that no docket has made."""

@@ -1,0 +1,177 @@
+"""The console in a real browser: light, dark and on a telephone, live, by keyboard alone, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from central_process import CentralProcess
+from ledger_rows import LedgerRows, directive
+from office_accounts import PASSWORD, make_account
+from office_ledger import GAP, fill_office
+from watched_tab import Watched
+
+pytestmark = pytest.mark.browser
+
+PATHS = {
+    "board": "/",
+    "agency": "/agencies/H26",
+    "agency-in-step": "/agencies/H29",
+    "trace": "/trace?id=H26-0001",
+    "trace-form": "/trace",
+    "coverage": "/coverage?key=G22/cd-118",
+    "coverage-recent": "/coverage",
+    "journal": "/journal",
+}
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {},
+    "dark": {"color_scheme": "dark", "reduced_motion": "reduce"},
+    "phone": {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True},
+}
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+Tab = Callable[..., Watched]
+
+
+@pytest.fixture(scope="module")
+def console(ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CentralProcess]:
+    """A console over a ledger that is out of step in every way; no page asks the registry for anything."""
+    make_account(ledger_url, "centre")
+    rows = LedgerRows(ledger_url)
+    fill_office(rows, ledger_url)
+    rows.close()
+    process = CentralProcess(
+        ledger_url,
+        tmp_path_factory.mktemp("console") / "central.log",
+        *("--registry-url", "http://127.0.0.1:9", "--logins-per-minute", "1000"),
+    )
+    process.wait_until()
+    yield process
+    assert process.stop() == 0, process.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def pictures(screenshots: Path) -> Path:
+    """Where pictures of the console are kept."""
+    folder = screenshots.with_name("console")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def log_in(tab: Watched, language: str = "vi") -> Page:
+    """Types name and password, and comes to the overview."""
+    page = tab.open(f"/office/{language}/login")
+    page.locator("#name").fill("centre")
+    page.locator("#password").fill(PASSWORD)
+    page.locator("#password").press("Enter")
+    page.wait_for_url(f"**/office/{language}/")
+    return page
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe holds against a page by WCAG 2.2 level AA and good practice, of any weight."""
+    found = Axe().run(page, options={"runOnly": RULES, "resultTypes": ["violations"]}).response["violations"]
+    return [f"{one['impact']} {one['id']}: {one['help']} ({one['nodes'][0]['html'][:120]})" for one in found]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_fits_reads_well_and_axe_finds_no_barrier(
+    console: CentralProcess, new_tab: Tab, pictures: Path, look: str
+) -> None:
+    tab = new_tab(console.address, **LOOKS[look])
+    page = tab.open("/office/vi/login")
+    assert barriers(page) == []
+    log_in(tab)
+    for name, path in PATHS.items():
+        page = tab.open(f"/office/vi{path}")
+        for step in page.locator("details").all():
+            step.evaluate("element => element.open = true")
+        assert page.locator("h1").count() == 1, name
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
+        assert barriers(page) == [], name
+        page.screenshot(path=pictures / f"{name}-{look}.png", full_page=True)
+
+
+def test_with_animations_off_nothing_moves(console: CentralProcess, new_tab: Tab) -> None:
+    page = log_in(new_tab(console.address, reduced_motion="reduce"))
+    expect(page.locator("#live-text")).to_have_text("Cập nhật trực tiếp")
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_the_overview_turns_as_soon_as_an_agency_does(console: CentralProcess, new_tab: Tab, ledger_url: str) -> None:
+    page = log_in(new_tab(console.address), "en")
+    expect(page.locator("#live-text")).to_have_text("Live")
+    tile = page.locator("#tile-H57")
+    expect(tile).to_have_attribute("data-state", "in")
+    assert page.locator("#tile-H60").get_attribute("data-state") == "never"
+    page.evaluate("window.neverReloaded = true")
+    rows = LedgerRows(ledger_url)
+    rows.park("H57")
+    expect(tile).to_have_attribute("data-state", "out", timeout=15_000)
+    expect(tile.locator(".chip-stop")).to_have_text("1 unreadable")
+    expect(page.locator("#announcement")).to_contain_text("is not in step")
+    rows.publish(directive("dau-tien"), "H60")
+    rows.close()
+    expect(page.locator("#tile-H60")).to_have_attribute("data-state", "in", timeout=15_000)
+    counts = [int(figure) for figure in page.locator("[data-count]").all_inner_texts()]
+    assert sum(counts) == 70
+    page.locator("#only-out").check()
+    assert {tile.get_attribute("data-state") for tile in page.locator(".tile:visible").all()} == {"out"}
+    page.locator("#only-out").uncheck()
+    page.locator("#filter").fill("hue")
+    expect(page.locator(".tile:visible")).to_have_count(1)
+    assert page.evaluate("window.neverReloaded")
+    assert barriers(page) == []
+
+
+def test_a_gap_is_closed_with_the_keyboard_alone(console: CentralProcess, new_tab: Tab, ledger_url: str) -> None:
+    tab = new_tab(console.address)
+    log_in(tab)
+    page = tab.open("/office/vi/agencies/H26")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    button = page.locator(f"#gap-www-1-{GAP[0]} summary.button-danger")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if button.evaluate("element => element === document.activeElement"):
+            break
+    expect(button).to_be_focused()
+    assert button.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Máy chủ cũ đã hỏng")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/agencies/H26?done=*")
+    expect(page.locator("#done")).to_contain_text("Đã đóng chỗ thiếu 3 tin.")
+    expect(page.locator("#gap-www-1-4")).to_have_count(0)
+    with psycopg.connect(ledger_url) as look:
+        closing = look.execute("select closed_by, why from ledger.gap_closing").fetchall()
+    assert closing == [("centre", "Máy chủ cũ đã hỏng")]
+    assert barriers(page) == []
+
+
+def test_the_console_works_without_scripts(console: CentralProcess, new_tab: Tab) -> None:
+    tab = new_tab(console.address, java_script_enabled=False)
+    page = log_in(tab, "zh")
+    expect(page.locator("h1")).to_have_text("总览")
+    page = tab.open("/office/zh/agencies/H29")
+    page.locator("summary", has_text="立即对账").click()
+    expect(page.get_by_label("理由（记入日志）")).to_be_visible()
+
+
+def test_a_wrong_password_is_told_to_those_who_cannot_see_it(console: CentralProcess, new_tab: Tab) -> None:
+    tab = new_tab(console.address)
+    page = tab.open("/office/en/login")
+    page.locator("#name").fill("centre")
+    page.locator("#password").fill("not this one")
+    page.locator("#password").press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("The name or the password is wrong.")
+    assert barriers(page) == []
+    assert all("401" in complaint for complaint in tab.complaints)
+    tab.complaints.clear()

@@ -1,0 +1,74 @@
+"""Urgent cases on the real bus: ahead of what is queued, judged in their turn, off the list when they are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bus_events import SCHEMA_IDS, Lane, answer, directive, receipt, value_of, writers
+from ledger_facts import one
+from portalbus.infra.stack import Endpoints
+from portalbus.producers.testing import a_step
+from portalbus.schemas.codec import Decoded
+from portalbus.schemas.models import CaseStep, CaseUrgency, Payload
+from portalbus.streams.casework.urgency import UrgencyProbe
+from urgent_queue import AGENCIES, UrgentQueue
+from whole_bus import Bus
+
+QUEUED = 4_000
+
+
+@pytest.fixture
+def queue(endpoints: Endpoints, tmp_path: Path) -> Iterator[UrgentQueue]:
+    bus = Bus(endpoints, tmp_path, AGENCIES).open()
+    try:
+        yield UrgentQueue(bus)
+    finally:
+        bus.close()
+
+
+def test_an_urgent_case_is_on_the_list_while_what_came_before_it_waits_to_be_judged(queue: UrgentQueue) -> None:
+    queue.queue("H56", QUEUED)
+    casework = queue.start_casework()
+    first = queue.urgent("H56")
+    queue.seconds_to_list(first)
+    seconds = [queue.seconds_to_list(queue.urgent("H56")) for _ in range(10)]
+    assert max(seconds) < 2
+    assert queue.bus.next_offset("H56") == 0
+    refused = queue.urgent("H56", code=1)  # the public code of another case
+    queue.seconds_to_list(refused)
+    queue.bus.start_worker()
+    queue.bus.wait_until(lambda: queue.bus.next_offset("H56") == QUEUED + 12, "judging")
+    look = queue.bus.look
+    queue.bus.wait_until(lambda: one(look, "select count(*) from casework.ahead") == 0, "settling")
+    queue.bus.wait_until(lambda: one(look, "select position from casework.place") == queue.bus.position(), "casework")
+    assert queue.listed(first)
+    assert not queue.listed(refused)
+    assert one(look, "select count(*) from casework.case") == QUEUED + 11
+    assert one(look, "select count(*) from casework.case where position = 0") == 0
+    assert casework.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "urgent"),
+    [
+        (receipt(urgency=CaseUrgency.URGENT), True),
+        (receipt(urgency=CaseUrgency.URGENT, field="giao-thong", area="01", subject="x" * 500), True),
+        (receipt(field="URGENT"), False),
+        (a_step("H26-0001", CaseStep.ACKNOWLEDGED), True),
+        (a_step("H26-0001", CaseStep.URGENCY_CHANGED), True),
+        (a_step("H26-0001", CaseStep.ACCEPTED), False),
+        (answer(), False),
+        (directive(), False),
+    ],
+)
+def test_the_probe_tells_urgency_from_the_bytes(payload: Payload, urgent: bool) -> None:
+    probe = UrgencyProbe(writers())
+    item = Lane("H26").say(payload, correlation_id="c" * 128)
+    assert isinstance(item.content, Decoded)
+    value = value_of(item.content.event, SCHEMA_IDS)
+    assert probe.is_urgent(value) is urgent
+    assert not any(probe.is_urgent(value[:end]) for end in range(60))
+    assert not probe.is_urgent(None)

@@ -1,0 +1,160 @@
+"""What is deployed is valid by the published schemas, and as closed as it says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from portalbus.infra.generate.strimzi import strimzi_resources
+
+jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "tests" / "data" / "published"
+COMPOSE = yaml.safe_load((ROOT / "infra" / "compose" / "compose.yaml").read_text(encoding="utf-8"))
+OURS = ("topics", "worker", "relay", "casework", "central", "webhooks", "gateway", "alerting")
+KUBERNETES = "1.33"
+
+
+def resources(text: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def files() -> list[dict[str, Any]]:
+    return [
+        document
+        for path in sorted((ROOT / "infra" / "kubernetes").glob("*.yaml"))
+        for document in resources(path.read_text(encoding="utf-8"))
+    ]
+
+
+def check_custom(document: Mapping[str, Any], prefix: str) -> None:
+    """By the custom resource's schema, with nothing in it that the schema does not know, as a strict server has it."""
+    schema = closed(json.loads((PUBLISHED / f"{prefix}-{document['kind']}.json").read_text(encoding="utf-8")))
+    jsonschema.Draft202012Validator(schema).validate(document)
+
+
+def closed(schema: Any, *, top: bool = True) -> Any:
+    if isinstance(schema, dict):
+        found = {name: closed(part, top=False) for name, part in schema.items()}
+        keeps = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
+        if isinstance(schema.get("properties"), dict) and schema.get("type") == "object" and not keeps:
+            found["additionalProperties"] = False
+        if top:
+            found["properties"]["metadata"] = {"type": "object"}
+        if schema.get("x-kubernetes-int-or-string"):
+            found.pop("type", None)
+        return found
+    return [closed(part, top=False) for part in schema] if isinstance(schema, list) else schema
+
+
+def test_the_compose_file_is_valid_by_the_compose_specification() -> None:
+    schema = json.loads((PUBLISHED / "compose-spec.json").read_text(encoding="utf-8"))
+    jsonschema.Draft7Validator(schema).validate(COMPOSE)
+
+
+@pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
+def test_every_service_is_pinned_bounded_and_without_new_privileges(name: str) -> None:
+    service = COMPOSE["services"][name]
+    tag = service["image"].rpartition(":")[2]
+    assert tag[0].isdigit() or tag[0] == "v", f"{service['image']} is not pinned"
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert name == "topics" or "healthcheck" in service
+    assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", ()))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_process_of_the_bus_is_read_only_and_nobody(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] and service["user"] == "10001:10001" and service["cap_drop"] == ["ALL"]
+
+
+def test_the_files_that_the_compose_file_mounts_are_there_or_generated() -> None:
+    for service in COMPOSE["services"].values():
+        for volume in service.get("volumes", ()):
+            place = volume.split(":")[0]
+            if place.startswith("./") and "generated" not in place and "alerting.toml" not in place:
+                assert (ROOT / "infra" / "compose" / place).exists(), place
+
+
+@pytest.mark.parametrize("document", files(), ids=lambda one: f"{one['kind']}-{one['metadata']['name']}")
+def test_every_kubernetes_resource_is_valid(document: dict[str, Any]) -> None:
+    api = document["apiVersion"].partition("/")[0]
+    if api == "kafka.strimzi.io":
+        check_custom(document, "strimzi")
+    elif api == "keda.sh":
+        check_custom(document, "keda")
+    else:
+        validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+        validate.validate(document, KUBERNETES, strict=True)
+
+
+def test_a_closed_schema_refuses_what_it_does_not_know() -> None:
+    kafka = next(one for one in files() if one["kind"] == "Kafka")
+    with pytest.raises(jsonschema.ValidationError):
+        check_custom({**kafka, "spec": {**kafka["spec"], "zookeeper": {"replicas": 3}}}, "strimzi")
+
+
+def test_every_deployment_is_non_root_read_only_and_has_a_disruption_budget() -> None:
+    found = files()
+    budgets = {
+        one["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"]
+        for one in found
+        if one["kind"] == "PodDisruptionBudget"
+    }
+    for one in (one for one in found if one["kind"] == "Deployment"):
+        pod = one["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] and one["metadata"]["name"] in budgets
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_generated_resources_are_valid_and_an_agency_writes_to_its_own_lane_alone() -> None:
+    made = resources(strimzi_resources(["H17", "H18"]))
+    for document in made:
+        check_custom(document, "strimzi")
+    names = [(one["kind"], one["metadata"]["name"]) for one in made]
+    assert len(set(names)) == len(names)
+    user = next(one for one in made if one["metadata"]["name"] == "agency-h17")
+    acls = user["spec"]["authorization"]["acls"]
+    writable = [acl["resource"]["name"] for acl in acls if "Write" in acl["operations"]]
+    assert writable == ["lane.H17"]
+    readable = {acl["resource"]["name"] for acl in acls if "Read" in acl["operations"]}
+    assert "verdict.H17" in readable and not any(name.endswith("H18") for name in readable)
+
+
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed")
+    units = []
+    for unit in sorted((ROOT / "infra" / "systemd").glob("*.service")):
+        text = unit.read_text(encoding="utf-8").replace("/opt/portalbus/bin/python", "/usr/bin/env")
+        copy = tmp_path / unit.name.replace("@.", "@1.")
+        copy.write_text(text, encoding="utf-8")
+        units.append(copy)
+    done = subprocess.run(
+        [program, "verify", "--recursive-errors=no", *units], capture_output=True, text=True, timeout=60, check=False
+    )
+    ours = [line for line in done.stderr.splitlines() if "portalbus" in line and "RestartSteps" not in line]
+    # RestartSteps and RestartMaxDelaySec are of systemd 254; an older one says that it passes them over.
+    assert [line for line in ours if "RestartMaxDelaySec" not in line] == []
+
+
+def test_systemd_finds_a_unit_that_is_wrong(tmp_path: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed")
+    wrong = tmp_path / "portalbus-wrong.service"
+    wrong.write_text("[Service]\nExecStart=/usr/bin/env true\nRestart=perhaps\n", encoding="utf-8")
+    done = subprocess.run([program, "verify", wrong], capture_output=True, text=True, timeout=60, check=False)
+    assert "perhaps" in done.stderr
