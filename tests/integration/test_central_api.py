@@ -200,6 +200,9 @@ def test_the_api_is_read_only_and_open(api: httpx2.Client) -> None:
     assert api.get("/directives").headers["access-control-allow-origin"] == "*"
 
 
+OTHER_MEDIA = {"/api/v1/stream": "text/event-stream", "/api/v1/figures.csv": "text/csv"}
+
+
 def test_every_address_is_described_with_its_answers(api: httpx2.Client) -> None:
     description = api.get("/openapi.json").json()
     assert set(description["paths"]) == {
@@ -208,6 +211,8 @@ def test_every_address_is_described_with_its_answers(api: httpx2.Client) -> None
         "/api/v1/feedback/{code}",
         "/api/v1/agencies",
         "/api/v1/agencies/{code}/sources",
+        "/api/v1/figures",
+        "/api/v1/figures.csv",
         "/api/v1/stream",
     }
     for path, methods in description["paths"].items():
@@ -215,8 +220,8 @@ def test_every_address_is_described_with_its_answers(api: httpx2.Client) -> None
         assert operation["summary"]
         assert operation["description"]
         content = operation["responses"]["200"]["content"]
-        if path == "/api/v1/stream":
-            assert list(content) == ["text/event-stream"]
+        if path in OTHER_MEDIA:
+            assert list(content) == [OTHER_MEDIA[path]]
         else:
             assert content["application/json"]["schema"]["$ref"]
         for status, told in operation["responses"].items():

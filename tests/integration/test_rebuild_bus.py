@@ -165,7 +165,9 @@ def test_a_rebuild_under_traffic_agrees_names_what_was_altered_and_exchanges_it_
     assert (status, said["rows"]) == (0, 0), [table for table in said["tables"] if table["first"]]
     assert len(rows(bus.look, "select distinct rule from ledger.event")) >= 8
 
-    key = one(bus.look, "select min(key) from ledger.directive where not withdrawn and version = 4")
+    newest = "select min(key) from ledger.directive where not withdrawn and version = 4"
+    bus.wait_until(lambda: one(bus.look, newest) is not None, "a fourth version")
+    key = one(bus.look, newest)
     # The fourth version is the last that the traffic makes: nobody mends this row meanwhile.
     bus.look.execute("update ledger.directive set title = 'Khác' where key = %s", (key,))
     bus.look.execute("delete from ledger.directive_version where key = %s and version = 1", (key,))

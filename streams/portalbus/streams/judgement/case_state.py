@@ -28,7 +28,8 @@ class CaseState:
     """One case; `opened`, `resolved` and `taken` hold what this batch brought.
 
     `passed` are the bodies that had it since it was received or opened again, the owner last; empty when it was never
-    transferred. `returned` tells that this batch took an answer back; `steps` counts all steps ever taken.
+    transferred. `returned` tells that this batch took an answer back; `answered_now` that its own answer stands:
+    one that was given and opened again in one batch is written, and answers nothing. `steps` counts all steps taken.
     """
 
     case_id: str
@@ -43,6 +44,7 @@ class CaseState:
     answered_by: str | None = None
     position: int = 0
     returned: bool = False
+    answered_now: bool = False
     taken: list[TakenStep] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -52,7 +54,7 @@ class CaseState:
     @property
     def is_resolved(self) -> bool:
         """True when the case stands answered: its answer was not returned, and it was not opened again."""
-        return self.stage not in OPEN and (self.resolved_before or self.resolved is not None)
+        return self.stage not in OPEN and (self.resolved_before or self.answered_now)
 
     @property
     def owners(self) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ class CaseState:
     def answer(self, payload: FeedbackResolved, agency: str, position: int) -> None:
         """Folds an accepted answer into the case."""
         self.resolved, self.answered_by, self.position = payload, agency, position
-        self.stage, self.returned = ENDINGS[payload.outcome], False
+        self.stage, self.returned, self.answered_now = ENDINGS[payload.outcome], False, True
 
     def take(self, taken: TakenStep, new_owner: str) -> None:
         """Folds an accepted step into the case; `new_owner` is who has it after a transfer.
@@ -82,9 +84,10 @@ class CaseState:
             self.owner = new_owner
         elif step is CaseStep.REOPENED:
             self.passed = ()
-            self.resolved_before = False
+            self.resolved_before = self.answered_now = False
         elif step is CaseStep.ANSWER_RETURNED:
-            self.resolved, self.answered_by, self.returned, self.resolved_before = None, None, True, False
+            self.resolved, self.answered_by, self.returned = None, None, True
+            self.resolved_before = self.answered_now = False
 
 
 def heir(code: str, directory: AgencyDirectory, today: date) -> str:

@@ -89,6 +89,8 @@ def receipt_row(event: KnownEvent, columns: Mapping[str, Any]) -> Row:
     beside: dict[str, tuple[object, object]] = {"receiver": (columns["receiver"], event.agency)}
     if columns["state"] == "RECEIVED" and not columns["steps"]:
         beside["position"] = (columns["position"], event.position)
+    if not columns["steps"]:
+        beside["owner"] = (columns["owner"], columns["addressed_to"] or columns["owner"])
     said = {name: columns[name] for name in FeedbackReceived.model_fields if name != "addressed_to"}
     said["addressed_to"] = columns["addressed_to"] or columns["owner"]
     return Row(Place.CASE, lambda: FeedbackReceived(**said), beside)

@@ -75,7 +75,10 @@ async def list_figures(
     return FiguresList(first=wanted.first, last=wanted.last, items=[_answer(one) for one in found])
 
 
-@router.get("/figures.csv", summary="Accountability figures as CSV", response_class=Response)
+AS_CSV: dict[str, Any] = {"description": "A line a group.", "content": {"text/csv": {"schema": {"type": "string"}}}}
+
+
+@router.get("/figures.csv", summary="Accountability figures as CSV", response_class=Response, responses={200: AS_CSV})
 async def figures_as_csv(
     parts: Parts, since: Since = None, until: Until = None, agency: Agency = None, by: By = None
 ) -> Response:

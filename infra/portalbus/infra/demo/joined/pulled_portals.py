@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from portalbus.infra.demo.joined.stories import CITY
 from portalbus.infra.demo.plan import PULLED, Door, Step
 from portalbus.infra.demo.sent import SentLog
 from portalbus.infra.stack.paths import StateFolder
+from portalbus.infra.stack.process import Command, spawn
 from portalbus.schemas.models import DirectivePublished, FeedbackReceived, FeedbackResolved, Payload, aggregate_key
 
 PASSWORD_VARIABLE = "DEMO_PORTAL_READER"  # noqa: S105 - a name, no password
@@ -128,15 +128,14 @@ class PulledPortals:
         config.write_text(yaml.safe_dump(self._settings(), allow_unicode=True), encoding="utf-8")
         command = [sys.executable, "-m", "portalbus.infra.cli", "connect", "run", str(config)]
         environment = {
-            **os.environ,
             "PORTALBUS_HOME": str(self._home),
             "PORTALBUS_BOOTSTRAP": self._addresses.bootstrap,
             "PORTALBUS_REGISTRY": self._addresses.registry_url,
             "PORTALBUS_DATABASE": self._addresses.database_url,
             PASSWORD_VARIABLE: self._view.password,
         }
-        with (self._home / "logs" / "demo-connect.log").open("ab") as log:
-            return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        # It ends with the demo, however that ends.
+        return spawn(Command(tuple(command), str(config), environment), self._home / "logs" / "demo-connect.log")
 
     def _settings(self) -> Mapping[str, Any]:
         """The connector's configuration, as somebody would write it."""
