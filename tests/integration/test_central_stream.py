@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def listening(portal: CentralProcess, query: str = "", last: str = "") -> Iterat
 def heartbeat(stream: Iterator[Sent]) -> Sent:
     """The next heartbeat: from then on, what is written is live for this reader."""
     return next(one for one in stream if one.event == "heartbeat")
+
+
+def wait_for_position(portal: CentralProcess, position: str) -> None:
+    """Waits until the portal has read the ledger up to a position."""
+    with listening(portal) as stream:
+        assert any(one.id == position for one in islice(stream, 100) if one.event == "heartbeat")
 
 
 def subjects(stream: Iterator[Sent], count: int) -> list[Any]:
@@ -118,6 +125,7 @@ def test_who_was_away_too_long_is_told_to_begin_anew(portal: CentralProcess, led
     with listening(portal, last="20") as stream:
         assert subjects(stream, 2) == ["G22/d-20", "G22/d-21"]
     for place, reason in (("3", "too-old"), ("100000", "unknown-position")):
+        wait_for_position(portal, "60")
         with listening(portal, last=place) as stream:
             first = next(one for one in stream if one.event != "heartbeat")
             assert (first.event, first.data["reason"], first.id) == ("reset", reason, "60")

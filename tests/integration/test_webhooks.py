@@ -105,11 +105,11 @@ def hooks(module_bus: Bus) -> Iterator[Hooks]:
 @pytest.fixture(autouse=True)
 def nobody_is_subscribed(hooks: Hooks) -> Iterator[None]:
     yield
-    with hooks.desk.transaction():
-        hooks.desk.execute("delete from push.subscription")
     for running in hooks.bus.processes:
         if running.name == "webhooks" and running.process.poll() is None:
             assert running.stop() == 0, running.text()
+    with hooks.desk.transaction():
+        hooks.desk.execute("delete from push.subscription")
 
 
 def assert_ordered(receiver: Receiver) -> None:

@@ -34,6 +34,8 @@ select d.subscription, m.webhook_id, m.event_type, m.key, m.position, d.failures
 from push.delivery d join push.message m on m.number = d.message
 where d.given_up_at is not null and (%(subscription)s::text is null or d.subscription = %(subscription)s)
 order by d.given_up_at, d.subscription, d.message limit %(limit)s"""
+# The sender locks deliveries, then subscriptions; who locks them the other way round would meet it in a deadlock.
+WAIT_FOR_SENDER = "select 1 from push.sender for update"
 CHOSEN = """
 d.given_up_at is not null and d.subscription = %(subscription)s and m.number = d.message
 and (%(webhook_ids)s::text[] is null or m.webhook_id = any(%(webhook_ids)s))"""
@@ -146,6 +148,7 @@ def list_subscriptions(connection: Connection[Any]) -> list[ListedSubscription]:
 def remove_subscription(connection: Connection[Any], subscription_id: str) -> int | None:
     """Takes a subscription away, with what it has not got; tells how many deliveries that were. None: unknown."""
     with connection.transaction():
+        connection.execute(WAIT_FOR_SENDER)
         row = connection.execute(
             "select count(d.message) from push.subscription s left join push.delivery d on d.subscription = s.id"
             " where s.id = %s group by s.id",
@@ -186,6 +189,7 @@ def _decide(
 ) -> int:
     chosen = {"subscription": subscription_id, "webhook_ids": None if webhook_ids is None else list(webhook_ids)}
     with connection.transaction():
+        connection.execute(WAIT_FOR_SENDER)
         done = connection.execute(statement.encode(), chosen).rowcount
         if done:
             connection.execute("update push.subscription set changed = changed + 1 where id = %s", (subscription_id,))
