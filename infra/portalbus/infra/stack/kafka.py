@@ -132,12 +132,20 @@ class Kafka(Service):
             return
         fresh = self.data.with_name("kafka.new")
         shutil.rmtree(fresh, ignore_errors=True)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         settings = str(self._write_settings(fresh))
-        tool = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", settings)
+        tool = self._java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id()}", "-c", settings)
         if spawn(tool, self.log).wait(timeout=60) != 0:
             raise StackError(f"Kafka could not make its data folder {fresh}", f"read {self.log}")
         fresh.rename(self.data)
 
     def is_ready(self) -> bool:
         return not is_free(self.port) and answers(self.bootstrap)
+
+
+def cluster_id() -> str:
+    """A new id as Kafka makes them: 16 bytes in base64 for URLs, never with a dash in front, which tools take for an
+    option."""
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not text.startswith("-"):
+            return text
