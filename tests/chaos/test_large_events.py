@@ -1,0 +1,111 @@
+"""A backlog of large events: a worker's memory stays bounded, and no batch is so slow that it loses its lanes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import psutil
+import pytest
+
+from bus_events import directive, envelope, value_of
+from ledger_facts import assert_sound, one
+from portalbus.infra.stack import Endpoints
+from portalbus.schemas.models import Event
+from whole_bus import Bus, Running
+
+AGENCIES = ("G22", "H26", "H29", "G09")
+LETTERS = "aăâbcdđeêghiklmnoôơpqrstuưvxyàáảãạằắẳẵặầấẩẫậ "
+CHARACTERS = 140_000
+"""About 247 KB in UTF-8: a value may have 256 KiB."""
+MOST_MB = 250.0
+SAMPLE_S = 0.05
+
+
+@pytest.fixture
+def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
+    bus = Bus(endpoints, tmp_path, AGENCIES).open()
+    yield bus
+    bus.close()
+
+
+class Memory:
+    """The most that a process and its children have held, in MB, each by itself."""
+
+    def __init__(self) -> None:
+        self.most: dict[int, float] = {}
+
+    @property
+    def worker(self) -> float:
+        """The largest process."""
+        return max(self.most.values())
+
+    def look(self, process: psutil.Process) -> None:
+        """Looks once."""
+        for one_of_them in (process, *process.children(recursive=True)):
+            try:
+                held = one_of_them.memory_info().rss / 1e6
+            except psutil.NoSuchProcess:
+                continue
+            self.most[one_of_them.pid] = max(held, self.most.get(one_of_them.pid, 0.0))
+
+
+@contextmanager
+def watched(worker: Running) -> Iterator[Memory]:
+    """Looks at the memory of a worker again and again."""
+    memory, ended = Memory(), threading.Event()
+    process = psutil.Process(worker.pid)
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_S):
+            memory.look(process)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        ended.set()
+        thread.join(10)
+
+
+def work_off(bus: Bus, events: int) -> None:
+    """A worker finds so many large events waiting for it."""
+    random = Random(7)
+    sizes = []
+    for number in range(events):
+        agency = AGENCIES[number % len(AGENCIES)]
+        text = "".join(random.choices(LETTERS, k=2_000)) * (CHARACTERS // 2_000)
+        event = Event(
+            envelope(number, agency, number // len(AGENCIES) + 1), directive(f"d-{number:06}", body=f"{number} {text}")
+        )
+        value = value_of(event, bus.schema_ids)
+        sizes.append(len(value))
+        bus.publish(agency, [(event.key.encode(), value)])
+    began = time.monotonic()
+    worker = bus.start_worker()
+    with watched(worker) as memory:
+        bus.wait_until(lambda: one(bus.look, "select count(*) from ledger.event") == events, "all are judged", 240)
+    took = time.monotonic() - began
+    print(
+        f"\n{events} events of {sum(sizes) / len(sizes) / 1e3:.0f} KB in {took:.1f} s with the start; largest process"
+        f" {memory.worker:.0f} MB, all of the worker's {sum(memory.most.values()):.0f} MB"
+    )
+    assert one(bus.look, "select count(*) from ledger.event where rule = 'event.accepted'") == events
+    assert len(worker.said("edge.assigned")) == 1, "no rebalance"
+    assert memory.worker < MOST_MB
+    assert_sound(bus.look)
+    assert worker.stop() == 0, worker.text()
+
+
+def test_a_backlog_of_large_events_does_not_fill_the_memory(bus: Bus) -> None:
+    work_off(bus, 200)
+
+
+@pytest.mark.chaos
+def test_two_thousand_large_events_do_not_fill_the_memory(bus: Bus) -> None:
+    work_off(bus, 2_000)

@@ -1,0 +1,124 @@
+"""A long steady load: memory, threads and open files stay where they are, and nobody waits longer at the end.
+
+`PORTALBUS_SOAK_MINUTES` says how long (30).
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from killing import Portals, agencies_of, judged_history, wait_for_rest
+from portalbus.infra.bus.bus import Bus
+from portalbus.schemas.directory import directory
+
+RATE = 300.0
+SAMPLE_S = 5.0
+WARM = 0.3
+"""The first part of the time, in which caches fill, does not count."""
+SLOPE_MB_PER_MINUTE = 1.0
+MOST_MORE = 2
+"""Threads or files that a process may have more at the end: a pool that breathes is no leak."""
+P99_S = 1.0
+AGENCIES = [agency.code for agency in directory().current(datetime.now(UTC).date())[:10]]
+SOURCES = [f"{agency}/{portal}" for agency in AGENCIES for portal in ("www", "edu")]
+DELAYS = """
+select extract(epoch from judged_at - received_at)::float8 from ledger.event
+where judged_at > now() - make_interval(secs => %s) order by 1"""
+
+
+@dataclass
+class Samples:
+    """What one process held, over time."""
+
+    at: list[float] = field(default_factory=list)
+    resident_mb: list[float] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+
+    def look(self, process: psutil.Process, at: float) -> None:
+        """Looks once; a process and its children together."""
+        family = [process, *process.children(recursive=True)]
+        with suppress(psutil.NoSuchProcess):
+            resident = sum(one.memory_info().rss for one in family) / 1e6
+            threads, files = sum(one.num_threads() for one in family), sum(one.num_fds() for one in family)
+            self.at.append(at)
+            self.resident_mb.append(resident)
+            self.threads.append(threads)
+            self.files.append(files)
+
+    @property
+    def slope_mb_per_minute(self) -> float:
+        """How fast its memory grows, once warm."""
+        first = round(len(self.at) * WARM)
+        return statistics.linear_regression(self.at[first:], self.resident_mb[first:]).slope * 60
+
+    @staticmethod
+    def more(counts: Sequence[int]) -> float:
+        """How much more there is in the last third than in the middle one, in the median."""
+        third = len(counts) // 3
+        return statistics.median(counts[-third:]) - statistics.median(counts[third : 2 * third])
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[Bus]:
+    with Bus(tmp_path / "bus", workers=1, usual_ports=None) as bus:
+        yield bus
+
+
+def soak(bus: Bus, folder: Path, minutes: float) -> None:
+    """Publishes for so long, and looks at every process of the bus meanwhile."""
+    portals = Portals(bus, folder, SOURCES, processes=2, rate=RATE)
+    portals.start()
+    samples: dict[str, Samples] = defaultdict(Samples)
+    processes = {one.name: psutil.Process(one.pid) for one in bus._processes if one.pid is not None}
+    try:
+        began = time.monotonic()
+        while (now := time.monotonic() - began) < minutes * 60:
+            for name, process in processes.items():
+                samples[name].look(process, now)
+            time.sleep(SAMPLE_S)
+        delays = _delays(bus, minutes * 60 / 3)
+        portals.finish(within=120)
+        wait_for_rest(bus, agencies_of(SOURCES), within=120)
+    finally:
+        portals.end()
+    report = judged_history(bus, portals.history, agencies_of(SOURCES))
+    p99 = delays[int(len(delays) * 0.99)]
+    print(f"\n{minutes:g} minutes at {RATE:g} events/s, one worker: {report.figures()}")
+    print(f"lane → verdict in the last third: p50 {delays[len(delays) // 2] * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms")
+    for name, one in samples.items():
+        print(
+            f"{name}: {one.resident_mb[-1]:.0f} MB, {one.slope_mb_per_minute:+.2f} MB a minute,"
+            f" {one.threads[-1]} threads ({Samples.more(one.threads):+g}), {one.files[-1]} files"
+            f" ({Samples.more(one.files):+g})"
+        )
+    assert report.clean, report
+    assert bus.failed() == []
+    assert p99 < P99_S
+    for name, one in samples.items():
+        assert one.slope_mb_per_minute < SLOPE_MB_PER_MINUTE, name
+        assert Samples.more(one.threads) <= MOST_MORE, name
+        assert Samples.more(one.files) <= MOST_MORE, name
+
+
+def _delays(bus: Bus, seconds: float) -> list[float]:
+    with psycopg.connect(bus.addresses.database_url) as look:
+        return [delay for (delay,) in look.execute(DELAYS, (seconds,))]
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(7_200)
+def test_half_an_hour_of_load_leaves_memory_threads_and_files_where_they_were(bus: Bus, tmp_path: Path) -> None:
+    soak(bus, tmp_path, float(os.environ.get("PORTALBUS_SOAK_MINUTES", "30")))
