@@ -23,12 +23,12 @@ class EdgeSettings:
     """Consumer group; workers of one group share the lanes. Its committed offsets are only for lag displays."""
 
     batch_max_records: int = 4_000
-    batch_max_bytes: int = 8 * MIB
+    batch_max_bytes: int = 4 * MIB
     """A batch stops growing at either limit; a single record may be larger."""
     queue_max_records: int = 8_000
-    queue_max_bytes: int = 16 * MIB
+    queue_max_bytes: int = 8 * MIB
     """What may wait in front of the handler before fetching stops: memory is events x size, so both count."""
-    fetch_max_bytes: int = 8 * MIB
+    fetch_max_bytes: int = 4 * MIB
     fetch_max_bytes_per_lane: int = MIB + 64 * 1024
     """One lane's share of a fetch: the largest event and its overhead, so that no lane crowds out the others."""
     fetch_max_wait: float = 0.5
