@@ -243,6 +243,17 @@ def test_a_source_that_skips_every_other_sequence_has_a_bounded_list_of_gaps(led
     assert (ledger.gaps("H26"), set(rules(ledger, h26))) == ({}, {ACCEPTED})
 
 
+def test_copies_of_what_has_come_use_up_no_place_of_what_is_missing(ledger: MemoryLedger, h26: Lane) -> None:
+    """Where gaps are merged, it is only counted how many are missing: what comes again is none of them."""
+    odd = [h26.say(directive(f"d-{number}"), sequence=number) for number in range(1, 4 * MOST_GAPS, 2)]
+    ledger.take_in_batches(odd)
+    ledger.take_in_batches([h26.again(item) for item in odd for _ in range(3)])
+    late = [h26.say(directive(f"d-{number}"), sequence=number) for number in range(2, 4 * MOST_GAPS, 2)]
+    ledger.take_in_batches(late)
+    assert sorted(applied(ledger)) == sorted(f"H26/d-{number}" for number in range(1, 4 * MOST_GAPS))
+    assert ledger.gaps("H26") == {}
+
+
 def test_the_pause_between_two_questions_grows_to_an_hour_and_they_end_after_thirty_days(
     ledger: MemoryLedger, h26: Lane
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -54,6 +55,17 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         transport: Any = self.transport
         give_out_lane_records(self._ensure_consumer()._fetcher, transport.parts.settings.fetch_pause)
+
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer. One that does not stop well must not keep the worker from ending: its session times out.
+
+        aiokafka lets a cancelled task of its own through when the group rebalances at that moment, and then nobody
+        would tell the worker that this thread has ended.
+        """
+        try:
+            await super().on_thread_stop()
+        except (asyncio.CancelledError, KafkaError) as error:
+            log.warning("edge.consumer-not-stopped", error=type(error).__name__)
 
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
         """Log what ended the thread; mode would print the exception with its message."""

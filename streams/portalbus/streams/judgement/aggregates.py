@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from portalbus.schemas.facts import VIET_NAM
+from portalbus.schemas.facts import legal_day
 from portalbus.schemas.models import (
     Canary,
     DirectivePublished,
@@ -32,11 +32,10 @@ def judge_aggregate(event: Event, history: History, received_at: datetime) -> De
     case = history.cases.get(payload.case_id)
     if case is None:
         return waiting("case.waits-for-receipt")
-    today = received_at.astimezone(VIET_NAM).date()
     agency = event.envelope.agency
     if isinstance(payload, FeedbackProgressed):
-        return judge_step(payload, agency, case, history.directory, today)
-    return judge_answer(agency, case, history.directory, today)
+        return judge_step(payload, agency, case, history.directory, received_at, history.review)
+    return judge_answer(agency, case, history.directory, legal_day(received_at))
 
 
 def judge_directive(key: str, payload: DirectivePublished, history: History) -> Decision:

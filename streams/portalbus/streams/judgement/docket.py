@@ -19,7 +19,7 @@ from portalbus.schemas.topics import lane_of
 from portalbus.streams.judgement.aggregates import judge_aggregate, rank
 from portalbus.streams.judgement.decision import CANARY, Decision, parked, rejected, waiting
 from portalbus.streams.judgement.gaps import WAITS_FOR_GAP
-from portalbus.streams.judgement.history import History, SourceState, WaitingEvent
+from portalbus.streams.judgement.history import REVIEW, History, SourceState, WaitingEvent
 from portalbus.streams.judgement.holding import Holding
 from portalbus.streams.judgement.judge import judge
 from portalbus.streams.judgement.notice import Notice
@@ -37,7 +37,8 @@ class Bounds:
     """How long an event may wait for its cause (lane time), and how many of one agency may wait for one key.
 
     And how long a parked record holds its key, and how many undecided ones may hold the same one. And how long the
-    events of a source are held behind a gap in its order (zero: not at all), and how many.
+    events of a source are held behind a gap in its order (zero: not at all), and how many. And how long after an answer
+    the centre may return it (lane time; zero: not at all).
     """
 
     wait: timedelta = timedelta(days=7)
@@ -46,6 +47,7 @@ class Bounds:
     parked_per_key: int = 10
     gap_hold: timedelta = timedelta(seconds=25)
     held_per_source: int = 1_000
+    review: timedelta = REVIEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class Docket:
 
     def __post_init__(self) -> None:
         bounds = self.bounds
-        self.history.directory = self.directory
+        self.history.directory, self.history.review = self.directory, bounds.review
         self.first_position = self.next_position
         self._holding = Holding(self.history, bounds.gap_hold, bounds.held_per_source, self._freed, self.tell)
 
@@ -124,6 +126,10 @@ class Docket:
         """Judges these records, in this order."""
         for item in items:
             self._hear_one(item)
+
+    def put_away(self) -> None:
+        """Ends its work. It and its holding name each other: large events would wait for the collector of garbage."""
+        del self._holding
 
     def tell(self, notice: Notice) -> None:
         """Says something that is no judgement; it takes the next position."""
@@ -179,7 +185,8 @@ class Docket:
         if decision.rule != "lane.agency-mismatch":
             source = hear(envelope, received_at, self.history)
             if decision.rule != "source.blocked":  # its place stays open, so that it can be sent again
-                self._holding.take(envelope, source, received_at)
+                again = (record.agency, envelope.id) in self.history.event_ids
+                self._holding.take(envelope, source, received_at, again=again)
         if decision.status is VerdictStatus.DUPLICATE:
             self.history.reconciling.note_resent(record.agency, envelope.id, content.content_hash, record.value)
         if decision.rule not in NO_CLAIM_RULES:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.directory import AgencyDirectory, directory
@@ -24,6 +24,7 @@ from portalbus.schemas.models import (
     Payload,
     SourceManifest,
 )
+from portalbus.streams.judgement.case_state import REVIEW as REVIEW
 from portalbus.streams.judgement.case_state import CaseState as CaseState
 from portalbus.streams.judgement.case_state import TakenStep, heir
 from portalbus.streams.judgement.clocks import lead_ms
@@ -162,6 +163,8 @@ class History:
 
     reconciling: Reconciling = field(default_factory=Reconciling)
     directory: AgencyDirectory = field(default_factory=directory)
+    review: timedelta = REVIEW
+    """So long after an answer the centre may return it; it is not shown before, unless it is published."""
 
     def held_until(self, agency: str, key: str, lane_offset: int, now: datetime) -> datetime | None:
         """How long a record of this lane and key waits behind parked ones; None when it need not wait."""
@@ -188,7 +191,7 @@ class History:
             today = received_at.astimezone(VIET_NAM).date()
             self.cases[payload.case_id].take(taken, heir(payload.to_agency or "", self.directory, today))
         else:
-            self.cases[payload.case_id].answer(payload, event.envelope.agency, position)
+            self.cases[payload.case_id].answer(payload, event.envelope.agency, position, received_at)
 
     def _add_version(
         self, event: Event, payload: DirectivePublished, lane_offset: int, received_at: datetime, position: int

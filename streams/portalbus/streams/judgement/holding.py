@@ -102,9 +102,12 @@ class Holding:
             missing = held_behind(envelope, source)
         return waiting(WAITS_FOR_GAP, first=missing[0], last=missing[1]) if missing else None
 
-    def take(self, envelope: Envelope, source: SourceState, now: datetime) -> None:
-        """Takes an event's place in the order of its source, and asks for what it shows to be missing."""
-        self._opened(source, take_sequence(envelope, source, now, self._bound), now)
+    def take(self, envelope: Envelope, source: SourceState, now: datetime, *, again: bool) -> None:
+        """Takes an event's place in the order of its source, and asks for what it shows to be missing.
+
+        `again` says that an event with this id was heard before.
+        """
+        self._opened(source, take_sequence(envelope, source, now, self._bound, again=again), now)
 
     def seat(self, record: LaneRecord, content: Decoded, source: SourceState, now: datetime) -> None:
         """Holds an event. Its place is taken already, so what it waits for is a gap that holds."""

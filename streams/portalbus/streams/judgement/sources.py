@@ -36,10 +36,16 @@ def judge_sequence(envelope: Envelope, source: SourceState) -> Decision | None:
 
 
 def take_sequence(
-    envelope: Envelope | Place, source: SourceState, received_at: datetime, hold: timedelta = NO_HOLD
+    envelope: Envelope | Place,
+    source: SourceState,
+    received_at: datetime,
+    hold: timedelta = NO_HOLD,
+    *,
+    again: bool = False,
 ) -> Gap | None:
     """Folds a sequence into its source: the next moves it on, one beyond opens a gap, one in a gap fills its place.
 
+    An event that comes `again` fills no place in a merged gap: it may have taken its place there before.
     Returns the gap that it opened, for which the source is to be asked.
     """
     if source.set_aside and (place := Place(envelope.epoch, envelope.sequence)) in source.set_aside:
@@ -53,7 +59,7 @@ def take_sequence(
         source.last_sequence = envelope.sequence
         return opened
     gap = gap_holding(envelope, source)
-    if gap is not None:
+    if gap is not None and (gap.single or not again):
         fill_place(source, gap, envelope.sequence)
     return None
 

@@ -82,6 +82,17 @@ class Ledger:
 
         self._session.transact(work)
 
+    def tell_review(self) -> None:
+        """Tells the ledger's readers for how long an answer may be returned, and so when it is shown."""
+        review = self._bounds.review
+        self._session.transact(
+            lambda connection: connection.execute(
+                "insert into ledger.review (lasts) values (%s)"
+                " on conflict (one) do update set lasts = excluded.lasts where review.lasts <> excluded.lasts",
+                (review,),
+            )
+        )
+
     def next_offsets(self, agencies: Sequence[str]) -> dict[str, int]:
         """The next offset of each lane, by agency."""
 
@@ -139,6 +150,7 @@ class Ledger:
         now = self._clock()
         hold_to_limit(connection, docket, self._parking_limit, now)
         self._write(connection, docket, records_told(new), now, before, after)
+        docket.put_away()
         return Taken(len(docket.entries), len(items) - len(new), after, _count(docket))
 
     def _expire(self, connection: Connection[Any]) -> int:
