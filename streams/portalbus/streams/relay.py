@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -20,18 +21,21 @@ from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import VERDICT_PREFIX
+from portalbus.schemas.tracing import open_spans
 from portalbus.streams.ledger.database import BY_KEY, connect
 from portalbus.streams.ledger.leading import become_leader
 from portalbus.streams.ledger.locks import AdvisoryLock
-from portalbus.streams.ledger.order import CHANNEL
+from portalbus.streams.ledger.order import CHANNEL, free_position
 from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics import defined
 from portalbus.streams.metrics.ledger_state import LEDGER, LedgerState
 from portalbus.streams.metrics.measuring import Measures
 from portalbus.streams.relaying.outgoing import next_outgoing
 from portalbus.streams.relaying.position import read_position
-from portalbus.streams.relaying.sender import Place, Sender
+from portalbus.streams.relaying.sender import Place, Sender, nothing_known
+from portalbus.streams.relaying.sent_before import after_a_restoration, sent_before
 from portalbus.streams.settings import StreamSettings
+from portalbus.streams.spans import tell_relayed
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +46,16 @@ PAUSE_SECONDS = 1.0
 GATHER_SECONDS = 0.05
 """Rest after a small batch: a Kafka transaction costs the brokers the same for one message as for hundreds."""
 EXIT_RESTART = 70
+
+
+class LedgerIsOlder(Exception):
+    """More was sent than the ledger holds: a backup was put back by other means than `portalbus restore`."""
+
+    MEND = "stop the workers, run `portalbus restore --settle`, and start them again"
+
+    def __init__(self, sent_up_to: int) -> None:
+        super().__init__(f"sent up to {sent_up_to}, which the ledger has not reached")
+        self.sent_up_to = sent_up_to
 
 
 def main() -> int:
@@ -58,6 +72,9 @@ def main() -> int:
         schemas = _learn(settings, stop)
         if schemas is not None:
             _lead(settings, schemas, stop, measures)
+    except LedgerIsOlder as error:
+        log.error("relay.ledger-is-older", sent_up_to=error.sent_up_to, mend=LedgerIsOlder.MEND)
+        return EXIT_RESTART
     except (KafkaException, psycopg.Error) as error:
         log.error("relay.restart", error=type(error).__name__, detail=_name(error))
         return EXIT_RESTART
@@ -77,18 +94,26 @@ def _lead(settings: StreamSettings, schemas: Mapping[str, int], stop: threading.
         position = read_position(settings.bootstrap, {})
         log.info("relay.started", position=position)
         measures.show(defined.RELAY_POSITION, position)
+        if position >= free_position(connection):
+            raise LedgerIsOlder(position)
+        known = partial(sent_before, connection) if after_a_restoration(connection) else nothing_known
+        spans = open_spans("relay")
         while not stop.is_set():
             batch = next_outgoing(connection, position, BATCH)
             if not batch:
                 _wait(connection)
                 continue
-            began = time.perf_counter()
-            places = sender.send(batch)
+            began, began_ns = time.perf_counter(), time.time_ns()
+            places = sender.send(batch, known)
             position = batch[-1].position
             _measure(measures, places, position, time.perf_counter() - began)
             _remember(connection, places)
+            if spans:
+                tell_relayed(spans, batch, began_ns)
             if len(batch) < BATCH:
                 stop.wait(GATHER_SECONDS)
+        if spans:
+            spans.close()
 
 
 def _measure(measures: Measures, places: list[Place], position: int, seconds: float) -> None:

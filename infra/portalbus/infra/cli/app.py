@@ -14,6 +14,7 @@ from portalbus.infra.cli import (
     accounts_commands,
     alerting_commands,
     alerts_command,
+    backup_commands,
     bus_commands,
     cases_commands,
     conformance_command,
@@ -30,6 +31,7 @@ from portalbus.infra.cli import (
     publish_command,
     rebuild_command,
     reconcile_command,
+    route_command,
     schemas_commands,
     tail_command,
     topics_commands,
@@ -73,9 +75,12 @@ app.command("tail", epilog=EPILOG)(tail_command.tail)
 app.command("verdicts", epilog=EPILOG)(verdicts_command.verdicts)
 app.command("doctor", epilog=EPILOG)(doctor_command.doctor)
 app.command("conformance", epilog=EPILOG)(conformance_command.conformance)
+app.command("backup", epilog=EPILOG)(backup_commands.backup)
+app.command("restore", epilog=EPILOG)(backup_commands.restore)
 app.command("alerts", epilog=EPILOG)(alerts_command.alerts)
-app.command("cases", epilog=EPILOG)(cases_commands.cases)
 app.command("urgent", epilog=EPILOG)(cases_commands.urgent)
+app.command("route", epilog=EPILOG)(route_command.route)
+app.add_typer(cases_commands.app, name="cases")
 app.add_typer(figures_command.app, name="figures")
 app.add_typer(accounts_commands.app, name="accounts")
 app.add_typer(schemas_commands.app, name="schemas")

@@ -20,6 +20,12 @@ def take_position(connection: Connection[Any]) -> int:
     return int(row[0])
 
 
+def free_position(connection: Connection[Any]) -> int:
+    """The first free position as it is now, without taking it."""
+    row = connection.execute("select next from ledger.position").fetchone()
+    return int(row[0]) if row else 1
+
+
 def advance_position(connection: Connection[Any], after: int) -> None:
     """Gives the order back: `after` is the next free position."""
     connection.execute("update ledger.position set next = %s", (after,))

@@ -56,8 +56,10 @@ select agency, lane_offset, 'parked' from ledger.parked p where state = 'parked'
 order by 1, 2"""
 ORDER: LiteralString = """
 select next - 1, (select count(*) from ledger.judgement), (select count(*) from ledger.notice),
-       greatest((select max(position) from ledger.judgement), (select max(position) from ledger.notice)),
-       (select count(*) from ledger.judgement join ledger.notice using (position))
+       greatest((select max(position) from ledger.judgement), (select max(position) from ledger.notice),
+                (select max(after) - 1 from ledger.restoration)),
+       (select count(*) from ledger.judgement join ledger.notice using (position)),
+       (select coalesce(sum(after - first), 0) from ledger.restoration)
 from ledger.position"""
 
 
@@ -151,8 +153,8 @@ def _order_problems(connection: Connection[Any]) -> Iterator[str]:
     if row is None:
         yield "ledger.position has no row"
         return
-    last, judgements, notices, highest, shared = row
-    if judgements + notices != last or (highest or 0) != last or shared:
+    last, judgements, notices, highest, shared, given_up = row  # given up when a backup was put back
+    if judgements + notices + given_up != last or (highest or 0) != last or shared:
         yield (
             f"the order has a hole: {judgements} judgements and {notices} notices, of which {shared} share a position,"
             f" up to {highest}, while the ledger is at {last}"

@@ -16,7 +16,9 @@ from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import Verdict, VerdictStatus
 from portalbus.schemas.notices import NOTICES
 from portalbus.schemas.topics import CANONICAL, lane_of, verdicts_of
+from portalbus.schemas.tracing import RELAY, traceparent
 from portalbus.streams.judgement.decision import RESTORED
+from portalbus.streams.relaying.sent_before import event_name, verdict_name
 
 NEXT_JUDGEMENTS = """
 select j.position, j.agency, j.lane_offset, e.event_id::text, e.event_type, e.portal, e.epoch, e.sequence, e.key,
@@ -83,6 +85,8 @@ class Message:
     key: bytes
     value: bytes
     headers: Headers
+    name: str | None = None
+    """What it says, in a few words: see `sent_before`. A notice has none."""
 
 
 def next_outgoing(connection: Connection[Any], after: int, limit: int) -> list[Outgoing]:
@@ -121,7 +125,11 @@ def _judgement_messages(judged: Judged, verdict_schema: int) -> Iterator[Message
     """The verdict, and for an accepted event the event itself, with the very bytes the portal sent."""
     if judged.canonical is not None and judged.event_type in CANONICAL and judged.rule != RESTORED.rule:
         yield Message(
-            CANONICAL[judged.event_type], (judged.key or "").encode(), judged.canonical, _event_headers(judged)
+            CANONICAL[judged.event_type],
+            (judged.key or "").encode(),
+            judged.canonical,
+            _event_headers(judged),
+            event_name(judged.agency, judged.event_id),
         )
     verdict = verdict_of(judged)
     key = judged.event_id or f"{verdict.lane}@{judged.lane_offset}"
@@ -130,6 +138,7 @@ def _judgement_messages(judged: Judged, verdict_schema: int) -> Iterator[Message
         key.encode(),
         encode_record(verdict, "Verdict", verdict_schema),
         _headers(judged, "Verdict", key),
+        verdict_name(judged.lane_offset, judged.status, judged.rule),
     )
 
 
@@ -162,6 +171,8 @@ def _event_headers(judged: Judged) -> Headers:
         headers.append(("ce_time", judged.occurred_at.isoformat(timespec="milliseconds").encode()))
     if judged.sequence is not None:
         headers.append(("ce_sequence", str(judged.sequence).encode()))
+    if judged.event_id is not None:
+        headers.append(("traceparent", traceparent(judged.event_id, RELAY).encode()))
     return headers
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ import structlog
 from confluent_kafka import KafkaException, Producer
 
 from portalbus.schemas.topics import RELAY_POSITION
-from portalbus.streams.relaying.outgoing import Outgoing, messages_of
+from portalbus.streams.relaying.outgoing import Message, Outgoing, messages_of
+from portalbus.streams.relaying.sent_before import Named
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +20,14 @@ TRANSACTION_TIMEOUT_MS = 30_000
 INIT_TIMEOUT_SECONDS = 60.0
 COMMIT_TIMEOUT_SECONDS = 60.0
 QUEUE_MESSAGES = 50_000
+
+Known = Callable[[Collection[Named]], Collection[Named]]
+"""Which of these messages were sent before."""
+
+
+def nothing_known(_: Collection[Named]) -> Collection[Named]:
+    """Nothing was sent before: no backup was ever put back."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +68,28 @@ class Sender:
         )
         self._producer.init_transactions(INIT_TIMEOUT_SECONDS)
 
-    def send(self, batch: Sequence[Outgoing]) -> list[Place]:
-        """Sends what these positions hold and the relay's new position, all or nothing. Raises KafkaException."""
+    def send(self, batch: Sequence[Outgoing], known: Known = nothing_known) -> list[Place]:
+        """Sends what these positions hold and the relay's new position, all or nothing. Raises KafkaException.
+
+        What `known` names was sent before a backup was put back, and is not sent again.
+        """
         places: list[Place] = []
+        found = [(outgoing.position, message) for outgoing in batch for message in messages_of(outgoing, self.schemas)]
+        before = known({(message.topic, message.name) for _, message in found if message.name is not None})
         producer = self._producer
         producer.begin_transaction()
-        for outgoing in batch:
-            for message in messages_of(outgoing, self.schemas):
-                producer.produce(
-                    message.topic,
-                    message.value,
-                    message.key,
-                    headers=message.headers,
-                    on_delivery=_placed(outgoing.position, places),
-                )
-            producer.poll(0)
+        for position, message in found:
+            if (message.topic, message.name) not in before:
+                self._produce(message, _placed(position, places))
         producer.produce(RELAY_POSITION, str(batch[-1].position).encode(), b"relay", partition=0)
         self._commit()
         return places
+
+    def _produce(self, message: Message, on_delivery: Any) -> None:
+        self._producer.produce(
+            message.topic, message.value, message.key, headers=message.headers, on_delivery=on_delivery
+        )
+        self._producer.poll(0)
 
     def _commit(self) -> None:
         while True:
