@@ -4,13 +4,16 @@ A worker judges each lane in order; behind a hundred thousand events an urgent c
 reads the same lanes, steps over everything that is not urgent, and has what is folded into casework at once: it is on
 the list of whoever has to acknowledge it, and its clock runs. It is judged in its turn all the same; should it be
 refused then, it goes from the list. Order and exactly-once of the ledger know nothing of the scout.
+
+Where much waits on a lane the scout leaps to its end, so that what comes now is found now; what it leapt over it looks
+through afterwards, a slice at a time, the ends first all the while.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -19,9 +22,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.directory import AgencyDirectory
+from portalbus.schemas.models import FeedbackReceived
 from portalbus.schemas.rules import Facts, findings
 from portalbus.schemas.topics import agency_of, is_lane, lane_of
 from portalbus.streams.casework.ahead import Ahead, Sighting
+from portalbus.streams.casework.backlog import Backlog
 from portalbus.streams.casework.urgency import UrgencyProbe
 from portalbus.streams.judgement.docket import Content
 
@@ -32,6 +37,10 @@ WAIT_SECONDS = 0.2
 SAVE_SECONDS = 2.0
 LANES_SECONDS = 5.0
 METADATA_SECONDS = 10.0
+LEAP = 20_000
+"""Records on a lane, half a second's worth of looking, over which the scout leaps to the end."""
+MOST_KEPT = 10_000
+"""Steps kept until what was leapt over is looked through, where the receipt of their case may lie."""
 
 
 class Reads(Protocol):
@@ -53,7 +62,9 @@ class Scout:
         directory: AgencyDirectory,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        leap: int = LEAP,
     ) -> None:
+        self._leap = leap
         self._ahead = ahead
         self._probe = probe
         self._decoder = decoder
@@ -61,17 +72,18 @@ class Scout:
         self._clock = clock
         self._offsets: dict[str, int] = {}
         self._saved: dict[str, int] = {}
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": "portalbus-scout",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 50,
-                "max.partition.fetch.bytes": 8_388_608,  # one lane with a long queue is read in few round trips
-                "queued.max.messages.kbytes": 65_536,
-            }
-        )
+        self._kept: list[Sighting] = []
+        reads = {
+            "bootstrap.servers": bootstrap,
+            "group.id": "portalbus-scout",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+            "max.partition.fetch.bytes": 8_388_608,  # one lane with a long queue is read in few round trips
+            "queued.max.messages.kbytes": 65_536,
+        }
+        self._consumer = Consumer(reads)
+        self._backlog = Backlog(Consumer(reads | {"queued.max.messages.kbytes": 16_384}))
 
     def run(self, stop: threading.Event) -> None:
         """Reads until told to stop."""
@@ -82,17 +94,38 @@ class Scout:
                 if now >= lanes_at:
                     self._refresh_lanes()
                     lanes_at = now + LANES_SECONDS
-                self.look(self._consumer.consume(FETCH, WAIT_SECONDS))
+                wait = 0.0 if self._backlog else WAIT_SECONDS
+                self.look(self._consumer.consume(FETCH, wait))
+                if self._backlog:
+                    self.look_back()
                 if now >= save_at:
                     self._save([])
                     save_at = now + SAVE_SECONDS
         finally:
             self._consumer.close()
+            self._backlog.close()
 
     def look(self, messages: Sequence[Message]) -> int:
         """Looks through fetched records; returns how many urgent ones were folded."""
-        urgent: list[Message] = []
         ends: dict[str, int] = {}
+        urgent = self._urgent(messages, ends)
+        self._offsets |= {agency_of(lane): end for lane, end in ends.items()}
+        folded = self._save(self._sightings(urgent)) if urgent else 0
+        for lane, end in ends.items():
+            self._leap_ahead(lane, end)
+        return folded
+
+    def look_back(self) -> int:
+        """Looks through some of what was leapt over; returns how many urgent ones were folded."""
+        urgent = self._urgent(self._backlog.read(_raise_if_final), {})
+        sightings = self._sightings(urgent) if urgent else []
+        if not self._backlog:  # receipts that lay in it are known now: steps that came before are tried again
+            sightings, self._kept = sorted([*sightings, *self._kept], key=lambda one: one.heard), []
+        return self._save(sightings) if sightings else 0
+
+    def _urgent(self, messages: Sequence[Message], ends: dict[str, int]) -> list[Message]:
+        """The urgent ones; notes where the lanes were read to."""
+        urgent: list[Message] = []
         is_urgent = self._probe.is_urgent
         for message in messages:
             if (error := message.error()) is not None:
@@ -101,19 +134,30 @@ class Scout:
             ends[message.topic() or ""] = (message.offset() or 0) + 1
             if is_urgent(message.value()):
                 urgent.append(message)
-        self._offsets |= {agency_of(lane): end for lane, end in ends.items()}
-        return self._save(urgent) if urgent else 0
+        return urgent
 
-    def _save(self, urgent: Sequence[Message]) -> int:
-        sightings = [] if not urgent else list(self._sightings(urgent))
-        moved = {agency: offset for agency, offset in self._offsets.items() if self._saved.get(agency) != offset}
+    def _leap_ahead(self, lane: str, place: int) -> None:
+        _, end = self._consumer.get_watermark_offsets(TopicPartition(lane, 0), cached=True)
+        if end - place <= self._leap:
+            return
+        self._consumer.seek(TopicPartition(lane, 0, end))
+        self._offsets[agency_of(lane)] = end
+        self._backlog.add(lane, place, end)
+        log.info("scout.leapt", lane=lane, records=end - place)
+
+    def _save(self, sightings: Sequence[Sighting]) -> int:
+        through = {agency: self._backlog.begin(lane_of(agency), offset) for agency, offset in self._offsets.items()}
+        moved = {agency: offset for agency, offset in through.items() if self._saved.get(agency) != offset}
         if not moved and not sightings:
             return 0
         folded = self._ahead.fold(sightings, moved)
         self._saved |= moved
+        if self._backlog:
+            steps = [one for one in sightings if not isinstance(one.event.payload, FeedbackReceived)]
+            self._kept = [*self._kept, *steps][-MOST_KEPT:]
         return folded
 
-    def _sightings(self, urgent: Sequence[Message]) -> Collection[Sighting]:
+    def _sightings(self, urgent: Sequence[Message]) -> list[Sighting]:
         contents = self._decoder.read([message.value() for message in urgent])
         return [
             sighting

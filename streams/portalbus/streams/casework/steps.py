@@ -20,15 +20,16 @@ BY_LANE_TIME = frozenset({CaseStep.ACKNOWLEDGED, CaseStep.URGENCY_CHANGED})
 def take(life: Life, step: FeedbackProgressed, heard: datetime) -> None:
     """Takes one step that the centre heard of at this lane time.
 
-    What is counted in days happened when the agency tells, but not before it had the case, nor after the centre heard
-    of it. What is counted in minutes, urgency and its acknowledgement, happened when the centre heard of it.
-    A body that is no more is taken for its heir, as the judge does.
+    What is counted in days happened when the agency tells, but not before it had the case or ended it, nor after the
+    centre heard of it: a lane that lags may say something of before what another has said. What is counted in minutes,
+    urgency and its acknowledgement, happened when the centre heard of it. A body that is no more is taken for its heir,
+    as the judge does.
     """
     now = life.now
     if step.to_agency is not None:
         heir = heir_of(step.to_agency, day_of(heard))
         step = step.model_copy(update={"to_agency": heir or step.to_agency})
-    told = max(min(step.at, heard), now.received)
+    told = max(min(step.at, heard), now.ended or now.received)
     STEPS[step.step](life, now, step, heard if step.step in BY_LANE_TIME else told)
     if life.urgent and life.now is not now:
         life.now.urgent_since = heard  # whoever has it now has to say so: its ladder begins

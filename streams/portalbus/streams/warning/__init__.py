@@ -1,0 +1,1 @@
+"""Early warning: surges of feedback against their own history, and texts that say nearly the same."""
