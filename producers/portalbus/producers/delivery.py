@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError
 from portalbus.producers import logs
 from portalbus.producers.backlog import Backlog
 from portalbus.producers.canaries import Canaries
+from portalbus.producers.delivered_spans import DeliveredSpans
 from portalbus.producers.delivery_lock import DeliveryLock
 from portalbus.producers.high_water import HighWater
 from portalbus.producers.lane_records import RECENT_DAYS, LaneRecords
@@ -24,6 +25,7 @@ from portalbus.schemas.errors import OutboxDamaged, PortalbusError, RegistryRefu
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import lane_of
+from portalbus.schemas.tracing import is_traced
 
 CANDIDATE_SECONDS = 0.5
 IDLE_SECONDS = 0.05
@@ -84,6 +86,7 @@ class Delivery:
         self._mark = HighWater(outbox.mark.path)
         self._ids = SchemaIds(SchemaRegistry(settings.registry_url), outbox.path.with_suffix(".schema-ids.json"))
         self._records = LaneRecords(settings, self._ids)
+        self._spans = DeliveredSpans(settings.source) if is_traced() else None
         self._files = threading.RLock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -149,6 +152,8 @@ class Delivery:
                 self._say_trouble(str(error) if ours else f"{type(error).__name__}: {error}", 9)
                 self._rest()
             finally:
+                if self._spans is not None:
+                    self._spans.close()
                 self._lock.release()
 
     def _lead(self) -> None:
@@ -192,6 +197,7 @@ class Delivery:
             suspects=self._suspects,
             on_success=self._say_recovered,
             on_settled=self._on_settled,
+            on_recorded=self._spans.delivered if self._spans is not None else None,
         )
         try:
             while not self._stopping.is_set():

@@ -21,6 +21,7 @@ from portalbus.schemas.identifiers import new_event_id
 from portalbus.schemas.models import Bucket, SourceManifest, SourceStatement
 from portalbus.schemas.notices import DigestRequested
 from portalbus.schemas.registration import SchemaIds
+from portalbus.schemas.tracing import is_traced, traceparent
 
 RECENT_DAYS = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,6 +43,7 @@ class LaneRecords:
         self._ids = ids
         self._known: dict[tuple[str, int | None], bytes] = {}
         self._source = ("ce_source", f"/{settings.source}".encode())
+        self._is_traced = is_traced()
 
     def of(self, event: StoredEvent) -> LaneRecord:
         """The record of a stored event."""
@@ -56,6 +58,8 @@ class LaneRecords:
         ]
         if event.traceparent:
             headers.append(("traceparent", event.traceparent.encode()))
+        elif self._is_traced:
+            headers.append(("traceparent", traceparent(id_text(event.event_id)).encode()))
         value = self._prefix(event.event_type, event.schema_version) + event.body
         return LaneRecord(event.key.encode(), value, headers)
 

@@ -21,6 +21,7 @@ IN_FLIGHT_BYTES = 16 * 1024 * 1024
 
 
 OnSettled = Callable[[int, bool], None]
+OnRecorded = Callable[[Sequence[Settled]], None]
 
 
 class ShippingBroken(Exception):
@@ -49,7 +50,8 @@ class Shipping:
     """Sends the backlog through one writer. `suspects`: one at a time up to that sequence, to find a culprit.
 
     A record that the broker refuses for good is dead, and later ones of its key are held; all others go on.
-    `on_settled` hears of each step: up to which sequence every fate is recorded, and whether all of it was delivered.
+    `on_settled` hears of each step: up to which sequence every fate is recorded, and whether all of it was delivered;
+    `on_recorded` of each event whose fate it is.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Shipping:
         suspects: int | None,
         on_success: Callable[[], None],
         on_settled: OnSettled | None = None,
+        on_recorded: OnRecorded | None = None,
     ) -> None:
         self._backlog = backlog
         self._writer = writer
@@ -68,6 +71,7 @@ class Shipping:
         self._suspects = suspects
         self._on_success = on_success
         self._on_settled = on_settled
+        self._on_recorded = on_recorded
         self._blocked = backlog.blocked_keys()
         self._sent = backlog.source_row().delivered_sequence
         self._line: deque[_Shipment] = deque()
@@ -168,6 +172,8 @@ class Shipping:
         self._backlog.settle(settled)
         if self._on_settled is not None:
             self._on_settled(settled[-1].event.sequence, all(done.fate is Fate.DELIVERED for done in settled))
+        if self._on_recorded is not None:
+            self._on_recorded(settled)
 
     def _settle_answers(self) -> bool:
         numbers = []

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import unified_diff
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from portalbus.schemas.avro_files import ALL_TYPES, PAYLOAD_TYPES, AvroFile, current, history
 from portalbus.schemas.breaking_changes import breaking_changes
 from portalbus.schemas.example_files import Example, valid
-from portalbus.schemas.topics import contracts
+from portalbus.schemas.field_texts import field_texts, record_text
+from portalbus.schemas.models import Texts
+from portalbus.schemas.topics import TopicContract, contracts
 
-FROM_PORTALS = ("DirectivePublished", "FeedbackReceived", "FeedbackResolved")
+FROM_PORTALS = ("DirectivePublished", "FeedbackReceived", "FeedbackResolved", "FeedbackProgressed")
 """What the gateway takes."""
+
+SNIPPETS = {
+    "Python, with the SDK": "publish.py",
+    "curl, through the gateway": "publish.sh",
+    "Java 17, through the gateway": "Publish.java",
+}
+"""How an event is published, by language, and the file with the code; it reads `event.json` beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +34,7 @@ class Field:
 
     path: str
     type: str
-    meaning: str
+    meaning: Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +49,16 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Everything about one record."""
+    """Everything about one record; `snippets` are empty for what no portal publishes by hand."""
 
     name: str
-    doc: str
-    topics: tuple[str, ...]
+    doc: Texts
+    topics: tuple[TopicContract, ...]
     fields: tuple[Field, ...]
     versions: tuple[Version, ...]
     examples: tuple[Example, ...]
     cloud_event: str
+    snippets: tuple[tuple[str, str], ...]
     is_event: bool
 
 
@@ -55,14 +67,11 @@ def entries() -> list[Entry]:
     return [_entry(name) for name in ALL_TYPES]
 
 
-def fields_of(schema: Mapping[str, Any], prefix: str = "") -> Iterator[Field]:
-    """The fields of a record and of the records within it."""
-    for field in schema["fields"]:
-        path = prefix + field["name"]
-        yield Field(path, _type(field["type"]), field.get("doc", ""))
-        inner = _record_in(field["type"])
-        if inner is not None:
-            yield from fields_of(inner, path + ".")
+@cache
+def snippet(file: str, record: str) -> str:
+    """The code of a snippet for one record."""
+    text = files("portalbus.infra.docs").joinpath(f"snippets/{file}.txt").read_text(encoding="utf-8")
+    return text.replace("RECORD", record)
 
 
 def _entry(name: str) -> Entry:
@@ -70,12 +79,13 @@ def _entry(name: str) -> Entry:
     examples = tuple(example for example in valid() if example.record == name)
     return Entry(
         name=name,
-        doc=schema["doc"],
-        topics=tuple(topic.name for topic in contracts() if name in topic.schemas),
-        fields=tuple(fields_of(schema)),
+        doc=record_text(schema),
+        topics=tuple(topic for topic in contracts() if name in topic.schemas),
+        fields=tuple(Field(one.path, _type(one.type), one.meaning) for one in field_texts(schema)),
         versions=tuple(_versions(history(name))),
         examples=examples,
         cloud_event=_cloud_event(examples[0]) if name in FROM_PORTALS and examples else "",
+        snippets=tuple((title, snippet(file, name)) for title, file in SNIPPETS.items() if name in FROM_PORTALS),
         is_event=name in PAYLOAD_TYPES,
     )
 
@@ -105,16 +115,6 @@ def _cloud_event(example: Example) -> str:
         "data": example.document["payload"],
     }
     return json.dumps(event, indent=2, ensure_ascii=False)
-
-
-def _record_in(kind: Any) -> Mapping[str, Any] | None:
-    if isinstance(kind, list):
-        return next((found for part in kind if (found := _record_in(part)) is not None), None)
-    if isinstance(kind, dict):
-        if kind["type"] == "record":
-            return kind
-        return _record_in(kind.get("items")) if kind["type"] == "array" else None
-    return None
 
 
 def _type(kind: Any) -> str:

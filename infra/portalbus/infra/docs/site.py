@@ -17,9 +17,10 @@ from markupsafe import Markup
 
 from portalbus.infra.docs.asyncapi import asyncapi
 from portalbus.infra.docs.catalogue import entries
+from portalbus.infra.docs.measured import Measured
 from portalbus.infra.docs.openapi import openapi
+from portalbus.infra.docs.rule_examples import example_of
 from portalbus.schemas.catalogue import LANGUAGES, catalogue
-from portalbus.schemas.example_files import invalid
 from portalbus.streams.metrics.defined import METRICS
 
 PAGES = ("events", "rules", "metrics", "machine")
@@ -37,15 +38,19 @@ class Written:
     html: str
 
 
-def build(out: Path, source: Path) -> list[Path]:
-    """Writes the site into `out` from the packages and the markdown in `source`; returns the files. Overwrites."""
+def build(out: Path, source: Path, measured: Measured | None = None) -> list[Path]:
+    """Writes the site into `out` from the packages and the markdown in `source`; returns the files. Overwrites.
+
+    What was `measured` on a running bus stands beside each record; without it the pages say that nothing was.
+    """
     written = list(_markdown(source))
     pages = _environment(written)
     files: dict[str, str] = {}
     context: Mapping[str, Any] = {
         "entries": entries(),
         "rules": catalogue().values(),
-        "examples": {rule.id: [one for one in invalid() if one.rule == rule.id][:1] for rule in catalogue().values()},
+        "examples": {rule: example_of(rule) for rule in catalogue()},
+        "measured": measured,
         "metrics": METRICS,
         "languages": LANGUAGES,
     }

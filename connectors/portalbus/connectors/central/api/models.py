@@ -13,6 +13,8 @@ from portalbus.schemas.models import DirectivePublished
 from portalbus.streams.reading.cases import CaseHistory
 from portalbus.streams.reading.directives import DirectiveHistory, DirectivePage, DirectiveRow
 
+KINDSHIP = ("parent", "child")
+
 
 class Answer(BaseModel):
     """Base of all answers; read from the rows of the ledger's read side."""
@@ -83,7 +85,10 @@ class FeedbackStep(Answer):
 
 
 class FeedbackAnswer(Answer):
-    """What became of a feedback. No personal data; the answer in words only if the agency made it public."""
+    """What became of a feedback. No personal data; the answer in words only if the agency made it public.
+
+    While the centre may still return a public answer, outcome, reasons and answer are null.
+    """
 
     public_code: str
     state: str = Field(examples=["RECEIVED", "RESOLVED"])
@@ -104,13 +109,24 @@ class FeedbackAnswer(Answer):
     answer_public: bool | None
     answered_by: str | None
     answered_at: datetime | None
+    shown_from: datetime | None = Field(
+        description="While an answer is being reviewed: when it is shown at the latest; null if only when published."
+    )
+    part_of: str | None = Field(description="Public code of the feedback that this one was a part of.")
+    split_into: list[str] = Field(description="Public codes of the feedback that this one was split into.")
     steps: list[FeedbackStep]
 
     @classmethod
     def of(cls, history: CaseHistory) -> Self:
         """The case as an answer."""
-        row = {name: getattr(history.case, name) for name in cls.model_fields if name != "steps"}
-        return cls(**row, steps=[FeedbackStep.model_validate(step) for step in history.steps])
+        related = {kind: [one.public_code for one in history.relatives if one.kind == kind] for kind in KINDSHIP}
+        row = {name: getattr(history.case, name) for name in cls.model_fields if hasattr(history.case, name)}
+        return cls(
+            **row,
+            part_of=next(iter(related["parent"]), None),
+            split_into=related["child"],
+            steps=[FeedbackStep.model_validate(step) for step in history.steps],
+        )
 
 
 class AgencyAnswer(Answer):
