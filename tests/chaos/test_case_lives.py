@@ -1,7 +1,9 @@
-"""Random lives of cases over several lanes: no case is ever without an owner or with two, and none is passed around."""
+"""Random lives of cases over several lanes: no case is ever without an owner or with two, or passed around, no step is
+illegal, no deadline is missed without an escalation, and no answer is returned that was shown."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus_events import Lane
-from case_lives import AGENCIES, check_lives, random_life
+from case_lives import AGENCIES, check_clocks, check_lives, check_shown, check_stages, random_life
 from memory_ledger import MemoryLedger
 
 SEEDS = st.integers(0, 2**48)
@@ -36,6 +38,9 @@ def live(seed: int) -> None:
     ledger = MemoryLedger()
     ledger.take_in_batches(items, [random.randrange(len(items)) for _ in range(5)])
     check_lives(ledger, items)
+    check_stages(ledger, items)
+    check_clocks(ledger, items, max(lane.now for lane in lanes.values()) + timedelta(days=random.randint(0, 90)))
+    check_shown(ledger, items)
 
 
 @FEW

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -12,10 +15,12 @@ from psycopg import sql
 from bus_events import Lane, answer, progress, receipt, writers
 from ledger_facts import one, rows
 from memory_ledger import directory
-from portalbus.schemas.models import CaseStep
+from portalbus.schemas.catalogue import catalogue
+from portalbus.schemas.models import CaseStep, Outcome
 from portalbus.streams.judgement.docket import Item
+from portalbus.streams.ledger.database import migrations
 from portalbus.streams.ledger.ledger import Ledger
-from portalbus.streams.rebuilding.comparing import compare
+from portalbus.streams.rebuilding.comparing import compare, verdict_changes
 from portalbus.streams.rebuilding.fold_tables import FOLD, KEPT
 from portalbus.streams.rebuilding.rebuild import Rebuild
 from portalbus.streams.reconciling.comparing import difference_of
@@ -23,6 +28,8 @@ from portalbus.streams.reconciling.reading import Scope, read_accepted
 from remembered_lanes import RememberedLanes
 
 AGENCIES = ("G22", "H26", "H29", "H31")
+RULE = "refusal.needs-legal-basis"
+REASON = "Nội dung chưa nêu rõ địa điểm và thời gian."
 
 
 @pytest.fixture
@@ -115,12 +122,55 @@ def test_a_rebuild_gives_the_same_rows_and_the_reconciliation_finds_nothing(
     town.says("H29", answer(answer="Lần đầu."))
     town.says("G22", progress(CaseStep.ANSWER_RETURNED))
     town.says("H29", answer(answer="Lần hai."))
+    town.says("G22", progress(CaseStep.PUBLISHED))
     town.says("H26", progress(CaseStep.RATED))
+    assert one(look, "select answer_heard_at is not null and answer_published_at is not null from ledger.case")
     with psycopg.connect(url) as reading:
         found = [difference_of(*told)[0] for told in read_accepted(reading, Scope(), lambda: None)]
-    assert found == [None, None]
+    assert found == [None] * 6, "the receipt, the answer that stands, and each step"
     lanes = RememberedLanes([item for lane in town.lanes.values() for item in lane.items])
     with Rebuild(url, lanes, writers(), directory()) as rebuild:
         rebuild.run()
         with rebuild.one_moment() as looking:
             assert [table.table for table in compare(looking) if table.rows] == []
+
+
+def test_a_rebuild_refuses_nothing_that_came_before_a_rule_was_in_force_here(
+    url: str, town: Town, look: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = answer(outcome=Outcome.REJECTED, answer=None, reason_code="UNCLEAR_CONTENT", reason_text=REASON)
+    days = tmp_path / "rules.toml"
+    monkeypatch.setenv("PORTALBUS_RULES", str(days))
+    for first, rules in ((town.lanes["H26"].now.date() + timedelta(days=1), {"event.accepted"}), (None, {RULE})):
+        days.write_text(f'["{RULE}"]\nvalid_from = {first}\n' if first else "", encoding="utf-8")
+        catalogue.cache_clear()
+        if first:
+            town.says("H26", receipt(), refusal)
+        lanes = RememberedLanes(town.lanes["H26"].items)
+        with Rebuild(url, lanes, writers(), directory()) as rebuild:
+            rebuild.run()
+            with rebuild.one_moment() as looking:
+                changes, _ = verdict_changes(looking)
+                assert bool([table for table in compare(looking) if table.rows]) is (first is None)
+        assert {after for _, after in changes} == (rules - {"event.accepted"})
+    catalogue.cache_clear()
+
+
+def test_cases_of_before_get_the_columns_that_a_rebuild_gives(town: Town, look: psycopg.Connection[Any]) -> None:
+    said: tuple[LiteralString, ...] = ("H26-0001", "H26-0002", "H26-0003")
+    town.says("H26", *(receipt(case, number) for number, case in enumerate(said, 1)))
+    town.says("H26", answer(said[0]), answer(said[1], public=False), progress(CaseStep.PUBLISHED, said[0]))
+    town.says("G22", progress(CaseStep.PUBLISHED, said[0]))
+    columns: LiteralString = "select case_id, answer_heard_at, answer_published_at from ledger.case order by case_id"
+    before = rows(look, columns)
+    assert [(heard is None, published is None) for _, heard, published in before] == [
+        (False, False),
+        (True, True),
+        (True, True),
+    ]
+    look.execute("update ledger.case set answer_heard_at = null, answer_published_at = null")
+    migration = dict(migrations())["0012_cases_decided"].decode()
+    update = re.search(r"^update ledger\.case c.*?;$", migration, re.DOTALL | re.MULTILINE)
+    assert update is not None
+    look.execute(update[0].encode())
+    assert rows(look, columns) == before

@@ -13,9 +13,10 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from bus_events import answer, directive, event_id, receipt, withdrawal, writers
+from bus_events import answer, directive, event_id, progress, receipt, withdrawal, writers
 from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
+from portalbus.schemas.models import CaseStep
 from portalbus.streams.judgement.docket import Item, Unreadable
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.asking import Filters, parked_places
@@ -388,6 +389,71 @@ def test_what_a_source_no_longer_keeps_is_listed_and_not_asked_for(
     report = reconcile()
     assert report.compared.differing_buckets == 1, "it can still be said that something differs"
     assert source.sent_again == 0
+
+
+# ---- steps of cases -------------------------------------------------------------------------------------------------
+
+
+CASE_SEEN: LiteralString = """
+select (select jsonb_agg(to_jsonb(s) order by position) from ledger.case_step s),
+       (select jsonb_agg(to_jsonb(c) order by case_id) from ledger.case c)"""
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "key"),
+    [
+        ("delete from ledger.case_step where step = 'CLASSIFIED'", Kind.MISSING, "H26-0003"),
+        (
+            "update ledger.case_step set document = jsonb_set(document, '{reason}', '\"Đã bị sửa\"')"
+            " where step = 'EXTENDED'",
+            *(Kind.ALTERED, "H26-0003"),
+        ),
+        ("update ledger.case_step set step = 'ACCEPTED' where step = 'CLASSIFIED'", Kind.ALTERED, "H26-0003"),
+        (
+            "insert into ledger.case_step select case_id, position + 1000, agency, gen_random_uuid(), lane_offset,"
+            " received_at, step, document from ledger.case_step where step = 'EXTENDED'",
+            *(Kind.UNKNOWN, "H26-0003"),
+        ),
+    ],
+)
+def test_a_step_that_is_lost_altered_or_made_up_is_found_and_healed(
+    damage: LiteralString, kind: Kind, key: str, reconcile: Run, source: StatingSource, look: Connection[Any]
+) -> None:
+    source.say(
+        receipt("H26-0003", 3), progress(CaseStep.CLASSIFIED, "H26-0003"), progress(CaseStep.EXTENDED, "H26-0003")
+    )
+    source.state()
+    before = one(look, CASE_SEEN), one(look, "select max(steps) from ledger.case")
+    look.execute(damage)
+    report = reconcile()
+    assert (report.named(kind), report.open) == ([key], 0)
+    assert healed_from(report) == {"removed" if kind is Kind.UNKNOWN else "ledger"}
+    assert (one(look, CASE_SEEN), one(look, "select max(steps) from ledger.case")) == before
+    assert reconcile().repairs == ()
+
+
+def test_a_step_that_lost_every_trace_is_sent_again_and_takes_its_place(
+    reconcile: Run, source: StatingSource, look: Connection[Any]
+) -> None:
+    source.say(
+        receipt("H26-0003", 3), progress(CaseStep.CLASSIFIED, "H26-0003"), progress(CaseStep.ACCEPTED, "H26-0003")
+    )
+    source.state()
+    look.execute(
+        "delete from ledger.judgement j using ledger.case_step s where s.step = 'CLASSIFIED' and j.agency = s.agency"
+        " and j.lane_offset = s.lane_offset"
+    )
+    look.execute(
+        "delete from ledger.event e using ledger.case_step s where s.step = 'CLASSIFIED' and e.event_id = s.event_id"
+    )
+    look.execute("delete from ledger.case_step where step = 'CLASSIFIED'")
+    assert reconcile().open == 0
+    assert source.sent_again == 1
+    assert sorted(rows(look, "select step from ledger.case_step")) == [("ACCEPTED",), ("CLASSIFIED",)]
+    assert rows(look, "select stage, steps, owner from ledger.case where case_id = 'H26-0003'") == [
+        ("IN_PROGRESS", 2, "H26")
+    ]
+    assert reconcile().repairs == ()
 
 
 # ---- what never came and was not missed -----------------------------------------------------------------------------

@@ -199,6 +199,30 @@ def test_the_page_shows_directives_and_answers(central: CentralProcess, ledger: 
     assert "No answer matches" in httpx2.get(f"{central.address}/en/search?answers=1&q=xyzzy").text
 
 
+def test_a_program_finds_what_a_reader_finds(ledger: LedgerRows, central: CentralProcess) -> None:
+    publish(ledger, "found", number="15/CT-TTg", title="Về kết nối <các> cổng", body="Kết nối trước ngày 31/12.")
+    publish(ledger, "other", title="Công văn khác")
+    ledger.receive(feedback("H26-0001", "7GQ2M0Z4KX9A"))
+    ledger.resolve(answer("H26-0001", answer="Đã kết nối lại điện."), "H26")
+
+    def asked(**given: Any) -> Any:
+        found = httpx2.get(f"{central.address}/api/v1/search", params=given)
+        assert found.status_code == 200, found.text
+        return found.json()
+
+    for words in ("15/CT-TTg", "ket noi cong", "kết nối cổng"):
+        (one,) = asked(q=words)["directives"]
+        assert one["directive"]["key"] == "G22/found"
+    assert one["title"] == "Về <mark>kết nối</mark> &lt;các&gt; cổng"
+    assert "<mark>Kết nối</mark>" in asked(q="ket noi")["directives"][0]["excerpt"]
+    (told,) = asked(q="ket noi", among="answers")["answers"]
+    assert (told["agency"], told["outcome"]) == ("H26", "ANSWERED")
+    assert "H26-0001" not in str(told)
+    assert asked(q="ket noi", agency="H26")["directives"] == []
+    assert [asked(q="cong", limit=1, skip=skip)["more"] for skip in (0, 1)] == [True, False]
+    assert httpx2.get(f"{central.address}/api/v1/search", params={"since": "soon"}).status_code == 422
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=VIETNAMESE)
 def test_the_database_folds_vietnamese_as_we_do(ledger: LedgerRows, ledger_url: str, text: str) -> None:
@@ -218,7 +242,7 @@ def test_marks_and_numbers_are_found_through_their_indexes(ledger: LedgerRows, l
             plan = str(connection.execute(f"explain select from ledger.directive where {condition}").fetchall())
             assert "directive_search" in plan or "directive_number" in plan, plan
         found = connection.execute(
-            f"explain select from ledger.case where {ANSWERS.always} and {ANSWERS.text} @@ 'x'::tsquery"
+            f"explain select from {ANSWERS.table} where {ANSWERS.always} and {ANSWERS.text} @@ 'x'::tsquery"
             f" and {ANSWERS.marks} @@ 'y'::tsquery"
         )
         assert "case_answer" in str(found.fetchall())

@@ -1,14 +1,30 @@
-"""Random lives of cases over several lanes, and a second book of who has each case."""
+"""Random lives of cases over several lanes, and second books: who has each case, its stage, and what it is owed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
 from random import Random
 
 from bus_events import Lane, answer, progress, receipt
 from memory_ledger import MemoryLedger
 from portalbus.schemas.codec import Decoded
-from portalbus.schemas.models import CaseStep, FeedbackProgressed, FeedbackReceived, FeedbackResolved, VerdictStatus
-from portalbus.streams.judgement.case_steps import OPEN
+from portalbus.schemas.law.calendar import WorkingCalendar
+from portalbus.schemas.law.regimes import Regimes
+from portalbus.schemas.models import (
+    CaseStep,
+    CaseUrgency,
+    FeedbackProgressed,
+    FeedbackReceived,
+    FeedbackResolved,
+    VerdictStatus,
+)
+from portalbus.streams.casework.deriving import Law, Moments, derive
+from portalbus.streams.casework.folding import fold
+from portalbus.streams.casework.life import Life
+from portalbus.streams.casework.reading import CaseEvent
+from portalbus.streams.judgement.case_steps import ENDINGS, OPEN, TABLE, CaseStage
 from portalbus.streams.judgement.docket import Item
 
 AGENCIES = ("G22", "H26", "H29", "H31", "H32")
@@ -17,18 +33,38 @@ TARGETS = ("G22", "H26", "H29", "H31", "H32", "H02", "G07", "H29.01")
 
 SUCCESSOR = {"H02": "H05"}
 ENDED = frozenset({"SPLIT", "DIVERTED"})
+ENDS = (CaseStep.SPLIT, CaseStep.DIVERTED, CaseStep.WITHDRAWN)
+SAID = (*(step for step in CaseStep if step not in ENDS), *CaseStep, *[CaseStep.TRANSFERRED] * 4, *[None] * 8)
+"""What is said how often; None is an answer. What ends a case is said less."""
+LAW = Law(1, WorkingCalendar.read(), Regimes.read())
+LONGEST_PAUSE = 3_000
+"""Minutes between two things that a body says, at most: a life lasts weeks."""
 
 
 def random_life(random: Random, case: str, code: int, lanes: dict[str, Lane], length: int) -> list[Item]:
     """What several bodies say of one case, sensible or not, in a random order: also before it was received."""
     said: list[tuple[str, FeedbackReceived | FeedbackResolved | FeedbackProgressed]] = []
     for _ in range(length):
-        step = random.choice([*CaseStep, CaseStep.TRANSFERRED, CaseStep.TRANSFERRED, None])
-        agency = random.choice(AGENCIES)
+        step = random.choice(SAID)
+        agency = "G22" if step is CaseStep.ANSWER_RETURNED else random.choice(AGENCIES)
         values = {"to_agency": random.choice(TARGETS)} if step is CaseStep.TRANSFERRED else {}
         said.append((agency, answer(case) if step is None else progress(step, case, **values)))
-    said.insert(random.choice((0, 0, random.randint(0, length))), (case.partition("-")[0], receipt(case, code)))
-    return [lanes[agency].say(payload) for agency, payload in said]
+    urgent = random.random() < 0.2
+    received = receipt(
+        case,
+        code,
+        regime=f"R{random.randint(1, 7)}",
+        urgency=CaseUrgency.URGENT if urgent else CaseUrgency.NORMAL,
+    )
+    said.insert(random.choice((0, 0, random.randint(0, length))), (case.partition("-")[0], received))
+    return [_say(lanes[agency], payload, random) for agency, payload in said]
+
+
+def _say(lane: Lane, payload: FeedbackReceived | FeedbackResolved | FeedbackProgressed, random: Random) -> Item:
+    after = timedelta(minutes=random.randint(0, LONGEST_PAUSE), milliseconds=1)
+    moment = "received_at" if isinstance(payload, FeedbackReceived) else "at"
+    moment = "answered_at" if isinstance(payload, FeedbackResolved) else moment
+    return lane.say(payload.model_copy(update={moment: lane.now}), after=after)
 
 
 def check_lives(ledger: MemoryLedger, items: list[Item]) -> None:
@@ -82,3 +118,64 @@ def _follow(payload: FeedbackProgressed, agency: str, passed: list[str], answere
         assert agency == "G22"
         assert answered.get(case), "an answer was returned that nobody gave"
         answered[case] = False
+
+
+def check_stages(ledger: MemoryLedger, items: list[Item]) -> None:
+    """Every step that was accepted stands in the table at the stage that those before it led to."""
+    stages: dict[str, CaseStage] = {}
+    for told in _accepted(ledger, items):
+        payload, stage = told.event.payload, stages.get(told.case_id)
+        if isinstance(payload, FeedbackReceived):
+            assert stage is None
+            stages[told.case_id] = CaseStage.RECEIVED
+        elif isinstance(payload, FeedbackResolved):
+            assert stage in OPEN, "answered where nothing was open"
+            stages[told.case_id] = ENDINGS[payload.outcome]
+        elif isinstance(payload, FeedbackProgressed):
+            assert stage is not None and payload.step in TABLE[stage], "an illegal step"
+            stages[told.case_id] = TABLE[stage][payload.step]
+    assert {case: state.stage for case, state in ledger.history.cases.items()} == stages
+
+
+def check_clocks(ledger: MemoryLedger, items: list[Item], now: datetime) -> None:
+    """One body after the other has a case and nobody at the same time; nothing is missed that is not escalated."""
+    lives: dict[str, Life | None] = {}
+    for told in _accepted(ledger, items):
+        lives[told.case_id] = fold(lives.get(told.case_id), told)
+    assert set(lives) == set(ledger.history.cases)
+    for case, life in lives.items():
+        assert life is not None
+        state = ledger.history.cases[case]
+        for before, after in pairwise(life.handlings):
+            assert before.ended is not None and before.ended <= after.received, "two bodies have it at once"
+        assert (life.now.ended is None) == (state.stage in OPEN), "nobody has an open case, or somebody an ended one"
+        assert state.stage not in OPEN or life.now.agency == state.owner
+        found = derive(life, LAW, Moments(now, lambda _: now))
+        missed = {(row.handling, row.duty, row.number) for row in found.deadlines if row.state in ("MISSED", "LATE")}
+        assert missed == {(row.handling, row.duty, row.number) for row in found.escalations}, "missed in silence"
+        for row in found.deadlines:
+            assert row.state != "OPEN" or (row.due_at is not None and row.due_at > now), "due, and not seen"
+
+
+def check_shown(ledger: MemoryLedger, items: list[Item]) -> None:
+    """No answer was returned that could have been seen."""
+    shown_from: dict[str, datetime] = {}
+    for told in _accepted(ledger, items):
+        payload = told.event.payload
+        if isinstance(payload, FeedbackResolved):
+            shown_from[told.case_id] = told.heard + ledger.bounds.review
+        elif isinstance(payload, FeedbackProgressed) and payload.step is CaseStep.PUBLISHED:
+            if told.event.envelope.agency == "G22":
+                shown_from[told.case_id] = min(told.heard, shown_from[told.case_id])
+        elif isinstance(payload, FeedbackProgressed) and payload.step is CaseStep.ANSWER_RETURNED:
+            assert told.heard < shown_from[told.case_id], "an answer was returned that had been shown"
+
+
+def _accepted(ledger: MemoryLedger, items: list[Item]) -> Iterator[CaseEvent]:
+    """What was accepted, in ledger order, as casework reads it."""
+    by_place = {(item.record.agency, item.record.offset): item.content for item in items}
+    for entry in ledger.entries:
+        content = by_place[entry.agency, entry.lane_offset]
+        if entry.decision.status is VerdictStatus.ACCEPTED and isinstance(content, Decoded):
+            event = content.event
+            yield CaseEvent(entry.position, event.key, event.envelope.id, entry.received_at, event)

@@ -163,16 +163,20 @@ class LedgerRows:
                 values,
             )
 
-    def resolve(self, resolved: FeedbackResolved, agency: str, at: datetime | None = None) -> None:
-        """An accepted FeedbackResolved of `agency`."""
+    def resolve(
+        self, resolved: FeedbackResolved, agency: str, at: datetime | None = None, *, shown: bool = True
+    ) -> None:
+        """An accepted FeedbackResolved of `agency`, published at once if it is to be `shown`."""
         with self._judgement(agency, "FeedbackResolved", resolved.case_id, at) as row:
             values = {**resolved.model_dump(mode="json"), "agency": agency, "position": row["position"]}
+            values |= {"at": row["at"], "published": row["at"] if shown else None}
             self._connection.execute(
                 "update ledger.case set state = 'RESOLVED', outcome = %(outcome)s, reason_code = %(reason_code)s,"
                 " reason_text = %(reason_text)s, legal_basis = %(legal_basis)s,"
                 " competent_agency = %(competent_agency)s, answer = %(answer)s, answer_language = %(language)s,"
                 " answer_public = %(public)s, answered_by = %(agency)s, answered_at = %(answered_at)s,"
-                " position = %(position)s where case_id = %(case_id)s",
+                " answer_heard_at = %(at)s, answer_published_at = %(published)s, position = %(position)s"
+                " where case_id = %(case_id)s",
                 values,
             )
 

@@ -141,7 +141,15 @@ def _carried_over(history: History) -> History:
         },
         cases={
             case_id: CaseState(
-                case.case_id, case.receiver, case.owner, case.is_resolved, case.stage, case.passed, case.steps
+                case.case_id,
+                case.receiver,
+                case.owner,
+                case.is_resolved,
+                case.stage,
+                case.passed,
+                case.steps,
+                case.heard_at,
+                case.published_at,
             )
             for case_id, case in history.cases.items()
         },

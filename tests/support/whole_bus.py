@@ -119,6 +119,10 @@ class Bus:
         """Starts the law's clock and the scout of urgent cases."""
         return self._start("casework_process", [], {})
 
+    def start_warning(self) -> Running:
+        """Starts early warning."""
+        return self._start("warning_process", [], {})
+
     def lanes_of(self, worker: Running) -> int:
         """How many lanes a worker reads now."""
         found = worker.said("edge.positioned")

@@ -14,6 +14,9 @@ from portalbus.streams.silence import judging
 GIVEN = {"source", "agency", "portal", "event_type", "since", "expected_by", "until"}
 OF_THEIR_OWN = {
     **{key: {"count", "case"} for key in ("case.overdue", "case.progress-due", "case.escalated", "case.in-digest")},
+    "feedback.surge": {"series", "observed", "expected", "examples"},
+    "feedback.repeated": {"series", "observed", "examples"},
+    "refusal.copied": {"observed", "examples"},
     "portal.items-missing": {"entry"},
     "portal.unreadable": {"entry"},
     "store.differs": {"differences"},

@@ -14,8 +14,10 @@ from portalbus.infra.demo.plan import Door, Plan, Wire
 from portalbus.infra.demo.scenario import FEWEST_EVENTS, write_plan
 from portalbus.schemas.directory import directory
 from portalbus.schemas.models import (
+    CaseStep,
     DirectiveAction,
     DirectivePublished,
+    FeedbackProgressed,
     FeedbackReceived,
     FeedbackResolved,
     VerdictStatus,
@@ -101,8 +103,11 @@ def test_the_expectation_holds_exactly_what_is_accepted() -> None:
     expected = expect(plan)
     accepted = [step for step in plan.steps if step.status is VerdictStatus.ACCEPTED]
     versions = sum(len(directive.versions) for directive in expected.directives.values())
-    answers = sum(case.resolved is not None for case in expected.cases.values())
-    assert versions + len(expected.cases) + answers == len(accepted)
+    steps = sum(case.steps for case in expected.cases.values())
+    answers = sum(isinstance(step.payload, FeedbackResolved) for step in accepted)
+    assert versions + len(expected.cases) + answers + steps == len(accepted)
+    standing = sum(case.resolved is not None for case in expected.cases.values())
+    assert 0 < answers - standing < answers / 5, "some were returned, or given anew"
 
 
 def test_the_expectation_folds_a_withdrawal_and_an_answer_by_hand() -> None:
@@ -115,6 +120,37 @@ def test_the_expectation_folds_a_withdrawal_and_an_answer_by_hand() -> None:
     row = solved.row()
     assert (row["state"], row["outcome"]) == ("RESOLVED", solved.resolved.outcome.value)  # type: ignore[union-attr]
     assert row["answered_by"] in (row["owner"], row["receiver"])
+
+
+def test_cases_live_between_receipt_and_answer_and_all_of_a_life_is_said_by_one_portal() -> None:
+    plan = plan_of(events=3_000)
+    told: dict[str, set[tuple[str, str]]] = {}
+    kinds: set[CaseStep] = set()
+    lasting: dict[str, float] = {}
+    for step in plan.steps:
+        if isinstance(step.payload, FeedbackReceived | FeedbackResolved | FeedbackProgressed) and step.door is Door.SDK:
+            told.setdefault(step.payload.case_id, set()).add((step.agency, step.portal))
+        if isinstance(step.payload, FeedbackProgressed) and step.status is VerdictStatus.ACCEPTED:
+            kinds.add(step.payload.step)
+            assert lasting.get(step.payload.case_id, 0.0) < step.at
+            lasting[step.payload.case_id] = step.at
+    assert kinds >= set(CaseStep) - {CaseStep.DIVERTED, CaseStep.URGENCY_CHANGED}
+    assert all(len(told[case]) == 1 for case in lasting)
+
+
+def test_the_expectation_folds_a_returned_answer_and_a_transfer_by_hand() -> None:
+    plan = plan_of(events=3_000)
+    cases = expect(plan).cases
+    steps = [step.payload for step in plan.steps if isinstance(step.payload, FeedbackProgressed) and step.fault is None]
+    moved = next(step for step in steps if step.step is CaseStep.TRANSFERRED)
+    row = cases[moved.case_id].row()
+    assert (row["owner"], row["state"], row["steps"]) == (moved.to_agency, "RECEIVED", 2)
+    assert row["addressed_to"] == cases[moved.case_id].receiver
+    returned = next(step for step in steps if step.step is CaseStep.ANSWER_RETURNED)
+    row = cases[returned.case_id].row()
+    assert (row["state"], row["steps"], row["answer"] is not None) == ("RESOLVED", 3, True)
+    gone = next(step for step in steps if step.step is CaseStep.SPLIT)
+    assert cases[gone.case_id].row()["state"] == "CLOSED" and set(gone.children) <= set(cases)
 
 
 def test_the_last_working_day_is_over_and_no_weekend() -> None:

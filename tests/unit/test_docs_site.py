@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import escape
 
 from portalbus.infra.docs.asyncapi import asyncapi
 from portalbus.infra.docs.catalogue import FROM_PORTALS, entries
@@ -73,8 +74,22 @@ def test_every_record_rule_and_metric_is_in_the_catalogue(site: Path) -> None:
 def test_every_field_is_explained_and_every_version_has_a_verdict(entry: Any) -> None:
     assert [one.number for one in entry.versions] == [file.version for file in history(entry.name)]
     assert not any(one.problems for one in entry.versions)
-    unexplained = [field.path for field in entry.fields if not field.meaning]
-    assert not unexplained
+    assert all(field.meaning.vi and field.meaning.en and field.meaning.zh for field in entry.fields)
+
+
+def test_without_a_ledger_the_catalogue_says_that_nothing_was_measured(site: Path) -> None:
+    assert "were not measured" in (site / "events.html").read_text("utf-8")
+
+
+def test_a_rule_stands_there_with_its_law_and_days_and_with_what_came_of_its_examples(site: Path) -> None:
+    page = (site / "rules.html").read_text("utf-8")
+    sections = dict(re.findall(r'<h2 id="([^"]+)">(.*?)</section>', page, re.DOTALL))
+    for rule in catalogue().values():
+        said = sections[rule.id]
+        assert all(str(escape(text)) in said for text in rule.what.values())
+        assert f"→ <code>{rule.id}</code>" in said
+        assert (f"from {rule.valid_from}" in said) if rule.valid_from else ("always" in said)
+    assert "Decree 137/2024" in sections["refusal.needs-legal-basis"]
 
 
 @pytest.mark.parametrize("name", FROM_PORTALS)

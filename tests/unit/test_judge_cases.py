@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.models import CaseStep, Outcome
 from portalbus.streams.judgement.case_state import CaseState
 from portalbus.streams.judgement.case_steps import TABLE, CaseStage, allowed
+from portalbus.streams.judgement.docket import Bounds
 
 # Rows are stages; a step's column tells where it leads, "." that it stays, "-" that it is not allowed.
 COLUMNS = (
@@ -38,7 +40,7 @@ IN_PROGRESS         -   -   rec .   nee -   -   -   wit spl div .   .   .   -   
 NEEDS_CLARIFICATION -   -   -   -   -   pro -   -   wit -   div .   .   .   -   -   yes
 ANSWERED            -   -   -   -   -   -   pro rec -   -   -   -   -   -   pub .   no
 REJECTED            -   -   -   -   -   -   pro rec -   -   -   -   -   -   pub .   no
-PUBLISHED           -   -   -   -   -   -   -   rec -   -   -   -   -   -   -   .   no
+PUBLISHED           -   -   -   -   -   -   pro rec -   -   -   -   -   -   .   .   no
 TRANSFERRED_OUT     -   -   -   -   -   -   -   rec -   -   -   -   -   -   -   -   no
 WITHDRAWN           -   -   -   -   -   -   -   rec -   -   -   -   -   -   -   -   no
 SPLIT               -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   no
@@ -54,8 +56,8 @@ CELLS = [
 class Town:
     """A ledger with lanes that say things about one case of H26."""
 
-    def __init__(self) -> None:
-        self.ledger = MemoryLedger()
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        self.ledger = MemoryLedger(bounds or Bounds())
         self.lanes = {agency: Lane(agency) for agency in ("G22", "H26", "H29", "H31", "H32", "H37", "H38")}
         self.ledger.take(self.lanes["H26"].say(receipt()))
 
@@ -241,10 +243,34 @@ def test_an_answer_may_be_given_again_after_it_was_returned_or_the_case_opened_a
     assert town.says("H26", None) == "event.accepted"
 
 
-def test_a_published_answer_is_returned_no_more(town: Town) -> None:
+def test_an_answer_is_returned_no_more_once_the_centre_published_it(town: Town) -> None:
     town.says("H26", None)
-    town.says("H26", CaseStep.PUBLISHED)
-    assert town.says("G22", CaseStep.ANSWER_RETURNED) == "case.step-not-allowed"
+    town.says("H26", CaseStep.PUBLISHED)  # on its own page; that does not bind the centre
+    assert town.says("G22", CaseStep.ANSWER_RETURNED) == "event.accepted"
+    town.says("H26", None)
+    town.says("G22", CaseStep.PUBLISHED)
+    assert town.says("G22", CaseStep.ANSWER_RETURNED) == "case.answer-shown"
+    assert town.says("H26", CaseStep.REOPENED) == "event.accepted"
+    town.says("H26", None)
+    assert town.says("G22", CaseStep.ANSWER_RETURNED) == "event.accepted", "the new answer is another one"
+
+
+@pytest.mark.parametrize(
+    ("review", "after", "public", "rule"),
+    [
+        (24, timedelta(hours=24) - timedelta(milliseconds=1), True, "event.accepted"),
+        (24, timedelta(hours=24), True, "case.answer-shown"),
+        (24, timedelta(days=30), False, "event.accepted"),  # it is never shown
+        (0, timedelta(0), True, "case.answer-shown"),
+    ],
+)
+def test_an_answer_is_returned_for_as_long_as_it_is_not_shown(
+    review: int, after: timedelta, public: bool, rule: str
+) -> None:
+    town = Town(Bounds(review=timedelta(hours=review)))
+    town.says("H26", None, public=public)
+    town.lanes["G22"].now = town.lanes["H26"].now + after - timedelta(milliseconds=1)  # saying takes one
+    assert town.says("G22", CaseStep.ANSWER_RETURNED) == rule
 
 
 def test_a_step_waits_for_the_receipt_of_its_case() -> None:

@@ -145,6 +145,7 @@ def test_a_case_is_both_its_receipt_and_its_answer() -> None:
         "answer_language": answered.language,
         "answer_public": answered.public,
         "answered_by": "H26",
+        "answer_heard_at": known(answered).received_at,
     }
     assert difference_of(known(received), Place.CASE, receipt_row(known(received), columns))[0] is None
     assert difference_of(known(answered), Place.ANSWER, answer_row(known(answered), columns))[0] is None

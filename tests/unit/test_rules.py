@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from portalbus.schemas import example_files, rules
+from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import PAYLOADS, DirectivePublished, Event, FeedbackReceived, Outcome, Payload
@@ -333,3 +335,42 @@ def test_texts_are_found_with_their_places() -> None:
     assert places["/recipients/0"] == payload.recipients[0]
     assert places["/attachments/0/url"] == payload.attachments[0].url
     assert "/action" not in places and "/withdrawal_reason" not in places
+
+
+def refused_without_law() -> Event:
+    found = event("FeedbackResolved", outcome=Outcome.REJECTED, answer=None, reason_code="UNCLEAR_CONTENT")
+    words = {"reason_text": "Nội dung chưa nêu rõ địa điểm và thời gian.", "legal_basis": None}
+    return Event(envelope=found.envelope, payload=found.payload.model_copy(update=words))
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        # Decree 137/2024 is in force from 23 October 2024, which begins at 17:00 UTC of the day before.
+        (datetime(2024, 10, 22, 16, 59, tzinfo=UTC), []),
+        (datetime(2024, 10, 22, 17, 0, tzinfo=UTC), ["refusal.needs-legal-basis"]),
+    ],
+)
+def test_a_rule_holds_from_its_day_on_by_the_time_at_which_the_event_came(
+    moment: datetime, expected: list[str]
+) -> None:
+    found = [rule for rule, _ in broken(refused_without_law(), Facts(DIRECTORY, moment))]
+    assert [rule for rule in found if rule != "time.implausible"] == expected
+
+
+def test_an_installation_says_from_when_on_a_rule_holds_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "rules.toml"
+    monkeypatch.setenv("PORTALBUS_RULES", str(own))
+    try:
+        for days, expected in (("valid_from = 2026-11-23", []), ("valid_from = 2026-11-22", [True])):
+            own.write_text(f'["refusal.needs-legal-basis"]\n{days}\n', encoding="utf-8")
+            catalogue.cache_clear()
+            assert [rule == "refusal.needs-legal-basis" for rule, _ in broken(refused_without_law())] == expected
+        for wrong in ('["no.such-rule"]\nvalid_from = 2026-01-01', '["event.duplicate"]\nwhat = "x"', "x = 1"):
+            own.write_text(wrong, encoding="utf-8")
+            catalogue.cache_clear()
+            with pytest.raises(ValueError, match="name a rule of the catalogue"):
+                catalogue()
+    finally:
+        monkeypatch.undo()
+        catalogue.cache_clear()

@@ -103,7 +103,7 @@ def step_is_complete(event: Event, facts: Facts) -> Iterator[Finding]:
     step = {"step": payload.step.value}
     if payload.step in TAKES_NO_TEXT and payload.reason is not None:
         yield Finding("case.step-takes-no-text", "/reason", step)
-    if _needs_reason(payload) and not (_is_long_enough(payload.reason) and not _is_empty_talk(payload.reason or "")):
+    if _needs_reason(payload) and not is_reason(payload.reason):
         yield Finding("case.step-needs-reason", "/reason", {**step, "characters": str(MIN_REASON_CHARACTERS)})
     if payload.step is CaseStep.TRANSFERRED:
         yield from _transfer(payload, facts)
@@ -130,6 +130,11 @@ def _transfer(payload: FeedbackProgressed, facts: Facts) -> Iterator[Finding]:
 def _needs_reason(payload: FeedbackProgressed) -> bool:
     lowered = payload.step is CaseStep.URGENCY_CHANGED and payload.urgency is CaseUrgency.NORMAL
     return lowered or payload.step in NEEDS_REASON
+
+
+def is_reason(text: str | None) -> bool:
+    """True for words of substance: enough of them, and not just the name of a reason."""
+    return _is_long_enough(text) and not _is_empty_talk(text or "")
 
 
 def _is_long_enough(text: str | None) -> bool:

@@ -26,7 +26,12 @@ class Facts:
     @cached_property
     def today(self) -> date:
         """The legal day of judgement: the date in Viet Nam."""
-        return self.now.astimezone(VIET_NAM).date()
+        return legal_day(self.now)
+
+
+def legal_day(moment: datetime) -> date:
+    """The date in Viet Nam."""
+    return moment.astimezone(VIET_NAM).date()
 
 
 Rule = Callable[[Event, Facts], Iterator[Finding]]

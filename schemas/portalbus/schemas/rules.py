@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from portalbus.schemas.case_rules import refusal_has_reason, step_is_complete
+from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.facts import VIET_NAM as VIET_NAM
 from portalbus.schemas.facts import Facts as Facts
 from portalbus.schemas.facts import Rule, agency_exists
@@ -43,9 +44,11 @@ MAX_PLACE_CHARACTERS = 64
 
 
 def findings(event: Event, facts: Facts) -> Iterator[Finding]:
-    """Everything the stateless rules have against an event, most important first."""
+    """Everything the stateless rules have against an event, by those in force that day, most important first."""
     for rule in RULES[type(event.payload)]:
-        yield from rule(event, facts)
+        for finding in rule(event, facts):
+            if catalogue()[finding.rule].holds_on(facts.today):
+                yield finding
 
 
 def agency_known(event: Event, facts: Facts) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 Committed = Callable[[Mapping[str, int]], None]
 Failed = Callable[[Exception], None]
 Measured = Callable[[Taken, float], None]
+Traced = Callable[[Sequence[Item], int], None]
 
 
 def _unmeasured(taken: Taken, seconds: float) -> None:
@@ -41,17 +42,24 @@ class Intake:
     Memory is bounded by three batches. Small ones do not queue: what comes meanwhile makes the next one larger.
     `committed` hears the lanes' next offsets after each commit, `failed` why there will not be another one: the worker
     has to end, and no next batch may come to say so. `measured` hears what each commit did and how long it took, once
-    a batch.
+    a batch; `traced` what was in it and when its commit began (nanoseconds since 1970), when spans are asked for.
     """
 
     def __init__(
-        self, ledger: Ledger, decoder: Decoder, committed: Committed, failed: Failed, measured: Measured = _unmeasured
+        self,
+        ledger: Ledger,
+        decoder: Decoder,
+        committed: Committed,
+        failed: Failed,
+        measured: Measured = _unmeasured,
+        traced: Traced | None = None,
     ) -> None:
         self._ledger = ledger
         self._decoder = decoder
         self._committed = committed
         self._failed = failed
         self._measured = measured
+        self._traced = traced
         self._decoding = ThreadPoolExecutor(1, "decode")
         self._committing = ThreadPoolExecutor(1, "ledger")
         self._in_hand: deque[asyncio.Future[None]] = deque()
@@ -98,6 +106,7 @@ class Intake:
 
     def _positions(self, lanes: Sequence[str]) -> Mapping[str, int]:
         agencies = {lane: lane.removeprefix("lane.") for lane in lanes}
+        self._ledger.tell_review()
         self._ledger.open_lanes(agencies.values())
         found = self._ledger.next_offsets(list(agencies.values()))
         return {lane: found[agency] for lane, agency in agencies.items()}
@@ -107,9 +116,11 @@ class Intake:
         if self._broken:
             return None
         try:
-            began = time.perf_counter()
+            began, began_ns = time.perf_counter(), time.time_ns()
             taken = self._ledger.take_in(items)
             self._measured(taken, time.perf_counter() - began)
+            if self._traced is not None:
+                self._traced(items, began_ns)
             return taken
         except BaseException:
             self._broken = True

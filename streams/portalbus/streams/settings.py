@@ -13,6 +13,8 @@ from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_of
 from portalbus.streams.parking.limit import ParkingLimit
 
 PARKED_HOLD = Bounds().parked_hold
+REVIEW = Bounds().review
+UNTIL_PUBLISHED = timedelta(days=36_500)
 RECONCILE_EVERY = timedelta(minutes=5)
 
 
@@ -22,7 +24,8 @@ class StreamSettings:
 
     Silence is looked for every `watch_seconds`; a source is called silent after `silent_after` seconds at the earliest.
     The events of a source are held behind a gap in its order for `gap_hold` seconds of lane time. The last days are
-    reconciled every `reconcile_every`. Metrics are served at `metrics_port`, where there is one.
+    reconciled every `reconcile_every`. The centre may return an answer for as long as its `review` lasts, and it is not
+    shown before, unless it is published. Metrics are served at `metrics_port`, where there is one.
     """
 
     bootstrap: str
@@ -37,6 +40,7 @@ class StreamSettings:
     parking_limit: ParkingLimit = field(default_factory=ParkingLimit)
     parked_hold: timedelta = PARKED_HOLD
     reconcile_every: timedelta = RECONCILE_EVERY
+    review: timedelta = REVIEW
     metrics_port: int | None = None
 
     @classmethod
@@ -71,6 +75,14 @@ class StreamSettings:
             default=str(RECONCILE_EVERY.total_seconds()),
         )
         _add(parser, "--metrics-port", PORT_VARIABLE, "port of the metrics; none without it", default="")
+        _add(
+            parser,
+            "--review-hours",
+            "PORTALBUS_REVIEW_HOURS",
+            "hours in which the centre may return an answer, which is shown after them; 0 for none, or"
+            " 'until-published': shown only when it is published",
+            default=f"{REVIEW.total_seconds() / 3600:g}",
+        )
         _add_holds(parser)
         found = parser.parse_args(argv)
         return cls(
@@ -86,8 +98,21 @@ class StreamSettings:
             parking_limit=ParkingLimit(share=float(found.parking_share), parked=int(found.parking_least)),
             parked_hold=timedelta(seconds=float(found.parked_hold)),
             reconcile_every=timedelta(seconds=float(found.reconcile_every)),
+            review=_review(parser, found.review_hours),
             metrics_port=port_of(found.metrics_port),
         )
+
+
+def _review(parser: argparse.ArgumentParser, said: str) -> timedelta:
+    if said == "until-published":
+        return UNTIL_PUBLISHED
+    try:
+        review = timedelta(hours=float(said))
+    except (ValueError, OverflowError):
+        review = timedelta(-1)
+    if not timedelta(0) <= review <= UNTIL_PUBLISHED:
+        parser.error(f"--review-hours {said}: a number of hours, 0 or more, or until-published")
+    return review
 
 
 def _add_holds(parser: argparse.ArgumentParser) -> None:

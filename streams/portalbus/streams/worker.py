@@ -20,6 +20,7 @@ from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import is_lane
+from portalbus.schemas.tracing import open_spans
 from portalbus.schemas.working_time import working_time
 from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.edge.app import LaneApp, build_app, every
@@ -40,6 +41,7 @@ from portalbus.streams.reconciling.reconciler import Reconciler
 from portalbus.streams.settings import StreamSettings
 from portalbus.streams.silence.deadlines import Patience
 from portalbus.streams.silence.watcher import Watcher
+from portalbus.streams.spans import tell_judged
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +72,9 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         progress.alive()  # waiting for the database is no standstill
         time.sleep(seconds)
 
-    bounds = Bounds(gap_hold=timedelta(seconds=settings.gap_hold), parked_hold=settings.parked_hold)
+    bounds = Bounds(
+        gap_hold=timedelta(seconds=settings.gap_hold), parked_hold=settings.parked_hold, review=settings.review
+    )
     limit = settings.parking_limit
     ledger = Ledger(settings.database_url, writers, directory(), bounds=bounds, parking_limit=limit, pause=pause)
 
@@ -80,7 +84,9 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         jump = str(error) if isinstance(error, LaneJump) else None
         fail_stop("a batch could not be committed", **shown(error), jump=jump)
 
-    intake = Intake(ledger, Decoder(writers), progress.committed, failed, measures.committed)
+    spans = open_spans("worker")
+    traced = partial(tell_judged, spans) if spans else None
+    intake = Intake(ledger, Decoder(writers), progress.committed, failed, measures.committed, traced)
     admin = AdminClient({"bootstrap.servers": settings.bootstrap})
 
     async def lanes() -> Collection[str]:
@@ -127,6 +133,8 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         await keeper.close()
         await watcher.close()
         await intake.close()
+        if spans:
+            spans.close()
 
 
 def _reconciler(settings: StreamSettings, writers: WriterSchemas, rest: Callable[[], None]) -> Reconciler:

@@ -20,6 +20,7 @@ from portalbus.connectors.central.accountability import AccountabilityDesk
 from portalbus.connectors.central.agency_names import AgencyNames
 from portalbus.connectors.central.api import figures as figures_api
 from portalbus.connectors.central.api import routes, stream
+from portalbus.connectors.central.api import search as search_api
 from portalbus.connectors.central.event_stream import EventStream
 from portalbus.connectors.central.feeds.desk import FeedDesk
 from portalbus.connectors.central.figures import FiguresDesk
@@ -78,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(routes.router)
     app.include_router(figures_api.router)
+    app.include_router(search_api.router)
     app.include_router(stream.router)
     add_console(app, make_office(settings), _StaticFiles)
     for page in PAGES:

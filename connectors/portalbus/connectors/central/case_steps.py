@@ -44,6 +44,10 @@ def _received(step: StepRow, case: CaseRow, words: Words, agency_name: Callable[
 
 
 def _resolved(step: StepRow, case: CaseRow, words: Words, agency_name: Callable[[str], str]) -> CaseStep:
+    if case.outcome is None:  # what it says is not shown yet
+        return CaseStep(
+            words("step.answered"), words("step.answered_text", agency=agency_name(step.agency)), step.received_at
+        )
     key = f"outcome_text.{case.outcome}"
     if not words.has(key):
         return _other(step, case, words, agency_name)

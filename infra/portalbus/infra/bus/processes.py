@@ -24,7 +24,7 @@ EXIT_PARKING_STOPPED = 78
 """A worker that would have to park too much ends with this status; it may try again, and has lost nothing."""
 
 
-NAMES = ("relay", "casework", "central", "webhooks", "gateway")
+NAMES = ("relay", "casework", "warning", "central", "webhooks", "gateway")
 """What runs beside the workers."""
 GATEWAY_FOLDER = "gateway"
 """The gateway's own folder, in the state folder of the bus."""
@@ -101,6 +101,10 @@ def bus_processes(state: StateFolder, addresses: Addresses, workers: int) -> lis
     casework = ("portalbus.streams.casework_process", *where)
     found.append(
         BusProcess("casework", state, casework, lambda _: is_connected(addresses.database_url, "casework"), secret)
+    )
+    warning = ("portalbus.streams.warning_process", *where)
+    found.append(
+        BusProcess("warning", state, warning, lambda _: is_connected(addresses.database_url, "warning"), secret)
     )
     central = ("portalbus.connectors.central", "--port", str(urlsplit(addresses.central_url).port))
     # The console judges parked records again and reconciles: for that it needs what a worker needs.

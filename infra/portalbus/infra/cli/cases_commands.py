@@ -1,4 +1,4 @@
-"""`portalbus cases` and `portalbus urgent`."""
+"""`portalbus cases` with its subcommands, and `portalbus urgent`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from portalbus.infra.cli.exits import NO, USAGE, Ended
+from portalbus.infra.cli import undecided_commands
+from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
 from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+app = typer.Typer(rich_markup_mode=None)
+app.command("undecided", epilog=EPILOG)(undecided_commands.undecided)
+app.command("assign", epilog=EPILOG)(undecided_commands.assign)
+app.command("decisions", epilog=EPILOG)(undecided_commands.decisions)
+
+
+@app.callback(invoke_without_command=True, epilog=EPILOG)
 def cases(
+    context: typer.Context,
     agency: Annotated[str | None, typer.Option(help="Only this agency and its units, such as H26.")] = None,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only what is overdue.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
@@ -25,7 +34,12 @@ def cases(
     database_url: DatabaseUrl = None,
     home: Home = None,
 ) -> None:
-    """List what is owed to people who gave feedback, by when and by which rule; exit status 1 when some is overdue."""
+    """List what is owed to people who gave feedback, by when and by which rule; exit status 1 when some is overdue.
+
+    The subcommands are about cases that only a person may move on.
+    """
+    if context.invoked_subcommand is not None:
+        return
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.reading.casework import owed
 

@@ -27,11 +27,17 @@ def docs() -> None:
 def build(
     out: Annotated[Path, typer.Option("--out", help="Folder of the site.")],
     source: Annotated[Path, typer.Option("--source", help="Folder with the written pages.")] = Path("docs"),
+    database: Annotated[
+        str | None,
+        typer.Option("--database", help="Ledger of a running bus: who sends and receives what, as measured there."),
+    ] = None,
 ) -> None:
     """Write catalogue, rules, metrics, AsyncAPI, OpenAPI and the written pages; open index.html in a browser."""
     from portalbus.infra.docs import site
+    from portalbus.infra.docs.measured import measure
+    from portalbus.schemas.topics import CANONICAL
 
     if not source.is_dir():
         raise Ended(USAGE, f"{source} is no folder: name that of the written pages with --source")
-    written = site.build(out, source)
+    written = site.build(out, source, measure(database, tuple(CANONICAL)) if database else None)
     console(stderr=True).print(f"{len(written)} files in {out}")

@@ -21,6 +21,7 @@ from portalbus.infra.cli.options import (
     console,
     in_language,
 )
+from portalbus.schemas.tracing import trace_id
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -109,6 +110,8 @@ def _add_event(root: Tree, event: TracedEvent, language: str) -> None:
     source = f"{event.agency}/{event.portal} sequence {event.sequence}" if event.portal else "source unknown"
     epoch = f" epoch {event.epoch}" if event.epoch and event.epoch > 1 else ""
     branch = root.add(f"[bold]{event.event_type or 'unreadable record'}[/bold] {event.event_id or ''} {source}{epoch}")
+    if event.event_id:
+        branch.add(f"trace id    {trace_id(event.event_id)}")
     before = event.occurred_at
     if event.occurred_at is not None:
         branch.add(f"occurred    {_shown(event.occurred_at)}")
@@ -156,6 +159,7 @@ def _later(before: datetime | None, after: datetime) -> str:
 def _as_json(found: Trace, page: str | None, language: str) -> dict[str, Any]:
     fields = asdict(found)
     for event, traced in zip(fields["events"], found.events, strict=True):
+        event["trace_id"] = trace_id(traced.event_id) if traced.event_id else None
         for judgement, said in zip(event["judgements"], traced.judgements, strict=True):
             judgement["message"], judgement["mend"] = (
                 in_language(said.message, language),

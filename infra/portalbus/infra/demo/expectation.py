@@ -7,8 +7,10 @@ from typing import Any
 
 from portalbus.infra.demo.plan import Plan, Step
 from portalbus.schemas.models import (
+    CaseStep,
     DirectiveAction,
     DirectivePublished,
+    FeedbackProgressed,
     FeedbackReceived,
     FeedbackResolved,
     VerdictStatus,
@@ -46,12 +48,31 @@ class ExpectedDirective:
 
 @dataclass
 class ExpectedCase:
-    """A case: its receipt, and its answer when there is one."""
+    """A case: its receipt, the answer that stands when there is one, who has it, and how many steps were taken."""
 
     receiver: str
     received: FeedbackReceived
     resolved: FeedbackResolved | None = None
     answered_by: str | None = None
+    owner: str = ""
+    state: str = "RECEIVED"
+    steps: int = 0
+
+    def answer(self, said: FeedbackResolved, agency: str) -> None:
+        """It is answered."""
+        self.resolved, self.answered_by, self.state = said, agency, "RESOLVED"
+
+    def take(self, said: FeedbackProgressed) -> None:
+        """A step is taken."""
+        self.steps += 1
+        if said.step is CaseStep.TRANSFERRED:
+            self.owner = said.to_agency or ""
+        elif said.step is CaseStep.ANSWER_RETURNED:
+            self.resolved, self.answered_by, self.state = None, None, "RECEIVED"
+        elif said.step is CaseStep.REOPENED:
+            self.state = "RECEIVED"
+        elif said.step in (CaseStep.WITHDRAWN, CaseStep.SPLIT):
+            self.state = "CLOSED"
 
     def row(self) -> dict[str, Any]:
         """The fields of the case as the store must hold them."""
@@ -60,7 +81,9 @@ class ExpectedCase:
             "case_id": said.case_id,
             "public_code": said.public_code,
             "receiver": self.receiver,
-            "owner": said.addressed_to,
+            "owner": self.owner or said.addressed_to,
+            "addressed_to": said.addressed_to,
+            "steps": self.steps,
             "regime": said.regime,
             "category": said.category,
             "channel": said.channel.value,
@@ -72,7 +95,7 @@ class ExpectedCase:
             "language": said.language,
             "pseudonym": said.pseudonym,
             "received_at": said.received_at,
-            "state": "RESOLVED" if answer else "RECEIVED",
+            "state": self.state,
             "outcome": answer.outcome.value if answer else None,
             "reason_code": answer.reason_code.value if answer and answer.reason_code else None,
             "reason_text": answer.reason_text if answer else None,
@@ -102,8 +125,9 @@ def expect(plan: Plan) -> Expectation:
         _expect_opening(step, found)
     for step in accepted:
         if isinstance(step.payload, FeedbackResolved):
-            case = found.cases[step.payload.case_id]
-            case.resolved, case.answered_by = step.payload, step.agency
+            found.cases[step.payload.case_id].answer(step.payload, step.agency)
+        elif isinstance(step.payload, FeedbackProgressed):
+            found.cases[step.payload.case_id].take(step.payload)
     return found
 
 

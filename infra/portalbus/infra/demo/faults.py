@@ -18,7 +18,9 @@ from portalbus.infra.demo.day import moment
 from portalbus.infra.demo.plan import Door, Step, Wire
 from portalbus.schemas.directory import Agency
 from portalbus.schemas.models import (
+    CaseStep,
     Classification,
+    FeedbackProgressed,
     FeedbackReceived,
     FeedbackResolved,
     Outcome,
@@ -66,6 +68,10 @@ class Story:
     def answer(self, received: FeedbackReceived) -> FeedbackResolved:
         """An answer to it."""
         return self.composer.answer(received, self.at)
+
+    def step(self, received: FeedbackReceived, kind: CaseStep) -> FeedbackProgressed:
+        """A step of its life, bare."""
+        return FeedbackProgressed(case_id=received.case_id, step=kind, at=self.composer.day.time(self.at))
 
     def other(self, *than: Agency) -> Agency:
         """Another agency of the cast."""
@@ -153,6 +159,23 @@ def answered_twice(composer: Composer, random: Random) -> None:
     story.sends(received)
     story.sends(story.answer(received))
     story.sends(story.answer(received), REJECTED, "case.already-resolved", fault="answered twice")
+
+
+def step_out_of_turn(composer: Composer, random: Random) -> None:
+    """A case that nobody has answered is opened again."""
+    story = Story(composer, random)
+    received = story.receipt()
+    story.sends(received)
+    again = story.step(received, CaseStep.REOPENED)
+    story.sends(again, REJECTED, "case.step-not-allowed", fault="step out of turn")
+
+
+def transferred_to_nobody(composer: Composer, random: Random) -> None:
+    story = Story(composer, random)
+    received = story.receipt()
+    story.sends(received)
+    lost = story.step(received, CaseStep.TRANSFERRED)
+    story.sends(lost, REJECTED, "case.step-needs-agency", fault="transferred to nobody")
 
 
 def received_twice(composer: Composer, random: Random) -> None:
@@ -268,6 +291,8 @@ KINDS: tuple[Kind, ...] = (
     missing_reason,
     case_of_others,
     answered_twice,
+    step_out_of_turn,
+    transferred_to_nobody,
     received_twice,
     stale_version,
     versions_swapped,

@@ -7,6 +7,7 @@ from datetime import date
 from random import Random
 
 from portalbus.infra.demo.articles import article_directives
+from portalbus.infra.demo.case_lives import LONGEST_LIFE, case_life
 from portalbus.infra.demo.cast import GOVERNMENT_PORTAL
 from portalbus.infra.demo.composer import Composer
 from portalbus.infra.demo.day import WorkingDay, moment
@@ -17,7 +18,8 @@ from portalbus.schemas.directory import Agency
 
 FEWEST_EVENTS = 90
 FAULTY_SHARE = 0.08
-LONGEST_STORY = 4
+LIVES_SHARE = 0.15
+LONGEST_STORY = max(4, LONGEST_LIFE)
 ANSWERED_EARLY = 0.3
 """Share of the answers by another agency that are published before the receiver's portal says what it received."""
 
@@ -52,6 +54,8 @@ def write_plan(
     while composer.count < events:
         if random.random() < 0.42 or events - composer.count < LONGEST_STORY:
             directive_story(composer, random, room=events - composer.count)
+        elif random.random() < LIVES_SHARE:
+            case_life(composer, random)
         else:
             case_story(composer, random)
     return Plan(seed, tag, day, tuple(cast), tuple(sorted(composer.steps, key=lambda step: (step.at, step.number))))

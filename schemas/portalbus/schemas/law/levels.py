@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from portalbus.schemas.directory import first_level
 
+LEVELS = ("L0", "L1", "L2")
 GOVERNMENT_PORTAL = "G22"
 """The Government Office, which runs the Government Portal (Decree 224/2026)."""
 DIGEST = "PM"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from portalbus.schemas.directory import AgencyDirectory
+from portalbus.schemas.law.levels import GOVERNMENT_PORTAL
 from portalbus.schemas.models import CaseStep, FeedbackProgressed, FeedbackReceived, FeedbackResolved
 from portalbus.streams.judgement.case_steps import ENDINGS, OPEN, TABLE, CaseStage
+
+REVIEW = timedelta(hours=24)
+"""No text says how long the centre may return an answer (Decision 29/2026: before publication): a house rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class CaseState:
     `passed` are the bodies that had it since it was received or opened again, the owner last; empty when it was never
     transferred. `returned` tells that this batch took an answer back; `answered_now` that its own answer stands:
     one that was given and opened again in one batch is written, and answers nothing. `steps` counts all steps taken.
+    `heard_at` and `published_at` are lane times of the public answer that stands, and of the step by which the centre
+    published it.
     """
 
     case_id: str
@@ -39,6 +45,8 @@ class CaseState:
     stage: CaseStage = CaseStage.RECEIVED
     passed: Sequence[str] = ()
     steps: int = 0
+    heard_at: datetime | None = None
+    published_at: datetime | None = None
     opened: FeedbackReceived | None = None
     resolved: FeedbackResolved | None = None
     answered_by: str | None = None
@@ -61,10 +69,15 @@ class CaseState:
         """Who had the case since it was received or opened again; the last one has it."""
         return tuple(self.passed) or (self.owner,)
 
-    def answer(self, payload: FeedbackResolved, agency: str, position: int) -> None:
+    def is_shown(self, now: datetime, review: timedelta) -> bool:
+        """True when the answer that stands may be on the page at this lane time."""
+        return self.published_at is not None or (self.heard_at is not None and now >= self.heard_at + review)
+
+    def answer(self, payload: FeedbackResolved, agency: str, position: int, heard_at: datetime) -> None:
         """Folds an accepted answer into the case."""
         self.resolved, self.answered_by, self.position = payload, agency, position
         self.stage, self.returned, self.answered_now = ENDINGS[payload.outcome], False, True
+        self.heard_at, self.published_at = heard_at if payload.public else None, None
 
     def take(self, taken: TakenStep, new_owner: str) -> None:
         """Folds an accepted step into the case; `new_owner` is who has it after a transfer.
@@ -88,6 +101,9 @@ class CaseState:
         elif step is CaseStep.ANSWER_RETURNED:
             self.resolved, self.answered_by, self.returned = None, None, True
             self.resolved_before = self.answered_now = False
+            self.heard_at = self.published_at = None
+        elif step is CaseStep.PUBLISHED and taken.agency == GOVERNMENT_PORTAL:
+            self.published_at = self.published_at or taken.received_at
 
 
 def heir(code: str, directory: AgencyDirectory, today: date) -> str:

@@ -92,7 +92,7 @@ TABLE: Mapping[CaseStage, Mapping[CaseStep, CaseStage]] = {
         CaseStep.WITHDRAWN: CaseStage.WITHDRAWN,
         **_keeps(CaseStage.NEEDS_CLARIFICATION, *_TOLD),
     },
-    # An answer may be returned until it is published (Decision 29/2026).
+    # An answer may be returned until the centre shows it (Decision 29/2026): `cases.py` knows when that is.
     CaseStage.ANSWERED: {
         CaseStep.ANSWER_RETURNED: CaseStage.IN_PROGRESS,
         CaseStep.PUBLISHED: CaseStage.PUBLISHED,
@@ -105,7 +105,13 @@ TABLE: Mapping[CaseStage, Mapping[CaseStep, CaseStage]] = {
         CaseStep.REOPENED: CaseStage.RECEIVED,
         CaseStep.RATED: CaseStage.REJECTED,
     },
-    CaseStage.PUBLISHED: {CaseStep.REOPENED: CaseStage.RECEIVED, CaseStep.RATED: CaseStage.PUBLISHED},
+    # The body that answered may publish on a page of its own at once: the centre may return it for as long as it likes.
+    CaseStage.PUBLISHED: {
+        CaseStep.ANSWER_RETURNED: CaseStage.IN_PROGRESS,
+        CaseStep.PUBLISHED: CaseStage.PUBLISHED,
+        CaseStep.REOPENED: CaseStage.RECEIVED,
+        CaseStep.RATED: CaseStage.PUBLISHED,
+    },
     CaseStage.TRANSFERRED_OUT: {CaseStep.REOPENED: CaseStage.RECEIVED},
     CaseStage.WITHDRAWN: {CaseStep.REOPENED: CaseStage.RECEIVED},
     # Its children have lives of their own; a complaint has another procedure.
@@ -120,7 +126,8 @@ WHO: Mapping[CaseStep, frozenset[Party]] = {
     CaseStep.TRANSFERRED: frozenset({Party.OWNER, Party.CENTRE}),
     CaseStep.EXTENDED: frozenset({Party.OWNER}),
     CaseStep.CLARIFICATION_ASKED: frozenset({Party.OWNER}),
-    CaseStep.CLARIFICATION_GIVEN: frozenset({Party.OWNER, Party.RECEIVER}),
+    # The centre too: where the bodies that asked and received are no more, it sets the case free for another one.
+    CaseStep.CLARIFICATION_GIVEN: _ANYBODY,
     CaseStep.ANSWER_RETURNED: frozenset({Party.CENTRE}),
     CaseStep.REOPENED: _ANYBODY,
     CaseStep.WITHDRAWN: frozenset({Party.OWNER, Party.RECEIVER}),

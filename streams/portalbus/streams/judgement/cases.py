@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from portalbus.schemas.directory import AgencyDirectory
+from portalbus.schemas.facts import legal_day
 from portalbus.schemas.models import CaseStep, FeedbackProgressed
 from portalbus.streams.judgement.case_state import CaseState
 from portalbus.streams.judgement.case_state import heir as heir_of
@@ -38,9 +39,18 @@ def judge_answer(agency: str, case: CaseState, directory: AgencyDirectory, today
 
 
 def judge_step(
-    payload: FeedbackProgressed, agency: str, case: CaseState, directory: AgencyDirectory, today: date
+    payload: FeedbackProgressed,
+    agency: str,
+    case: CaseState,
+    directory: AgencyDirectory,
+    now: datetime,
+    review: timedelta,
 ) -> Decision:
-    """A step is taken where the table has it, by whom it belongs to; a case is not passed around."""
+    """A step is taken where the table has it, by whom it belongs to; a case is not passed around.
+
+    An answer that is shown is not returned any more: so whatever was returned was never shown (Decision 29/2026).
+    """
+    today = legal_day(now)
     step, heir = payload.step, directory.heir_of(case.owner, today)
     if not may_take(step, agency, case.owner, heir, case.receiver):
         parties = ", ".join(who_may(step, case.owner, heir, case.receiver))
@@ -49,6 +59,8 @@ def judge_step(
         return _not_allowed(step.value, case)
     if step is CaseStep.TRANSFERRED:
         return _judge_transfer(payload, agency, case, directory, today)
+    if step is CaseStep.ANSWER_RETURNED and case.is_shown(now, review):
+        return rejected("case.answer-shown", "/step", hours=round(review.total_seconds() / 3600))
     return ACCEPTED
 
 

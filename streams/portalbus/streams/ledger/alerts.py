@@ -23,22 +23,30 @@ from portalbus.streams.ledger.notices import send_notices
 NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 
 INSERT = """
-insert into ledger.alert (id, kind, agency, portal, event_type, since, expected_by, raised_at, params, message)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-on conflict (kind, agency, portal, event_type) where closed_at is null do nothing"""
+insert into ledger.alert (id, kind, agency, portal, event_type, topic, since, expected_by, raised_at, params, message)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (kind, agency, portal, event_type, topic) where closed_at is null do nothing"""
 CLOSE = """
 update ledger.alert set closed_at = %s
-where kind = %s and agency = %s and portal = %s and event_type = %s and closed_at is null
+where kind = %s and agency = %s and portal = %s and event_type = %s and topic = %s and closed_at is null
 returning id::text, since, expected_by, raised_at, params"""
+UPDATE = """
+update ledger.alert set params = %s, message = %s
+where kind = %s and agency = %s and portal = %s and event_type = %s and topic = %s and closed_at is null
+returning id::text, since, expected_by, raised_at"""
 
 
 class Concern(NamedTuple):
-    """What an alert is about; an empty name means that it is not about one. At most one alert a concern is open."""
+    """What an alert is about; an empty name means that it is not about one. At most one alert a concern is open.
+
+    `topic` tells apart what is no source: the field and area of a surge, the first of like texts.
+    """
 
     kind: str
     agency: str = ""
     portal: str = ""
     event_type: str = ""
+    topic: str = ""
 
     @property
     def source(self) -> str:
@@ -87,6 +95,20 @@ def tell_alerts(
     told += [alert for concern in over if (alert := _close(connection, concern, at))]
     send_notices(connection, [Notice(ALERTS, _key(alert), alert) for alert in told], at)
     return told
+
+
+def update_alert(connection: Connection[Any], one: Raise, now: datetime | None = None) -> Alert | None:
+    """Tells an open alert again with new `params`, under the same id; None when it is not open. Like `raise_alert`."""
+    message = alert_message(one.concern.kind, AlertStatus.OPEN, _places(one, None))
+    changed = (Jsonb(dict(one.params)), Jsonb(message.model_dump()))
+    row = connection.execute(UPDATE, (*changed, *one.concern)).fetchone()
+    if row is None:
+        return None
+    alert_id, since, expected_by, raised_at = row
+    again = Raise(one.concern, since, expected_by, one.params)
+    alert = _record(alert_id, again, AlertStatus.OPEN, raised_at, None, message)
+    send_notices(connection, [Notice(ALERTS, _key(alert), alert)], now or datetime.now(UTC))
+    return alert
 
 
 def _open(connection: Connection[Any], one: Raise, now: datetime) -> Alert | None:

@@ -19,16 +19,18 @@ CASE = Table(
     " field text, area text, urgency text, subject text, content text, language text, pseudonym text,"
     " received_at timestamptz, outcome text, reason_code text, reason_text text, legal_basis text,"
     " competent_agency text, answer text, answer_language text, answer_public bool, answered_by text,"
-    " answered_at timestamptz, owner text, state text, stage text, passed text[], steps int4, position int8",
+    " answered_at timestamptz, answer_heard_at timestamptz, answer_published_at timestamptz, owner text, state text,"
+    " stage text, passed text[], steps int4, position int8",
 )
 ANSWERED = (
     "update ledger.case set outcome = %s, reason_code = %s, reason_text = %s, legal_basis = %s, competent_agency = %s,"
-    " answer = %s, answer_language = %s, answer_public = %s, answered_by = %s, answered_at = %s, owner = %s,"
-    " state = %s, stage = %s, passed = %s, steps = %s, position = %s where case_id = %s"
+    " answer = %s, answer_language = %s, answer_public = %s, answered_by = %s, answered_at = %s,"
+    " answer_heard_at = %s, answer_published_at = %s, owner = %s, state = %s, stage = %s, passed = %s, steps = %s,"
+    " position = %s where case_id = %s"
 )
 STEPPED = (
-    "update ledger.case set owner = %s, state = %s, stage = %s, passed = %s, steps = %s, position = %s"
-    " where case_id = %s"
+    "update ledger.case set answer_published_at = %s, owner = %s, state = %s, stage = %s, passed = %s, steps = %s,"
+    " position = %s where case_id = %s"
 )
 STEP = (
     "insert into ledger.case_step (case_id, position, agency, event_id, lane_offset, received_at, step, document)"
@@ -38,8 +40,8 @@ STEP = (
 
 def case_of(row: Sequence[Any]) -> CaseState:
     """The working copy of a case, from what was fetched of it."""
-    case_id, receiver, owner, resolved, stage, passed, steps = row
-    return CaseState(case_id, receiver, owner, resolved, CaseStage(stage), tuple(passed or ()), steps)
+    case_id, receiver, owner, resolved, stage, passed, *life = row
+    return CaseState(case_id, receiver, owner, resolved, CaseStage(stage), tuple(passed or ()), *life)
 
 
 def case_row(case: CaseState) -> tuple[Any, ...]:
@@ -73,7 +75,7 @@ def update_cases(connection: Connection[Any], history: History) -> None:
     answered = [case for case in known if case.resolved is not None or case.returned]
     stepped = [case for case in known if case.taken and case.resolved is None and not case.returned]
     many(connection, ANSWERED, [(*_answer_columns(case), *_life_columns(case), case.case_id) for case in answered])
-    many(connection, STEPPED, [(*_life_columns(case), case.case_id) for case in stepped])
+    many(connection, STEPPED, [(case.published_at, *_life_columns(case), case.case_id) for case in stepped])
     write_steps(connection, history)
 
 
@@ -86,7 +88,7 @@ def _answer_columns(case: CaseState) -> tuple[Any, ...]:
     """What the newest answer said; nothing where there is none, or the centre returned it."""
     answer = case.resolved
     if answer is None:
-        return (None,) * 10
+        return (None,) * 12
     return (
         answer.outcome.value,
         answer.reason_code.value if answer.reason_code else None,
@@ -98,6 +100,8 @@ def _answer_columns(case: CaseState) -> tuple[Any, ...]:
         answer.public,
         case.answered_by,
         answer.answered_at,
+        case.heard_at,
+        case.published_at,
     )
 
 

@@ -54,7 +54,8 @@ DIRECTIVES = """
 select key, agency, version, withdrawn, published_at
 from ledger.directive where key = any(string_to_array(%s, ','))"""
 CASES = """
-select case_id, receiver, owner, state = 'RESOLVED', stage, passed, steps from ledger.case
+select case_id, receiver, owner, state = 'RESOLVED', stage, passed, steps, answer_heard_at, answer_published_at
+from ledger.case
 where case_id = any(string_to_array(%s, ','))"""
 PUBLIC_CODES = "select public_code, case_id from ledger.case where public_code = any(string_to_array(%s, ','))"
 SEATS = "select agency, lane_offset, key, rule, rank, until, received_at, value, position from ledger.waiting"

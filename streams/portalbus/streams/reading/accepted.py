@@ -11,12 +11,15 @@ from psycopg.rows import class_row
 
 from portalbus.streams.reading.directives import EXCERPT_CHARACTERS, DirectiveRow
 from portalbus.streams.reading.pool import Connection
+from portalbus.streams.reading.shown import HIDDEN
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedRow:
     """One accepted event. `said` is what it says, by the names of the contract, as JSON: without a directive's body,
-    a case's number, texts and codes, or an answer that is not public. `concerned` are the agencies it concerns."""
+    a case's number, texts and codes, or an answer that is not public. `concerned` are the agencies it concerns.
+
+    `withheld`: an answer that the centre may still return, or has returned; of it only that it was given is here."""
 
     position: int
     event_id: str
@@ -29,9 +32,10 @@ class AcceptedRow:
     language: str | None
     concerned: list[str]
     said: dict[str, Any]
+    withheld: bool = False
 
 
-ACCEPTED: LiteralString = """
+ACCEPTED: LiteralString = f"""
 select j.position, e.event_id::text, e.event_type, e.agency, coalesce(e.portal, '') as portal, e.key, e.occurred_at,
     e.received_at, v.document->>'language' as language,
     case e.event_type
@@ -45,34 +49,50 @@ select j.position, e.event_id::text, e.event_type, e.agency, coalesce(e.portal, 
             'channel', c.channel, 'urgency', c.urgency, 'received_at', c.received_at,
             'addressed_to', coalesce(c.addressed_to, c.owner))
         when 'FeedbackProgressed' then s.document - 'reason'
-        else jsonb_build_object('regime', c.regime, 'category', c.category, 'outcome', c.outcome,
-            'reason_code', c.reason_code, 'legal_basis', c.legal_basis, 'competent_agency', c.competent_agency,
-            'answered_at', c.answered_at, 'public', c.answer_public,
-            'answer', case when c.answer_public then c.answer end,
-            'reason_text', case when c.answer_public then c.reason_text end) end as said
+        else jsonb_build_object('regime', c.regime, 'category', c.category, 'outcome', told.outcome,
+            'reason_code', told.reason_code, 'legal_basis', told.legal_basis,
+            'competent_agency', told.competent_agency, 'answered_at', c.answered_at, 'public', c.answer_public,
+            'answer', case when c.answer_public then told.answer end,
+            'reason_text', case when c.answer_public then told.reason_text end) end as said,
+    e.event_type = 'FeedbackResolved' and told.outcome is null as withheld
 from ledger.judgement j join ledger.event e using (agency, lane_offset)
 left join ledger.directive_version v
     on e.event_type = 'DirectivePublished' and v.key = e.key and v.lane_offset = e.lane_offset
 left join ledger.case_step s
     on e.event_type = 'FeedbackProgressed' and s.case_id = e.key and s.position = e.position
 left join ledger.case c on e.event_type like 'Feedback%%' and c.case_id = e.key
-where j.position > %(after)s and j.position <= %(upto)s and j.status = 'ACCEPTED' and j.rule <> 'event.restored'
+left join ledger.case told
+    on e.event_type = 'FeedbackResolved' and told.case_id = c.case_id and not coalesce({HIDDEN}, false)
+where j.status = 'ACCEPTED' and j.rule <> 'event.restored'
     and e.event_type = any(%(types)s) and (v.key is not null or c.case_id is not null)
 """
+
+
+BETWEEN: LiteralString = f"{ACCEPTED} and j.position > %(after)s and j.position <= %(upto)s"
 
 
 async def accepted_between(
     connection: Connection, after: int, upto: int, types: Sequence[str], *, limit: int
 ) -> tuple[AcceptedRow, ...]:
     """The events of these types accepted at a position in (after, upto], the oldest `limit` of them in order."""
-    return await _rows(connection, f"{ACCEPTED} order by j.position limit %(limit)s", after, upto, types, limit)
+    return await _rows(connection, f"{BETWEEN} order by j.position limit %(limit)s", after, upto, types, limit)
 
 
 async def newest_accepted(
     connection: Connection, after: int, upto: int, types: Sequence[str], *, limit: int
 ) -> tuple[AcceptedRow, ...]:
     """The events of these types accepted at a position in (after, upto], the newest `limit` of them, newest first."""
-    return await _rows(connection, f"{ACCEPTED} order by j.position desc limit %(limit)s", after, upto, types, limit)
+    return await _rows(connection, f"{BETWEEN} order by j.position desc limit %(limit)s", after, upto, types, limit)
+
+
+async def accepted_at(connection: Connection, positions: Sequence[int]) -> tuple[AcceptedRow, ...]:
+    """The accepted answers at these positions, the newest first; those without one are left out."""
+    async with connection.cursor(row_factory=class_row(AcceptedRow)) as cursor:
+        await cursor.execute(
+            f"{ACCEPTED} and j.position = any(%(positions)s) order by j.position desc",
+            {"positions": list(positions), "types": ["FeedbackResolved"]},
+        )
+        return tuple(await cursor.fetchall())
 
 
 async def _rows(

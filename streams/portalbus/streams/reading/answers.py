@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from portalbus.streams.reading.pool import Connection
+from portalbus.streams.reading.shown import SHOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class AnswerRow:
         return "\n".join(part for part in (self.answer, self.reason_text) if part)
 
 
-SELECT = """
+SELECT = f"""
 select c.case_id, e.event_id::text, c.answered_by as agency, c.receiver, c.regime, c.category, c.field, c.received_at,
     c.outcome, c.reason_code, c.reason_text, c.legal_basis, c.competent_agency, c.answer,
     coalesce(c.answer_language, 'vi') as language, c.answered_at
@@ -47,7 +48,7 @@ from ledger.case c join lateral (
     select event_id from ledger.event
     where key = c.case_id and event_type = 'FeedbackResolved' and status = 'ACCEPTED' order by position desc limit 1
 ) e on true
-where c.answer_public and c.answered_at is not null"""
+where c.answered_at is not null and {SHOWN}"""
 
 
 async def answers_of(connection: Connection, case_ids: Sequence[str]) -> tuple[AnswerRow, ...]:

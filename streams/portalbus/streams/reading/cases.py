@@ -8,11 +8,17 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from portalbus.streams.reading.pool import Connection
+from portalbus.streams.reading.relatives import Relative, relatives_of
+from portalbus.streams.reading.shown import HIDDEN
 
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """The public side of a case. Answer and reason are None unless the agency made its answer public."""
+    """The public side of a case. Answer and reason are None unless the agency made its answer public.
+
+    While the centre may still return a public answer, nothing of it is here but that there is one; `shown_from` is when
+    that time is over.
+    """
 
     case_id: str
     public_code: str
@@ -36,6 +42,7 @@ class CaseRow:
     answered_at: datetime | None
     addressed_to: str | None = None
     stage: str | None = None
+    shown_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +63,25 @@ class StepRow:
 
 @dataclass(frozen=True, slots=True)
 class CaseHistory:
-    """A case and its steps in the order of the ledger."""
+    """A case and its steps in the order of the ledger, with the cases that it is a part of or was split into."""
 
     case: CaseRow
     steps: tuple[StepRow, ...]
+    relatives: tuple[Relative, ...] = ()
 
 
-CASE = """
-    select case_id, public_code, receiver, owner, regime, category, channel, urgency, received_at, state,
-        coalesce(outcome, case when state = 'CLOSED' then stage end) as outcome,
-        reason_code, case when answer_public then reason_text end as reason_text, legal_basis, competent_agency,
-        case when answer_public then answer end as answer, answer_language, answer_public, answered_by, answered_at,
-        addressed_to, stage
-    from ledger.case where public_code = %s
+CASE = f"""
+    select c.case_id, c.public_code, c.receiver, c.owner, c.regime, c.category, c.channel, c.urgency, c.received_at,
+        c.state, coalesce(told.outcome, case when c.state = 'CLOSED' then c.stage end) as outcome,
+        told.reason_code, case when c.answer_public then told.reason_text end as reason_text, told.legal_basis,
+        told.competent_agency, case when c.answer_public then told.answer end as answer, c.answer_language,
+        c.answer_public, c.answered_by, c.answered_at, c.addressed_to,
+        case when {HIDDEN} then 'ANSWERED' else c.stage end as stage,
+        case when {HIDDEN} and lasts < interval '100 years' - interval '1 day' then c.answer_heard_at + lasts end
+            as shown_from
+    from ledger.case c cross join ledger.review_time() lasts
+    left join ledger.case told on told.case_id = c.case_id and not coalesce({HIDDEN}, false)
+    where c.public_code = %s
 """
 STEPS = """
     select e.event_type, e.agency, e.occurred_at, e.received_at, e.position, s.step,
@@ -87,4 +100,5 @@ async def case_by_public_code(connection: Connection, public_code: str) -> CaseH
         return None
     async with connection.cursor(row_factory=class_row(StepRow)) as cursor:
         await cursor.execute(STEPS, (case.case_id,))
-        return CaseHistory(case, tuple(await cursor.fetchall()))
+        steps = tuple(await cursor.fetchall())
+    return CaseHistory(case, steps, await relatives_of(connection, case.case_id))

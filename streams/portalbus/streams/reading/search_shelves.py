@@ -11,6 +11,7 @@ from typing import LiteralString
 
 from portalbus.schemas.search_text import MAX_QUERY_WORDS, fold
 from portalbus.streams.reading.pool import Connection
+from portalbus.streams.reading.shown import SHOWN
 
 NEWEST = 5_000
 """About so many documents are searched first."""
@@ -78,12 +79,12 @@ DIRECTIVES = Shelf(
     words="number || ' ' || title",
 )
 ANSWERS = Shelf(
-    "ledger.case",
+    "ledger.case c",
     "case_id",
     "search.answer(answer, reason_text)",
     "search.marks('', answered_by, regime, answer_language, field, (answered_at at time zone 'UTC')::date)",
     "(answered_at at time zone 'UTC')::date",
-    "answer_public and answered_at is not null and (answer is not null or reason_text is not null)",
+    f"answer_public and answered_at is not null and (answer is not null or reason_text is not null) and {SHOWN}",
     words="concat_ws(' ', answer, reason_text)",
 )
 
@@ -123,12 +124,16 @@ class Layout:
         return prod(self.shares.get(word, 0.0) for word in words)
 
     def windows(self, asked: Asked) -> tuple[Window | None, ...]:
-        """Where to look, in this order; None is everywhere: where an agency or a rarer word says enough."""
+        """Where to look, in this order; None is everywhere: where an agency says enough.
+
+        The newest, as many days before them, and all others: what many documents have need not be sought in all.
+        """
         newest = self.newest
-        if newest is None or asked.agency or not all(word in self.shares for word in asked.words):
+        if newest is None or asked.agency:
             return (None,)
-        parts = (newest, Window(newest.first, newest.end, outside=True))
-        return tuple(part for part in parts if part.touches(asked.since, asked.until))
+        before = Window(max(newest.first - (newest.end - newest.first), newest.end - LONGEST), newest.first)
+        parts = (newest, before, Window(before.first, newest.end, outside=True))
+        return tuple(part for part in parts if part.first < part.end and part.touches(asked.since, asked.until))
 
 
 @dataclass(slots=True)

@@ -101,8 +101,13 @@ DIRECTIVE = """
     select key, version, withdrawn, published_at, changed_at, position from ledger.directive where key = %s
 """
 CASE = """
-    select case_id, public_code, receiver, owner, state, outcome, reason_code, position
-    from ledger.case where case_id = %s
+    select c.case_id, c.public_code, c.receiver, c.owner, c.state, c.outcome, c.reason_code, c.position,
+        (select string_agg(s.case_id, ', ' order by s.position) from ledger.case_step s
+            where s.step = 'SPLIT' and s.document->'children' ? c.case_id and s.case_id <> c.case_id) as part_of,
+        (select string_agg(child, ', ' order by s.position, child)
+            from ledger.case_step s cross join lateral jsonb_array_elements_text(s.document->'children') child
+            where s.case_id = c.case_id and s.step = 'SPLIT') as split_into
+    from ledger.case c where c.case_id = %s
 """
 
 

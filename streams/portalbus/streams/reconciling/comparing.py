@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -11,7 +12,14 @@ from pydantic import ValidationError
 
 from portalbus.schemas.avro_files import history
 from portalbus.schemas.codec import encode_payload
-from portalbus.schemas.models import BucketEvent, DirectivePublished, FeedbackReceived, FeedbackResolved, Payload
+from portalbus.schemas.models import (
+    BucketEvent,
+    DirectivePublished,
+    FeedbackProgressed,
+    FeedbackReceived,
+    FeedbackResolved,
+    Payload,
+)
 from portalbus.streams.reconciling.difference import Difference, Kind, Place
 
 
@@ -100,12 +108,26 @@ def answer_row(event: KnownEvent, columns: Mapping[str, Any]) -> Row:
     """The half of a row of `ledger.case` that its resolution wrote."""
     beside: dict[str, tuple[object, object]] = {
         "answered_by": (columns["answered_by"], event.agency),
+        "answer_heard_at": (columns["answer_heard_at"], event.received_at if columns["answer_public"] else None),
     }
     if not columns["steps"]:
         beside["position"] = (columns["position"], event.position)
     renamed = {"language": "answer_language", "public": "answer_public"}
     said = {name: columns[renamed.get(name, name)] for name in FeedbackResolved.model_fields}
     return Row(Place.ANSWER, lambda: FeedbackResolved(**said), beside)
+
+
+def step_row(event: KnownEvent, columns: Mapping[str, Any]) -> Row:
+    """A row of `ledger.case_step`; `document` is all that was said but whose case it is."""
+    beside: dict[str, tuple[object, object]] = {
+        "agency": (columns["row_agency"], event.agency),
+        "lane_offset": (columns["row_offset"], event.lane_offset),
+        "received_at": (columns["row_received"], event.received_at),
+        "position": (columns["row_position"], event.position),
+        "step": (columns["step"], columns["said_step"]),
+    }
+    said = {**columns["document"], "case_id": columns["case_id"]}
+    return Row(Place.STEP, lambda: FeedbackProgressed.model_validate_json(json.dumps(said)), beside)
 
 
 class Compared(NamedTuple):

@@ -22,6 +22,7 @@ class Place(StrEnum):
     DIRECTIVE = "directive"
     CASE = "case"
     ANSWER = "answer"
+    STEP = "case_step"
 
 
 @dataclass(frozen=True, slots=True)

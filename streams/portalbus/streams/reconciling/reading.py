@@ -14,11 +14,12 @@ from typing import Any, LiteralString
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from portalbus.streams.reconciling.comparing import KnownEvent, Row, answer_row, directive_row, receipt_row
+from portalbus.streams.reconciling.comparing import KnownEvent, Row, answer_row, directive_row, receipt_row, step_row
 from portalbus.streams.reconciling.difference import Difference, Kind, Place
 from portalbus.streams.reconciling.digests import BucketName, Stated
 
-ROWS_AT_ONCE = 500
+ROWS_AT_ONCE = 25
+"""A directive may have 256 KiB, and takes several times as much while it is compared: few at a time."""
 
 DAY: LiteralString = "(e.published_at at time zone 'UTC')::date"
 IDENTITY: LiteralString = f"""
@@ -68,10 +69,27 @@ select {IDENTITY}, c.case_id, c.public_code, c.receiver, c.owner, c.addressed_to
        c.channel, c.field, c.area, c.urgency, c.subject, c.content, c.language, c.pseudonym,
        c.received_at as row_received, c.state, c.outcome, c.reason_code, c.reason_text, c.legal_basis,
        c.competent_agency, c.answer, c.answer_language, c.answer_public, c.answered_by, c.answered_at,
-       c.position as row_position
+       c.answer_heard_at, c.position as row_position
 from ledger.event e left join ledger.case c on c.case_id = e.key
 where e.event_type in ('FeedbackReceived', 'FeedbackResolved') and e.status = 'ACCEPTED' and {IN_SCOPE}
   and not (e.event_type = 'FeedbackResolved' and coalesce(c.steps, 0) > 0 and {SUPERSEDED})"""
+
+STEPS: LiteralString = f"""
+select {IDENTITY}, s.case_id, s.agency as row_agency, s.lane_offset as row_offset, s.received_at as row_received,
+       s.position as row_position, s.step, s.document->>'step' as said_step, s.document
+from ledger.event e left join lateral (
+    select * from ledger.case_step where case_id = e.key and event_id = e.event_id order by position limit 1
+) s on true
+where e.event_type = 'FeedbackProgressed' and e.status = 'ACCEPTED' and {IN_SCOPE}"""
+UNKNOWN_STEPS: LiteralString = """
+select s.agency, s.case_id, s.event_id::text
+from ledger.case_step s left join ledger.event e
+  on e.agency = s.agency and e.event_id = s.event_id and e.claims_id and e.key = s.case_id
+     and e.event_type = 'FeedbackProgressed' and e.status = 'ACCEPTED'
+where (e.event_id is null or exists (select from ledger.case_step o
+           where o.case_id = s.case_id and o.event_id = s.event_id and o.position < s.position))
+  and (%(agencies)s::text[] is null or s.agency = any(%(agencies)s))
+  and (%(since)s::date is null or s.received_at >= %(since)s::date)"""
 
 UNKNOWN_VERSIONS: LiteralString = """
 select split_part(v.key, '/', 1), v.key, v.version, v.event_id::text
@@ -177,6 +195,9 @@ def read_accepted(
             yield event, Place.CASE, receipt_row(event, columns) if columns["case_id"] else None
         else:
             yield event, Place.ANSWER, answer_row(event, columns) if _has_answer(columns) else None
+    for columns in _streamed(connection, STEPS, scope, rest):
+        event = _known(columns)
+        yield event, Place.STEP, step_row(event, columns) if columns["case_id"] else None
 
 
 def _has_answer(columns: Mapping[str, Any]) -> bool:
@@ -188,6 +209,8 @@ def read_unknown(connection: Connection[Any], scope: Scope) -> Iterator[Differen
     """Rows that no accepted event stands behind."""
     for agency, key, version, event_id in connection.execute(UNKNOWN_VERSIONS, scope.parameters()):
         yield Difference(Kind.UNKNOWN, Place.VERSION, agency, event_id=event_id, key=key, version=version)
+    for agency, key, event_id in connection.execute(UNKNOWN_STEPS, scope.parameters()):
+        yield Difference(Kind.UNKNOWN, Place.STEP, agency, event_id=event_id, key=key)
     if scope.since is None:
         for agency, key, answer, case in connection.execute(UNKNOWN_CASES, scope.parameters()):
             if case:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 
 from portalbus.connectors.central.feeds.keeping import KeptFeeds
-from portalbus.streams.reading.accepted import AcceptedRow, DirectiveTexts, directive_texts, newest_accepted
+from portalbus.streams.reading.accepted import (
+    AcceptedRow,
+    DirectiveTexts,
+    accepted_at,
+    directive_texts,
+    newest_accepted,
+)
 from portalbus.streams.reading.directives import DirectiveFilter, DirectiveRow, changed_between, directives
 from portalbus.streams.reading.pool import Connection, Pool
 from portalbus.streams.reading.tally import last_position, ledger_mark
@@ -25,6 +32,7 @@ class FeedDesk:
         self._pool = pool
         self._changed: OrderedDict[str, DirectiveRow] = OrderedDict()
         self._feedback: deque[AcceptedRow] = deque(maxlen=KEPT)
+        self._withheld: deque[int] = deque(maxlen=KEPT)
         self._position = 0
         self._mark: object = None
         self._lock = asyncio.Lock()
@@ -59,12 +67,15 @@ class FeedDesk:
             if last < self._position or await ledger_mark(connection, self._position) != self._mark:  # another ledger
                 self._changed.clear()
                 self._feedback.clear()
+                self._withheld.clear()
                 self._position, self._mark = 0, None
             start = max(self._position, last - LOOK_BACK)
             if last > start:
                 mark = await ledger_mark(connection, last)
                 await self._read(connection, start, last)
                 self._position, self._mark = last, mark
+            if self._withheld:
+                self._put(await accepted_at(connection, self._withheld))
 
     async def _read(self, connection: Connection, after: int, upto: int) -> None:
         for row in await changed_between(connection, after, upto, limit=KEPT):
@@ -72,8 +83,17 @@ class FeedDesk:
             self._changed[row.key] = row
         while len(self._changed) > KEPT:
             self._changed.popitem(last=False)
-        newest = await newest_accepted(connection, after, upto, FEEDBACK, limit=KEPT)
-        self._feedback.extendleft(reversed(newest))
+        self._put(await newest_accepted(connection, after, upto, FEEDBACK, limit=KEPT))
+
+    def _put(self, newest: Sequence[AcceptedRow]) -> None:
+        """Puts rows, newest first, before the others; an answer that is not shown yet is looked at again later."""
+        for row in reversed(newest):
+            if row.withheld and row.position not in self._withheld:
+                self._withheld.append(row.position)
+            elif not row.withheld:
+                self._feedback.appendleft(row)
+                if row.position in self._withheld:
+                    self._withheld.remove(row.position)
 
 
 def _matches(row: DirectiveRow, agency: str | None, language: str | None) -> bool:

@@ -40,7 +40,9 @@ async def show(page: PageAsked, code: str, address: Address) -> Response:
     if history is None:
         return _private(page.render("feedback_unknown.html", here="feedback", status=404, typed=public_code))
     steps = case_steps(history, page.words, page.agency_name)
-    return _private(page.render("feedback.html", here="feedback", case=history.case, steps=steps))
+    return _private(
+        page.render("feedback.html", here="feedback", case=history.case, steps=steps, relatives=history.relatives)
+    )
 
 
 def _private(response: HTMLResponse, more: dict[str, str] | None = None) -> HTMLResponse:

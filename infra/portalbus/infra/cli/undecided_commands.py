@@ -1,0 +1,221 @@
+"""`portalbus cases undecided|assign|decisions`: cases that only a person may move on, and what was decided."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import uuid
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended
+from portalbus.infra.cli.options import (
+    Bootstrap,
+    DatabaseUrl,
+    Home,
+    Json,
+    RegistryUrl,
+    addresses,
+    agency_codes,
+    console,
+    home_folder,
+    quiet_logs,
+)
+
+if TYPE_CHECKING:
+    from portalbus.producers import Portal, Verdict
+    from portalbus.schemas.models import FeedbackProgressed
+    from portalbus.streams.reading.undecided import Undecided
+
+WAIT_SECONDS = 30.0
+SOURCE = "decisions"
+"""The portal of the centre that says what persons decided."""
+
+
+def undecided(
+    json_: Json = False,
+    database_url: DatabaseUrl = None,
+    home: Home = None,
+) -> None:
+    """List cases that nobody but a person may move on, with what the rules suggest; exit status 1 when there are any.
+
+    Their body has several successors or none, a transfer was refused (a loop, one too many, to several), or they went
+    up to the Government Portal. Decide with `portalbus cases assign`.
+    """
+    from portalbus.schemas.directory import directory
+    from portalbus.schemas.facts import legal_day
+    from portalbus.schemas.law.competence import competence
+    from portalbus.streams.ledger.database import connect
+    from portalbus.streams.reading.undecided import undecided as read
+
+    where = addresses(home, ("database_url",), database_url=database_url)
+    with connect(where.database_url, application="undecided", autocommit=True) as connection:
+        found = read(connection, directory(), competence(), legal_day(datetime.now(UTC)))
+    if json_:
+        typer.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False, default=str))
+    elif not found:
+        console().print("no case waits for a person's decision")
+    else:
+        _show(found)
+    if found:
+        raise Ended(NO)
+
+
+def assign(
+    case_id: Annotated[str, typer.Argument(metavar="CASE", help="The case, such as H26-2026-000123.")],
+    to: Annotated[str, typer.Option(metavar="AGENCY", help="The body that has it from now on, such as G09.")],
+    why: Annotated[str, typer.Option(help="The reason; it is kept, and the bodies concerned read it.")],
+    who: Annotated[str | None, typer.Option(help="Who decides. [default: the user of this session]")] = None,
+    outbox: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the outbox. [env: PORTALBUS_OUTBOX; default: <home>/outbox]", show_default=False),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait until it was judged.")] = True,
+    json_: Json = False,
+    database_url: DatabaseUrl = None,
+    bootstrap: Bootstrap = None,
+    registry_url: RegistryUrl = None,
+    home: Home = None,
+) -> None:
+    """Give a case to a body, as a person of the Government Portal who decides; exit status 1 when it is refused.
+
+    The decision is a step that G22 says on its lane, so it is judged, replayed, passed on and shown like any other. It
+    needs the right to write there. Who decided and why is kept beside it: `portalbus cases decisions`.
+    """
+    from portalbus.producers import Portal
+    from portalbus.schemas.law.levels import GOVERNMENT_PORTAL
+
+    (agency,) = agency_codes([to])
+    need = ("database_url", "bootstrap", "registry_url")
+    where = addresses(home, need, database_url=database_url, bootstrap=bootstrap, registry_url=registry_url)
+    quiet_logs()
+    speaker = Portal(
+        GOVERNMENT_PORTAL,
+        SOURCE,
+        bootstrap=where.bootstrap,
+        registry_url=where.registry_url,
+        outbox=outbox or Path(os.environ.get("PORTALBUS_OUTBOX") or home_folder(home) / "outbox"),
+        verdicts=wait,
+    )
+    with speaker:
+        event_id, owner = _decide(speaker, where.database_url, _step(case_id, agency, why), who or getpass.getuser())
+        verdict = _judged(speaker, event_id) if wait else None
+    _say(case_id, owner, agency, event_id, verdict, as_json=json_)
+    if verdict is not None and verdict.status.value != "ACCEPTED":
+        raise Ended(NO)
+
+
+def decisions(
+    case_id: Annotated[str | None, typer.Argument(metavar="[CASE]", help="Only those about this case.")] = None,
+    json_: Json = False,
+    database_url: DatabaseUrl = None,
+    home: Home = None,
+) -> None:
+    """List what persons decided about cases: who, when, why, and what the judge said to it."""
+    from rich.table import Table
+
+    from portalbus.streams.ledger.case_desk import case_decisions
+    from portalbus.streams.ledger.database import connect
+
+    where = addresses(home, ("database_url",), database_url=database_url)
+    with connect(where.database_url, application="decisions", autocommit=True) as connection:
+        found = case_decisions(connection, case_id)
+    if json_:
+        typer.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False, default=str))
+        return
+    table = Table("case", "from", "to", "by", "at", "why", "judged", box=None, header_style="bold")
+    for one in found:
+        at = one.decided_at.astimezone().strftime("%Y-%m-%d %H:%M")
+        judged = one.rule or "not yet"
+        table.add_row(one.case_id, one.from_agency, one.to_agency, one.decided_by, at, one.why, judged)
+    console().print(table if found else "nothing was decided")
+
+
+def _step(case_id: str, agency: str, why: str) -> FeedbackProgressed:
+    """The step, complete: nobody reads a decision without a reason of substance."""
+    from pydantic import ValidationError
+
+    from portalbus.schemas.case_rules import MIN_REASON_CHARACTERS, is_reason
+    from portalbus.schemas.models import CaseStep, FeedbackProgressed
+
+    if not is_reason(why):
+        raise Ended(USAGE, f"--why must give the reason in words, at least {MIN_REASON_CHARACTERS} characters")
+    try:
+        return FeedbackProgressed(
+            case_id=case_id, step=CaseStep.TRANSFERRED, at=datetime.now(UTC), to_agency=agency, reason=why.strip()
+        )
+    except ValidationError as error:
+        raise Ended(USAGE, f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error
+
+
+def _decide(speaker: Portal, database_url: str, step: FeedbackProgressed, who: str) -> tuple[str, str]:
+    """Writes the decision down and says it; returns its event id, and who had the case.
+
+    What is refused here leaves no decision. A process that ends in between leaves the step with its reason, and not who
+    decided.
+    """
+    from portalbus.schemas.errors import EventRefused
+    from portalbus.streams.ledger.case_desk import CaseNotOpen, record_decision
+    from portalbus.streams.ledger.database import connect
+
+    event_id = str(uuid.uuid4())
+    try:
+        with connect(database_url, application="assign") as connection:
+            owner = record_decision(
+                connection, step.case_id, event_id, step.to_agency or "", who=who, why=step.reason or ""
+            )
+            speaker.publish(step, event_id=event_id)
+    except CaseNotOpen as error:
+        raise Ended(NO, str(error)) from None
+    except EventRefused as refusal:
+        finding = refusal.findings[0]
+        mend = finding.mend.en if finding.mend else ""
+        raise Ended(NO, f"[{finding.rule}] {finding.message.en} {mend}".rstrip()) from None
+    return event_id, owner
+
+
+def _judged(speaker: Portal, event_id: str) -> Verdict:
+    verdict = speaker.wait_for_verdict(event_id, WAIT_SECONDS)
+    if verdict is None:
+        raise Ended(
+            UNREACHABLE, f"it was not judged within {WAIT_SECONDS:g} s; `portalbus trace {event_id}` shows it later"
+        )
+    return verdict
+
+
+def _say(case_id: str, owner: str, to: str, event_id: str, verdict: Verdict | None, *, as_json: bool) -> None:
+    said: dict[str, Any] = {"case_id": case_id, "from": owner, "to": to, "event_id": event_id}
+    said |= {"status": verdict.status.value if verdict else None, "rule": verdict.rule if verdict else None}
+    if as_json:
+        typer.echo(json.dumps(said))
+        return
+    judged = f"{verdict.status.value} [{verdict.rule}] {verdict.message.en}" if verdict else "not judged yet"
+    console().print(f"{case_id}: {owner} → {to}: {judged}", markup=False)
+
+
+def _show(found: list[Undecided]) -> None:
+    from rich.table import Table
+
+    table = Table(
+        "case", "with", "why", "field", "received", "choose among", "suggested", box=None, header_style="bold"
+    )
+    for one in found:
+        case = one.case
+        cause = f"{one.cause.value}: {case.rule}" if case.rule else one.cause.value
+        received = case.received_at.astimezone().strftime("%Y-%m-%d")
+        mark = "[red]urgent[/red] " if case.urgency == "URGENT" else ""
+        table.add_row(
+            mark + case.case_id,
+            " → ".join(case.passed) or case.owner,
+            cause,
+            case.field or "–",
+            received,
+            ", ".join(one.candidates) or "any body",
+            one.suggested or "–",
+        )
+    console().print(table)
