@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from portalbus.infra.bus.processes import NAMES
 from portalbus.infra.generate.strimzi import strimzi_resources
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
@@ -19,7 +20,7 @@ jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not install
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "tests" / "data" / "published"
 COMPOSE = yaml.safe_load((ROOT / "infra" / "compose" / "compose.yaml").read_text(encoding="utf-8"))
-OURS = ("topics", "worker", "relay", "casework", "central", "webhooks", "gateway", "alerting")
+OURS = ("topics", "worker", "relay", "casework", "warning", "central", "webhooks", "gateway", "alerting")
 KUBERNETES = "1.33"
 
 
@@ -158,3 +159,14 @@ def test_systemd_finds_a_unit_that_is_wrong(tmp_path: Path) -> None:
     wrong.write_text("[Service]\nExecStart=/usr/bin/env true\nRestart=perhaps\n", encoding="utf-8")
     done = subprocess.run([program, "verify", wrong], capture_output=True, text=True, timeout=60, check=False)
     assert "perhaps" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["worker", *NAMES])
+def test_every_process_of_the_local_bus_is_deployed_everywhere(name: str) -> None:
+    deployed = {one["metadata"]["name"] for one in files() if one["kind"] == "Deployment"}
+    units = {
+        path.stem.removeprefix("portalbus-").removesuffix("@") for path in (ROOT / "infra/systemd").glob("*.service")
+    }
+    assert name in COMPOSE["services"]
+    assert name in deployed
+    assert name in units

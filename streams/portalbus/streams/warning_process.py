@@ -29,6 +29,9 @@ from portalbus.streams.ledger.database import connect
 from portalbus.streams.ledger.leading import become_leader
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.logging_setup import log_json
+from portalbus.streams.metrics.defined import Process
+from portalbus.streams.metrics.ledger_state import WARNING, LedgerState
+from portalbus.streams.metrics.measuring import Measures
 from portalbus.streams.settings import StreamSettings
 from portalbus.streams.warning.early_warning import EarlyWarning
 
@@ -50,6 +53,9 @@ def main() -> int:
     settings = StreamSettings.parse("portalbus-warning")
     log_json(APPLICATION)
     route_library_logs()
+    measures = Measures(Process.WARNING, *(metric for metric, _ in WARNING))
+    measures.collect_from(LedgerState(settings.database_url, WARNING))
+    measures.serve(settings.metrics_port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -74,6 +74,10 @@ def _centre_users(cluster: str) -> Iterator[dict[str, Any]]:
             _allow("topic", "lane.", "Read", "Describe", pattern="prefix"),
             _allow("group", "portalbus-", "Read", pattern="prefix"),
         ],
+        "warning": [
+            _allow("topic", "central.", "Read", "Describe", pattern="prefix"),
+            _allow("group", "portalbus-warning", "Read"),
+        ],
         "webhooks": [
             _allow("topic", "central.", "Read", "Describe", pattern="prefix"),
             _allow("group", "portalbus-", "Read", pattern="prefix"),

@@ -29,6 +29,7 @@ class Process(StrEnum):
     WORKER = "worker"
     RELAY = "relay"
     CASEWORK = "casework"
+    WARNING = "warning"
     CENTRAL = "central"
     GATEWAY = "gateway"
     WEBHOOKS = "webhooks"
@@ -303,6 +304,18 @@ CASEWORK_POSITION = Metric(
         "Position up to which deadlines are reckoned",
         "期限已计算至的账本位置",
     ),
+)
+WARNING_INCIDENTS = Metric(
+    "portalbus_warning_incidents",
+    Process.WARNING,
+    Kind.GAUGE,
+    "",
+    _texts(
+        "Số sự việc cảnh báo sớm đang mở",
+        "Incidents of early warning that are open",
+        "未关闭的预警事件数",
+    ),
+    labels=("kind",),
 )
 CENTRAL_REQUESTS = Metric(
     "portalbus_central_requests",

@@ -35,6 +35,13 @@ CASEWORK: tuple[tuple[Metric, str], ...] = (
     (defined.CASEWORK_POSITION, "select coalesce(max(position), 0) from casework.place"),
 )
 
+WARNING: tuple[tuple[Metric, str], ...] = (
+    (
+        defined.WARNING_INCIDENTS,
+        "select kind, count(*) from ledger.alert where closed_at is null and topic <> '' group by kind",
+    ),
+)
+
 
 class LedgerState(Collector):
     """Gauges that are questions to the database: all columns but the last are labels.
