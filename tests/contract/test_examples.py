@@ -34,6 +34,7 @@ NOT_IN_ONE_EVENT = {
     "case.not-yours": "needs the history of the case",
     "case.waits-": "needs the history of the case",
     "case.step-not-allowed": "needs the history of the case",
+    "case.answer-shown": "needs the history of the case",
     "case.not-owner": "needs the history of the case",
     "case.transfer-loop": "needs the history of the case",
     "case.too-many-transfers": "needs the history of the case",

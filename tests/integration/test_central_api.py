@@ -213,6 +213,7 @@ def test_every_address_is_described_with_its_answers(api: httpx2.Client) -> None
         "/api/v1/agencies/{code}/sources",
         "/api/v1/figures",
         "/api/v1/figures.csv",
+        "/api/v1/search",
         "/api/v1/stream",
     }
     for path, methods in description["paths"].items():
