@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -17,6 +18,7 @@ from casework_bench import CaseworkBench, casework_bench
 from central_process import CentralProcess
 from portalbus.infra.cli import main
 from portalbus.schemas.models import CaseUrgency
+from portalbus.schemas.working_time import ZONE
 
 NOW = datetime.now(UTC)
 FIRST = NOW - timedelta(days=40)
@@ -63,6 +65,27 @@ def test_the_command_counts_and_adds_up(bench: CaseworkBench, capsys: pytest.Cap
     assert main(["figures", "export", *period]) == 0
     again = json.loads(capsys.readouterr().out)
     assert [{**row, "thoiDiem": ""} for row in again] == [{**row, "thoiDiem": ""} for row in exported]
+
+
+def test_the_synthesis_of_a_day_says_what_came_how_fast_it_was_answered_and_what_is_overdue(
+    bench: CaseworkBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(day: datetime, *options: str) -> Any:
+        assert main(["synthesis", "--on", str(day.astimezone(ZONE).date()), "--json", *options]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    first, second, today = read(FIRST), read(FIRST + timedelta(days=1)), read(NOW)
+    assert (first["received"], first["by_field"], first["by_agency"]) == (
+        3,
+        {"": 2, "giao-thong": 1},
+        {"H56": 2, "G11": 1},
+    )
+    assert (first["answered"], first["overdue"]) == (0, [])
+    assert (second["received"], second["answered"], second["median_hours"]) == (0, 1, 24.0)
+    assert [(one["agency"], one["count"]) for one in today["overdue"]] == [("H56", 1)]
+    assert read(FIRST, "--agency", "G11")["received"] == 1
+    assert main(["synthesis", "--on", str(NOW.astimezone(ZONE).date())]) == 0
+    assert "H56: 1, the oldest since" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from portalbus.infra.cli import (
     reconcile_command,
     route_command,
     schemas_commands,
+    synthesis_command,
     tail_command,
     topics_commands,
     trace_command,
@@ -82,6 +83,7 @@ app.command("urgent", epilog=EPILOG)(cases_commands.urgent)
 app.command("route", epilog=EPILOG)(route_command.route)
 app.add_typer(cases_commands.app, name="cases")
 app.add_typer(figures_command.app, name="figures")
+app.command("synthesis", epilog=EPILOG)(synthesis_command.synthesis)
 app.add_typer(accounts_commands.app, name="accounts")
 app.add_typer(schemas_commands.app, name="schemas")
 app.add_typer(outbox_commands.app, name="outbox")

@@ -1,0 +1,69 @@
+"""`portalbus synthesis`: a day in figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from portalbus.streams.reading.synthesis import Synthesis
+
+
+def synthesis(
+    on: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The day, of Viet Nam. [default: yesterday]", show_default=False),
+    ] = None,
+    agency: Annotated[str | None, typer.Option(help="Only this agency and its units, such as H26.")] = None,
+    json_: Json = False,
+    database_url: DatabaseUrl = None,
+    home: Home = None,
+) -> None:
+    """Tell what came on a day, where and how many, how fast answers were, what is overdue, and what was refused."""
+    from portalbus.schemas.working_time import ZONE
+    from portalbus.streams.ledger.database import connect
+    from portalbus.streams.reading.synthesis import read_synthesis
+
+    day = on.date() if on else datetime.now(ZONE).date() - timedelta(days=1)
+    code = agency_codes([agency])[0] if agency else None
+    where = addresses(home, ("database_url",), database_url=database_url)
+    with connect(where.database_url, application="synthesis", autocommit=True) as connection:
+        found = read_synthesis(connection, day, code)
+    if json_:
+        typer.echo(json.dumps(asdict(found), default=str, indent=2, ensure_ascii=False))
+    else:
+        _show(found)
+
+
+def _show(found: Synthesis) -> None:
+    say = console().print
+    say(f"{found.day} · {found.agency or 'the whole country'}", style="bold", markup=False)
+    say(f"received {found.received}", markup=False)
+    for title, counts in (("field", found.by_field), ("area", found.by_area), ("body", found.by_agency)):
+        if counts:
+            say(f"  by {title}: {_named(counts)}", markup=False)
+    if found.answered:
+        speed = f"half within {found.median_hours:g} h, nine of ten within {found.ninth_hours:g} h"
+        say(f"answered {found.answered}, {speed}", markup=False)
+    else:
+        say("answered 0", markup=False)
+    if found.refusals:
+        say(f"refused {sum(found.refusals.values())}: {_named(found.refusals)}", markup=False)
+    say(f"answers overdue {sum(one.count for one in found.overdue)}", markup=False)
+    for one in found.overdue[:10]:
+        say(f"  {one.agency}: {one.count}, the oldest since {one.oldest:%Y-%m-%d}", markup=False)
+    for incident in found.incidents:
+        until = f"until {incident.closed_at:%Y-%m-%d %H:%M}" if incident.closed_at else "still open"
+        say(f"warned {incident.kind} {incident.topic} since {incident.since:%Y-%m-%d %H:%M}, {until}", markup=False)
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name or 'not said'} {count}" for name, count in counts.items())
