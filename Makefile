@@ -34,7 +34,7 @@ test: lint ## lint, then all tests, on real Kafka, registry and PostgreSQL
 	$(SETUP) && exec $(BIN)/python -m pytest tests -m "not chaos" -n $(PROCESSES) --dist loadfile $(ARGS)
 
 check: lint ## lint, then the quick tests alone (seconds, nothing is started)
-	$(SETUP) && exec $(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
+	$(SETUP) && exec $(BIN)/python -m pytest tests/unit tests/contract -m "not chaos" -n $(PROCESSES) --dist loadfile $(ARGS)
 
 lint: ## style, format, types and the direction of imports
 	$(SETUP)
@@ -43,8 +43,8 @@ lint: ## style, format, types and the direction of imports
 	$(BIN)/mypy schemas producers streams connectors infra tests
 	$(BIN)/lint-imports
 
-chaos: ## the tests that break things, in full: half an hour (`make test` has them in a short form)
-	$(SETUP) && exec $(BIN)/python -m pytest tests/chaos -m chaos -s $(ARGS)
+chaos: ## the tests that break things, in full: two hours (`make test` has them in a short form)
+	$(SETUP) && exec $(BIN)/python -m pytest tests -m chaos -s $(ARGS)
 
 bench: ## the figures, each as a ratio with both sides
 	$(SETUP) && exec $(BIN)/python tests/bench/run.py $(ARGS)
