@@ -60,7 +60,7 @@ def fill_lanes(place: Place, events: int) -> int:
     now, size = datetime.now(UTC), 0
     for index in range(events):
         agency, sequence = AGENCIES[index % len(AGENCIES)], index // len(AGENCIES) + 1
-        event = _event(agency, sequence, now)
+        event = feedback_of(agency, "www", sequence, sequence, now)
         value = encode_event(event, ids["FeedbackReceived"])
         size += len(value)
         producer.produce(lane_of(agency), value, event.key)
@@ -69,18 +69,19 @@ def fill_lanes(place: Place, events: int) -> int:
     return size // events
 
 
-def _event(agency: str, sequence: int, now: datetime) -> Event:
+def feedback_of(agency: str, portal: str, sequence: int, case: int, now: datetime) -> Event:
+    """A feedback with some 700 bytes, about a case of its own."""
     envelope = Envelope(
         id=new_event_id(),
         agency=agency,
-        portal="www",
+        portal=portal,
         epoch=1,
         sequence=sequence,
         occurred_at=now,
         published_at=now,
     )
     payload = FeedbackReceived(
-        case_id=f"{agency}-2026-{sequence:07d}",
+        case_id=f"{agency}-2026-{case:07d}",
         public_code=new_public_code(),
         regime="R2",
         category=1,

@@ -3,8 +3,9 @@
     python tests/bench/run.py [--only sdk,ledger,gateway,latency,footprint] [--events 60000] [--report FILE]
 
 Brings up a bus of its own in a temporary folder. Prints the machine, the versions and every side of every ratio, and
-ends with status 1 when a mark is missed. `--only search` fills a database with a million documents first, which takes
-many minutes, so nobody gets it unasked (`--documents 100000` is quicker; `--keep FOLDER` leaves it for the next time).
+ends with status 1 when a mark is missed. Two fill databases with millions of rows first, which takes many minutes, so
+nobody gets them unasked: `--only search` (`--documents 100000` is quicker; `--keep FOLDER` leaves it for the next time)
+and `--only capacity`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_sdk
+import capacity_bench
 import gateway_bench
 import latency_bench
 import ledger_bench
@@ -86,6 +88,7 @@ def main() -> int:
         "gateway": lambda: bench_gateway(report),
         "latency": lambda: bench_bus(report, footprint="footprint" in options.only),
         "search": lambda: bench_search(report, options.documents, options.keep),
+        "capacity": lambda: bench_capacity(report),
     }
     for name, bench in benches.items():
         if name in options.only:
@@ -164,6 +167,16 @@ def bench_search(report: Report, documents: int, keep: Path | None) -> None:
         "slowest": {query: round(ms, 1) for ms, query in found.slowest},
     }
     report.below("search, p95", found.quantile(0.95), search_bench.MARK_MS, "ms")
+
+
+def bench_capacity(report: Report) -> None:
+    """Ledgers of 10^5 to 10^7 rows, 50 to 5,600 sources, 1 to 4 workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = capacity_bench.run(Path(folder), capacity_bench.parse([]))
+    report.sides["capacity"] = asdict(found)
+    report.marks.append(Mark("cost of an event, 10^7 rows ÷ 10^5", found.growth, "×", "≤ 1.25 ×", found.growth <= 1.25))
+    latest = max(figures["latest, ms"] for figures in found.sources.values())
+    report.below("latest of 5,600 sources", latest, capacity_bench.BOUND_MS, "ms")
 
 
 def bench_bus(report: Report, *, footprint: bool) -> None:

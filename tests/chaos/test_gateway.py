@@ -48,7 +48,7 @@ def test_a_client_in_java_publishes_and_hears_the_verdict(bus: Bus, tmp_path: Pa
 
 def test_minutes_of_abuse_get_their_4xx_and_an_honest_portal_its_answers(endpoints: Endpoints, tmp_path: Path) -> None:
     with impatient_gateway(endpoints, tmp_path, AGENCY) as gateway:
-        assert_abuse_is_borne(gateway, AGENCY, 120.0)
+        assert_abuse_is_borne(gateway, AGENCY, 120.0, 500)
 
 
 def test_schemathesis_finds_no_server_error_and_no_undocumented_answer(endpoints: Endpoints, tmp_path: Path) -> None:

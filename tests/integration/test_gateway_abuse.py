@@ -12,4 +12,5 @@ AGENCY = "H61"
 
 def test_abuse_gets_its_4xx_and_an_honest_portal_its_answer(endpoints: Endpoints, tmp_path: Path) -> None:
     with impatient_gateway(endpoints, tmp_path, AGENCY) as gateway:
-        assert_abuse_is_borne(gateway, AGENCY, 5.0)
+        # So short a time on a machine that others use tells that nobody is kept waiting, not how long exactly.
+        assert_abuse_is_borne(gateway, AGENCY, 5.0, 3_000)

@@ -28,7 +28,6 @@ from portalbus.schemas.registry import SchemaRegistry
 PROGRAM = Path(__file__).with_name("abusing_process.py")
 HONEST_RATE = 20
 MOST_RESIDENT = 300e6
-MOST_MS = 500
 MOST_TIMES = 10
 QUIET = 20
 FEW = 500
@@ -51,12 +50,16 @@ def impatient_gateway(endpoints: Endpoints, folder: Path, agency: str) -> Iterat
     register_all(SchemaRegistry(endpoints.registry_url))
     make_topics(endpoints.bootstrap, agency)
     process = GatewayProcess(endpoints, folder, *LIMITS).start()
-    yield process
+    try:
+        yield process
+    except BaseException:
+        process.kill()
+        raise
     assert process.stop() == 0, process.log.read_text()[-3_000:]
 
 
-def assert_abuse_is_borne(gateway: GatewayProcess, agency: str, seconds: float) -> None:
-    """Everybody abuses it for so long; each kind of abuse gets its 4xx, and the honest portal its answers."""
+def assert_abuse_is_borne(gateway: GatewayProcess, agency: str, seconds: float, most_ms: float) -> None:
+    """Everybody abuses it for so long; each kind of abuse gets its 4xx, and the honest portal its answers in time."""
     keys = (gateway.key(agency, "abuser"), gateway.key(agency, "flooder", rate=5.0))
     honest: list[float] = []
     resident = 0.0
@@ -77,7 +80,7 @@ def assert_abuse_is_borne(gateway: GatewayProcess, agency: str, seconds: float) 
             honest.append(_publish(client, agency, len(honest)))
             resident = max(resident, psutil.Process(gateway.pid).memory_info().rss)
             pause.wait(max(len(honest) / HONEST_RATE - (time.monotonic() - began), 0))
-        said, _ = abusers.communicate(timeout=60)
+        said, _ = abusers.communicate(timeout=120)
     answers = json.loads(said)
     share = 0.99 if len(honest) > FEW else 0.95
     late = sorted(honest)[int(len(honest) * share)]
@@ -92,7 +95,7 @@ def assert_abuse_is_borne(gateway: GatewayProcess, agency: str, seconds: float) 
     assert found == WANTED
     assert resident < MOST_RESIDENT
     # On a machine that others keep busy too, it is the abuse that must not slow an honest portal down.
-    assert late < max(MOST_MS, MOST_TIMES * quiet)
+    assert late < max(most_ms, MOST_TIMES * quiet)
     assert not gateway.said("gateway.failed")
 
 

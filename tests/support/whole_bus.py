@@ -83,6 +83,10 @@ class Bus:
     def open(self) -> Bus:
         """Makes everything fresh; what an earlier test left on the broker is deleted."""
         self._fresh_topics()
+        return self.open_ledger()
+
+    def open_ledger(self) -> Bus:
+        """Makes a fresh ledger beside the topics that are there."""
         name = f"bus_{secrets.token_hex(4)}"
         with psycopg.connect(self.endpoints.database_url, autocommit=True) as connection:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))

@@ -15,14 +15,16 @@ from bus_events import NOON, Lane, content_of, directive, envelope, manifest, re
 from memory_ledger import MemoryLedger
 from portalbus.schemas.models import Event
 from portalbus.schemas.notices import ResendRequested
-from portalbus.streams.judgement.docket import Bounds, Entry, Item
+from portalbus.streams.judgement.docket import Bounds, Entry, Item, Unreadable
 from portalbus.streams.judgement.gaps import MOST_GAPS, GapState
 from portalbus.streams.judgement.history import History
-from portalbus.streams.judgement.holding import Heard, may_go_on
+from portalbus.streams.judgement.holding import may_go_on
+from portalbus.streams.ledger.fetching import heard_of
 
 HOLD = Bounds().gap_hold
 HELD = "source.waits-for-gap"
 ACCEPTED = "event.accepted"
+BROKEN = Unreadable("record.not-avro", "no Avro")
 MANY = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
@@ -254,6 +256,17 @@ def test_copies_of_what_has_come_use_up_no_place_of_what_is_missing(ledger: Memo
     assert ledger.gaps("H26") == {}
 
 
+def test_a_parked_record_in_a_gap_lets_those_go_that_wait_behind_it_before_the_next(
+    ledger: MemoryLedger, h26: Lane
+) -> None:
+    ledger.take(h26.say(directive("d-2"), sequence=2))
+    unreadable = h26.put(BROKEN, value=b"?", headers=claiming("www", 1))
+    (needed,) = may_go_on(ledger.history, [heard_of(unreadable)], 1_000)
+    assert needed.portal == "www"
+    ledger.take(unreadable, h26.say(directive("d-3"), sequence=3))
+    assert applied(ledger) == ["H26/d-2", "H26/d-3"]
+
+
 def test_the_pause_between_two_questions_grows_to_an_hour_and_they_end_after_thirty_days(
     ledger: MemoryLedger, h26: Lane
 ) -> None:
@@ -272,24 +285,28 @@ def test_the_pause_between_two_questions_grows_to_an_hour_and_they_end_after_thi
 
 Step = tuple[int, int, int, int]
 STEPS = st.lists(
-    st.tuples(st.integers(0, 1), st.integers(1, 12), st.integers(0, 2), st.sampled_from([1, 900, 9_000, 26_000])),
+    st.tuples(st.integers(0, 1), st.integers(1, 12), st.integers(0, 3), st.sampled_from([1, 900, 9_000, 26_000])),
     min_size=1,
     max_size=40,
 )
 
 
 def lane_of_steps(steps: list[Step]) -> Lane:
-    """Two sources that say their events in any order, with pauses of every length between them."""
+    """Two sources that say their events in any order, with pauses of every length between them; some are unreadable."""
     lane = Lane("H26")
-    for number, (portal, sequence, kind, pause) in enumerate(steps):
-        version, name = (number % 3 + 1, "shared") if kind == 0 else (1, f"d-{number}")
-        lane.say(
-            directive(name, version),
-            portal=("www", "edu")[portal],
-            sequence=sequence,
-            after=timedelta(milliseconds=pause),
-        )
+    for number, (source, sequence, kind, pause) in enumerate(steps):
+        portal, after = ("www", "edu")[source], timedelta(milliseconds=pause)
+        if kind == 3:
+            lane.put(BROKEN, value=b"?", headers=claiming(portal, sequence), after=after)
+        else:
+            version, name = (number % 3 + 1, "shared") if kind == 0 else (1, f"d-{number}")
+            lane.say(directive(name, version), portal=portal, sequence=sequence, after=after)
     return lane
+
+
+def claiming(portal: str, sequence: int) -> list[tuple[str, bytes]]:
+    """Headers that claim a place in the order of a source."""
+    return [("ce_source", f"/H26/{portal}".encode()), ("ce_sequence", b"%d" % sequence)]
 
 
 def last_words(entries: list[Entry]) -> dict[int, str]:
@@ -354,11 +371,6 @@ def words(entry: Entry) -> tuple[int, int, str, bool]:
 
 def effects(ledger: MemoryLedger) -> list[Entry]:
     return [entry for entry in ledger.entries if entry.decision.final]
-
-
-def heard_of(item: Item) -> Heard:
-    assert hasattr(item.content, "event")
-    return Heard(item.record.agency, time_of(item), item.content.event.envelope)
 
 
 def time_of(item: Item) -> datetime:

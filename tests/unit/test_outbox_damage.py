@@ -154,6 +154,19 @@ def test_an_old_copy_is_noticed_at_start(tmp_path: Path) -> None:
     assert "portalbus outbox repair" in str(portal.status().damaged)
 
 
+def test_an_old_copy_is_noticed_though_a_power_cut_had_set_the_mark_back(tmp_path: Path) -> None:
+    publish(tmp_path / "now", 0, 5)
+    shutil.copytree(tmp_path / "now", tmp_path / "backup")
+    publish(tmp_path / "now", 5, 3)
+    shutil.copy(tmp_path / "backup" / "H26.www.mark", tmp_path / "now" / "H26.www.mark")
+    outbox = outbox_in(tmp_path / "now")
+    outbox.open()  # the machine is up again, and nothing is published
+    outbox.close()
+    shutil.copy(tmp_path / "backup" / "H26.www.outbox", tmp_path / "now" / "H26.www.outbox")
+    with pytest.raises(OutboxDamaged, match=r"ends at event 5 of epoch 1, but event 8 "):
+        outbox_in(tmp_path / "now").open()
+
+
 def test_an_old_copy_under_a_running_portal_is_noticed_at_the_next_publish(tmp_path: Path) -> None:
     publish(tmp_path / "now", 0, 5)
     shutil.copytree(tmp_path / "now", tmp_path / "backup")

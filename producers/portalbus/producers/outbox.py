@@ -184,6 +184,13 @@ class Outbox:
         if after != row.last_sequence:
             raise OutboxDamaged(f"event {after + 1} of {row.last_sequence} is missing in {self.path}: {REPAIR}")
         _check_reported(connection)
+        self._catch_up_mark(row)
+
+    def _catch_up_mark(self, row: SourceRow) -> None:
+        """A power cut may have set the mark back: an older copy of the file, put here next, would go unnoticed."""
+        if self.mark.read() != (row.epoch, row.last_sequence):
+            self.mark.raise_to(Mark(row.epoch, row.last_sequence))
+            self.mark.sync()
 
     def _check_mark(self, row: SourceRow) -> None:
         """Under the write lock nobody can have committed after `row`, so the mark is never above a sound file."""

@@ -29,6 +29,7 @@ from portalbus.streams.judgement.gaps import (
 )
 from portalbus.streams.judgement.history import History, SourceState, WaitingEvent
 from portalbus.streams.judgement.notice import Notice, to_source
+from portalbus.streams.judgement.parked import Claim, Place
 from portalbus.streams.judgement.sources import hear_manifest, take_sequence
 from portalbus.streams.records import LaneRecord
 
@@ -39,11 +40,14 @@ Tell = Callable[[Notice], None]
 
 
 class Heard(NamedTuple):
-    """What matters here of a record: its lane, its lane time, and what it says of its source, if it can be read."""
+    """What matters here of a record: its lane, its lane time, and what it says of its source, if it says anything.
+
+    Of a record that cannot be read it is what its headers claim: once parked, it uses up its place.
+    """
 
     lane_agency: str
     now: datetime
-    said: Envelope | SourceManifest | None
+    said: Envelope | SourceManifest | Claim | None
 
 
 class Holding:
@@ -193,7 +197,7 @@ def may_go_on(history: History, heard: Iterable[Heard], most: int) -> list[Sourc
     moved: set[tuple[str, str]] = set()
     for lane_agency, now, said in heard:
         latest[lane_agency] = max(now, latest.get(lane_agency, now))
-        if said is None:
+        if said is None or said.portal is None:
             continue
         name = (lane_agency, said.portal)
         spoke[name] += 1
@@ -208,8 +212,10 @@ def may_go_on(history: History, heard: Iterable[Heard], most: int) -> list[Sourc
     ]
 
 
-def _may_move(source: SourceState, said: Envelope | SourceManifest) -> bool:
+def _may_move(source: SourceState, said: Envelope | SourceManifest | Claim) -> bool:
     """True when this may fill a gap, say that one is gone, or begin an epoch."""
+    if isinstance(said, Claim):
+        return said.sequence is not None and gap_holding(Place(source.epoch, said.sequence), source) is not None
     return isinstance(said, SourceManifest) or said.epoch > source.epoch or gap_holding(said, source) is not None
 
 

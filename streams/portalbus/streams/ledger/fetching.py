@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from portalbus.schemas.codec import Decoded, Misshapen
 from portalbus.schemas.models import Canary, DirectivePublished, Envelope, Event, FeedbackReceived, SourceManifest
-from portalbus.streams.judgement.docket import Item, lane_time
+from portalbus.streams.judgement.docket import Item, Unreadable, lane_time
 from portalbus.streams.judgement.gaps import MOST_GAPS, WAITS_FOR_GAP
 from portalbus.streams.judgement.history import DirectiveState, History, SourceState, WaitingEvent
 from portalbus.streams.judgement.holding import Heard, may_go_on
@@ -91,7 +91,7 @@ def fetch_history(
     wanted.rooms.extend(keys)
     history = _fetch(connection, wanted, decode)
     if any(source.held for source in history.sources.values()):
-        freed = may_go_on(history, map(_heard, items), held_most)
+        freed = may_go_on(history, map(heard_of, items), held_most)
         _fetch_rooms(connection, [source.hold_key for source in freed], wanted, history, decode)
     return history
 
@@ -195,12 +195,24 @@ def note_parked(history: History, rows: Iterable[Any]) -> None:
             history.sources[agency, portal].set_aside.add(Place(epoch, sequence))
 
 
-def _heard(item: Item) -> Heard:
-    content = item.content
-    said = content.event.envelope if isinstance(content, Decoded) else content
-    said = said.envelope if isinstance(said, Misshapen) else said
-    known = said if isinstance(said, Envelope | SourceManifest) else None
-    return Heard(item.record.agency, lane_time(item.record.timestamp_ms), known)
+def heard_of(item: Item) -> Heard:
+    """What a record may move in the order of its source."""
+    return Heard(item.record.agency, lane_time(item.record.timestamp_ms), _said(item))
+
+
+def _said(item: Item) -> Envelope | SourceManifest | Claim | None:
+    """What a record says of its source."""
+    match item.content:
+        case Decoded(event=event):
+            return event.envelope
+        case Misshapen(envelope=envelope):
+            return envelope
+        case SourceManifest() as manifest:
+            return manifest
+        case Unreadable():
+            return claim_of(item.record)
+        case _:
+            return None
 
 
 def _list(names: Iterable[str]) -> str:
