@@ -41,11 +41,13 @@ class Rule:
 
     def message(self, params: Mapping[str, str]) -> Texts:
         """What is wrong (or what was decided)."""
-        return _texts(self.what, params)
+        return _texts(self.what, params) if params else _whole(tuple(self.what.items()))
 
     def mend(self, params: Mapping[str, str]) -> Texts | None:
         """How to mend it; None when the catalogue has no advice."""
-        return _texts(self.how, params) if self.how else None
+        if not self.how:
+            return None
+        return _texts(self.how, params) if params else _whole(tuple(self.how.items()))
 
 
 @lru_cache(maxsize=1)
@@ -83,6 +85,12 @@ def _own_days(rules: Mapping[str, Rule], path: Path) -> dict[str, Rule]:
             )
         own[rule_id] = replace(rules[rule_id], **days)
     return own
+
+
+@lru_cache(maxsize=512)
+def _whole(texts: tuple[tuple[str, str], ...]) -> Texts:
+    """The texts of a finding without parameters, made once: most verdicts say that an event was accepted."""
+    return _texts(dict(texts), {})
 
 
 def _texts(texts: Mapping[str, str], params: Mapping[str, str]) -> Texts:

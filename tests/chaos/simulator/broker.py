@@ -56,6 +56,8 @@ class Broker:
 
     clock: SimClock
     lanes: dict[str, list[LaneRecord]] = field(default_factory=dict)
+    landed: set[str] = field(default_factory=set)
+    """The event ids that stand in the headers of what lies on the lanes."""
     topics: dict[tuple[str, int], list[Committed]] = field(default_factory=dict)
     ghosts: list[tuple[str, deque[Sent]]] = field(default_factory=list)
     """What producers that are gone had on the wire: it may still land, in its order."""
@@ -68,6 +70,7 @@ class Broker:
         lane = self.lanes.setdefault(topic, [])
         headers = tuple((name, value if isinstance(value, bytes) else b"") for name, value in sent.headers)
         now = round((self.clock.true - EPOCH).total_seconds() * 1000 - self.behind)
+        self.landed.update(value.decode() for name, value in headers if name == "ce_id")
         lane.append(LaneRecord(topic, topic.removeprefix("lane."), len(lane), now, sent.key, sent.value, headers))
         return lane[-1]
 

@@ -37,16 +37,11 @@ class PortalDeeds(Parts):
     def _demand_promised(self, portal: SimPortal) -> None:
         """What was acknowledged lies in the outbox, or was delivered."""
         stored = set(portal.stored().values())
-        landed = self._landed()
+        landed = self.broker.landed
         for said in self.story.said.values():
             if said.source == portal.source and said.promised and said.event_id not in self.excused_lost:
                 known = said.event_id.replace("-", "") in stored or said.event_id in landed
                 demand(known, said.source, said.promised, "was acknowledged and is in neither outbox nor lane")
-
-    def _landed(self) -> set[str]:
-        return {
-            value.decode() for log in self.broker.lanes.values() for r in log for n, value in r.headers if n == "ce_id"
-        }
 
     def _publish(self) -> str:
         portal = self._some_portal()
@@ -72,9 +67,10 @@ class PortalDeeds(Parts):
         return f"{portal.source} {[receipt.sequence for receipt in receipts]}"
 
     def _to_say(self, source: str) -> list[Said]:
-        again = [one for one in self.story.said.values() if one.source == source and one.promised]
-        if again and self.random.random() < 0.05:  # the application lost its answer, and asks again
-            return [self.random.choice(again)]
+        if self.random.random() < 0.05:  # the application lost its answer, and asks again
+            again = [one for one in self.story.said.values() if one.source == source and one.promised]
+            if again:
+                return [self.random.choice(again)]
         return [self.story.next(source) for _ in range(self.random.choice((1, 1, 1, 2, 4)))]
 
     def _arm(self) -> None:
@@ -178,7 +174,7 @@ class PortalDeeds(Parts):
         self.broker.ghosts = [ghost for ghost in self.broker.ghosts if ghost[0] != lane_of(portal.agency)]
         portal.restore(copy)
         portal.start()
-        kept, landed = set(portal.stored().values()), self._landed()
+        kept, landed = set(portal.stored().values()), self.broker.landed
         for said in self.story.said.values():
             gone = said.event_id.replace("-", "") not in kept and said.event_id not in landed
             if said.source == portal.source and said.promised and gone:

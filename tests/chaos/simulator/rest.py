@@ -106,7 +106,7 @@ class Rest(PortalDeeds, CentreDeeds):
 
         The conversation that finds this out, between statements and store, is not modelled; what comes of it is.
         """
-        gone = self.lost_records - self._landed()
+        gone = self.lost_records - self.broker.landed
         asked = [
             to_source(portal.agency, portal.portal, self._differing(portal, place))
             for portal in self.portals.values()

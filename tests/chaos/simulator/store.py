@@ -132,6 +132,9 @@ class Store:
             self._see_gap(notice)
         for kept in docket.set_aside:
             self.parked[kept.agency, kept.lane_offset] = replace(kept)
+            if kept.place and kept.claim.portal:  # whatever really belongs there comes late, if it comes
+                epoch, sequence = kept.place
+                self.gaps_seen[kept.agency, kept.claim.portal, epoch, sequence, sequence] = None
         self._write_sources(docket.history)
         self._write_aggregates(docket.history)
         for seat in docket.history.released:
