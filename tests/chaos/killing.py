@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 import psutil
 import psycopg
@@ -21,6 +22,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from history_checker import Report, check, read_history
 from history_recorder import HistoryFile, lane_lines, ledger_lines, outgoing_lines
 from ledger_facts import assert_sound
+from portalbus.infra.bus.addresses import Addresses
 from portalbus.infra.bus.bus import Bus
 from portalbus.infra.stack.process import Service
 from portalbus.schemas.registration import SchemaIds
@@ -36,11 +38,19 @@ OPEN_EVENTS = "select count(*) from ledger.event where not final"
 NEXT_OFFSETS = "select agency, next_offset from ledger.lane"
 
 
+class Addressed(Protocol):
+    """A bus of which the addresses are known."""
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where its parts are."""
+
+
 @dataclass
 class Portals:
     """Processes of portals: some sources each, started again as soon as one has died."""
 
-    bus: Bus
+    bus: Addressed
     folder: Path
     sources: Sequence[str]
     processes: int
@@ -210,7 +220,7 @@ def wait_for_rest(bus: Bus, agencies: Sequence[str], within: float) -> float:
     raise AssertionError(f"no rest within {within:g} s: {rest}\n{logs}")
 
 
-def unrest(bus: Bus, agencies: Sequence[str], tolerated: int = 0) -> str:
+def unrest(bus: Addressed, agencies: Sequence[str], tolerated: int = 0) -> str:
     """What is still to be done; empty when nothing is, or not more records than are `tolerated` under load."""
     try:
         return _unrest(bus, agencies, tolerated)
@@ -218,7 +228,7 @@ def unrest(bus: Bus, agencies: Sequence[str], tolerated: int = 0) -> str:
         return f"no answer yet: {error}"
 
 
-def _unrest(bus: Bus, agencies: Sequence[str], tolerated: int) -> str:
+def _unrest(bus: Addressed, agencies: Sequence[str], tolerated: int) -> str:
     with psycopg.connect(bus.addresses.database_url, autocommit=True) as ledger:
         ends = lane_ends(bus.addresses.bootstrap, agencies)
         nexts: dict[str, int] = dict(ledger.execute(NEXT_OFFSETS).fetchall())
@@ -230,7 +240,7 @@ def _unrest(bus: Bus, agencies: Sequence[str], tolerated: int) -> str:
         return ""
     if behind or open_events != (0,) or gaps != (0,):
         return f"records behind {behind}, open events {open_events}, open gaps {gaps}"
-    sent = read_position(bus.addresses.bootstrap, {})
+    sent = read_position(bus.addresses.bootstrap)
     return "" if (sent,) == end else f"the relay is at {sent} of {end}"
 
 
@@ -246,7 +256,7 @@ def lane_ends(bootstrap: str, agencies: Sequence[str]) -> dict[str, int]:
         consumer.close()
 
 
-def judged_history(bus: Bus, history: Path, agencies: Sequence[str]) -> Report:
+def judged_history(bus: Addressed, history: Path, agencies: Sequence[str]) -> Report:
     """Adds what lanes, ledger and topics hold to the history, and has it checked."""
     file = HistoryFile(history)
     with psycopg.connect(bus.addresses.database_url, autocommit=True) as ledger:

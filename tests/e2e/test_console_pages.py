@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from central_process import CentralProcess
-from ledger_rows import LedgerRows, directive
+from ledger_rows import LedgerRows, directive, feedback
 from office_accounts import PASSWORD, make_account
 from office_ledger import GAP, fill_office
 from watched_tab import Watched
@@ -27,6 +27,7 @@ PATHS = {
     "trace-form": "/trace",
     "coverage": "/coverage?key=G22/cd-118",
     "coverage-recent": "/coverage",
+    "undecided": "/undecided",
     "journal": "/journal",
 }
 LOOKS: dict[str, dict[str, Any]] = {
@@ -45,11 +46,18 @@ def console(ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     make_account(ledger_url, "centre")
     rows = LedgerRows(ledger_url)
     fill_office(rows, ledger_url)
+    rows.receive(feedback("H26-0003", "7GQ2M0Z4KX9B", urgency="URGENT"))
     rows.close()
+    with psycopg.connect(ledger_url) as connection:  # it went up to the Government Portal
+        connection.execute(
+            "update ledger.case set owner = 'G22', passed = '{H26,G22}' where case_id = 'H26-0003'",
+        )
+    folder = tmp_path_factory.mktemp("console")
     process = CentralProcess(
         ledger_url,
-        tmp_path_factory.mktemp("console") / "central.log",
-        *("--registry-url", "http://127.0.0.1:9", "--logins-per-minute", "1000"),
+        folder / "central.log",
+        *("--registry-url", "http://127.0.0.1:9", "--bootstrap", "127.0.0.1:9", "--outbox", str(folder / "outbox")),
+        *("--logins-per-minute", "1000"),
     )
     process.wait_until()
     yield process
@@ -156,13 +164,34 @@ def test_a_gap_is_closed_with_the_keyboard_alone(console: CentralProcess, new_ta
     assert barriers(page) == []
 
 
+def test_an_undecided_case_is_given_away_with_the_keyboard_alone(console: CentralProcess, new_tab: Tab) -> None:
+    tab = new_tab(console.address)
+    log_in(tab, "en")
+    page = tab.open("/office/en/undecided")
+    expect(page.get_by_role("link", name="Undecided cases")).to_have_attribute("aria-current", "page")
+    button = page.locator("#case-H26-0003 summary")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if button.evaluate("element => element === document.activeElement"):
+            break
+    expect(button).to_be_focused()
+    page.keyboard.press("Enter")
+    for said in ("Ministry of Home", "The ministry took over this field; the province says so too."):
+        page.keyboard.press("Tab")
+        page.keyboard.type(said)
+    expect(page.get_by_label("To which body")).to_have_value("G09")
+    expect(page.get_by_label("Why, in words")).to_have_value(
+        "The ministry took over this field; the province says so too."
+    )
+
+
 def test_the_console_works_without_scripts(console: CentralProcess, new_tab: Tab) -> None:
     tab = new_tab(console.address, java_script_enabled=False)
     page = log_in(tab, "zh")
     expect(page.locator("h1")).to_have_text("总览")
     page = tab.open("/office/zh/agencies/H29")
     page.locator("summary", has_text="立即对账").click()
-    expect(page.get_by_label("理由（记入日志）")).to_be_visible()
+    expect(page.locator("details[open]").get_by_label("理由（记入日志）")).to_be_visible()
 
 
 def test_a_wrong_password_is_told_to_those_who_cannot_see_it(console: CentralProcess, new_tab: Tab) -> None:

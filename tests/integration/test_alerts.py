@@ -88,3 +88,34 @@ def test_the_command_lists_what_is_open_and_says_when_nothing_is(
     status, text = said("--all", "--json")
     assert status == 0
     assert all(alert["closed_at"] for alert in json.loads(text)) and len(json.loads(text)) == 2
+
+
+def test_a_person_closes_an_alert_whose_cause_nobody_mends(
+    connection: psycopg.Connection, ledger: LedgerRows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raise_alert(connection, SILENT, SINCE)
+    connection.commit()
+    alert_id = one(connection, "select id::text from ledger.alert")
+    connection.commit()
+    where = ["--database-url", ledger.database_url]
+
+    def close(name: str, why: str = "the portal was switched off for good") -> int:
+        return run(["alerts", "close", name, "--why", why, "--who", "lan", *where, "--json"])
+
+    assert close(alert_id, "  ") == close("no-id") == 2
+    assert close("11111111-1111-4111-8111-111111111111") == 1
+    assert run(["alerts", "list", *where]) == 1
+    capsys.readouterr()
+    assert close(alert_id) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["status"], said["portal"]) == ("CLOSED", "www")
+    assert "switched off for good" in said["message"]["zh"]
+    assert close(alert_id) == 1, "it is closed"
+    assert run(["alerts", "list", *where]) == 0
+    capsys.readouterr()
+    assert run(["alerts", "list", "--all", *where, "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["closed_by"], listed["closed_why"]) == ("lan", "the portal was switched off for good")
+    (notice,) = rows(connection, "select value from ledger.notice order by position desc limit 1")
+    assert (notice[0]["status"], notice[0]["id"]) == ("CLOSED", alert_id)
+    assert raise_alert(connection, SILENT, SINCE), "it may happen again"

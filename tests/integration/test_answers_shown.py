@@ -70,6 +70,8 @@ def everywhere(portal: httpx2.Client, look: psycopg.Connection[Any]) -> dict[str
         "search": "/vi/search?answers=1",
         "words": "/vi/search?answers=1&q=doan duong da duoc",
         "feed": f"/vi/feed.atom?type=FeedbackResolved&x={time.monotonic_ns()}",
+        "rss": f"/vi/feed.rss?type=FeedbackResolved&x={time.monotonic_ns()}",
+        "found": "/api/v1/search?among=answers&q=doan duong da duoc",
     }
     return {name: portal.get(path).text for name, path in pages.items()} | {"stream": streamed}
 
@@ -97,7 +99,7 @@ def test_an_answer_is_nowhere_until_its_review_is_over(
     look.execute("update ledger.case set answer_heard_at = answer_heard_at - interval '10 minutes'")
     until(lambda: "vá xong" in everywhere(portal, look)["feed"])
     after = everywhere(portal, look)
-    assert saying(after, "vá xong") == {"page", "api", "answer", "search", "words", "feed", "stream"}
+    assert saying(after, "vá xong") == {"page", "api", "answer", "search", "words", "feed", "stream", "rss", "found"}
     assert portal.get(f"/api/v1/feedback/{CODE}").json()["shown_from"] is None
 
 

@@ -175,7 +175,7 @@ def relay_is_done(bus: Bus) -> bool:
     """True when the relay's position is at the end of the ledger; what was sent before leaves no row."""
     from portalbus.streams.relaying.position import read_position
 
-    return read_position(bus.endpoints.bootstrap, {}) == bus.position()
+    return read_position(bus.endpoints.bootstrap) == bus.position()
 
 
 def assert_nothing_lost_or_doubled(bus: Bus, messages: list[Message]) -> None:

@@ -22,6 +22,7 @@ from portalbus.streams.decoding.contents import DEADLY, content_of
 from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
 from portalbus.streams.ledger.gap_desk import close_gap, list_gaps
 from portalbus.streams.ledger.ledger import Ledger
+from portalbus.streams.ledger.source_desk import SourceStatus, list_sources, set_source
 from portalbus.streams.parking.asking import Filters, parked_places
 from portalbus.streams.parking.decider import Decider
 from portalbus.streams.parking.deciding import Parking
@@ -36,6 +37,7 @@ from remembered_lanes import RememberedLanes
 DEADLY_RECORD = Unreadable(DEADLY, "the decoder died on this record")
 BROKEN = Unreadable("record.undecodable", "EOFError while decoding")
 BOUNDS = Bounds(wait=timedelta(seconds=20), gap_hold=timedelta(seconds=5), waiting_per_key=4, held_per_source=6)
+BLOCKED = "select agency, portal from ledger.source where status = 'blocked' order by 1, 2"
 HAN = Decider("han@example.gov.vn", "mended")
 
 
@@ -142,6 +144,8 @@ class Life:
             self.decide()
         elif kind < 0.45:
             self._give_up()
+        elif kind < 0.5:
+            self._block()
 
     def _give_up(self) -> None:
         """An operator closes gaps, or the middle of one."""
@@ -152,6 +156,14 @@ class Life:
                     source = (gap.agency, gap.portal, first, self.random.randint(first, gap.last))
                     close_gap(connection, *source, who=HAN.who, why=HAN.why, epoch=gap.epoch)
 
+    def _block(self) -> None:
+        """An operator blocks sources, or lets them speak again."""
+        with psycopg.connect(self.url) as connection:
+            for source in list_sources(connection):
+                if self.random.random() < 0.3:
+                    status = SourceStatus.ACTIVE if source.status == "blocked" else SourceStatus.BLOCKED
+                    set_source(connection, source.agency, source.portal, status, who=HAN.who, why=HAN.why)
+
     def decide(self) -> None:
         """An operator decides on some of the parked records."""
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -159,6 +171,11 @@ class Life:
             places = [place for place in parked_places(connection, Filters()) if self.random.random() < 0.5]
             decide = parking.redrive if self.random.random() < 0.7 else parking.discard
             list(decide(places, HAN))
+
+
+def block(url: str, agency: str, portal: str, status: SourceStatus) -> None:
+    with psycopg.connect(url) as connection:
+        assert set_source(connection, agency, portal, status, who=HAN.who, why=HAN.why)
 
 
 def intake_time(item: Item) -> Any:
@@ -251,20 +268,52 @@ def test_after_an_exchange_a_worker_goes_on_with_its_prepared_statements_and_a_r
 
 
 def test_what_no_lane_tells_goes_along(url: str, look: psycopg.Connection[Any], life: Life) -> None:
-    look.execute("update ledger.source set status = 'blocked' where agency = 'H26' and portal = 'edu'")
     look.execute("update ledger.gap set asked = 17")
     look.execute("grant select on ledger.directive to public")
     kept = "select agency, lane_offset, decided_by, decided_why, decided_at from ledger.parked order by 1, 2"
     before = rows(look, kept)
+    blocked = rows(look, BLOCKED)
     assert any(row[2] for row in before)
     gaps = one(look, "select count(*) from ledger.gap")
     assert gaps
     with Rebuild(url, life.lanes, writers(), directory()) as rebuild:
         rebuild.exchange()
-    assert rows(look, "select agency, portal from ledger.source where status = 'blocked'") == [("H26", "edu")]
+    assert rows(look, BLOCKED) == blocked != []
     assert one(look, "select count(*) from ledger.gap where asked = 17") == gaps
     assert rows(look, kept) == before
     assert one(look, "select has_table_privilege('public', 'ledger.directive', 'select')")
+
+
+def test_a_blocked_source_is_refused_in_a_replay_where_it_was_and_nobody_else(
+    url: str, look: psycopg.Connection[Any]
+) -> None:
+    lane, other = Lane("H26"), Lane("H29")
+    with closing(Ledger(url, writers(), directory())) as ledger:
+        ledger.open_lanes(AGENCIES)
+        ledger.take_in(
+            [lane.say(directive("d-1")), lane.say(directive("d-2"), portal="edu"), other.say(directive("d-3"))]
+        )
+        block(url, "H26", "www", SourceStatus.BLOCKED)
+        refused = lane.say(directive("d-4"))
+        ledger.take_in([refused, lane.say(directive("d-5"), portal="edu"), other.say(directive("d-6"))])
+        block(url, "H26", "www", SourceStatus.ACTIVE)
+        ledger.take_in([lane.again(refused), lane.say(directive("d-7"))])
+        block(url, "H26", "www", SourceStatus.BLOCKED)
+    told = "select key, rule from ledger.event order by agency, lane_offset"
+    assert rows(look, told) == [
+        ("H26/d-1", "event.accepted"),
+        ("H26/d-2", "event.accepted"),
+        ("H26/d-4", "source.blocked"),
+        ("H26/d-5", "event.accepted"),
+        ("H26/d-4", "event.accepted"),
+        ("H26/d-7", "event.accepted"),
+        ("H29/d-3", "event.accepted"),
+        ("H29/d-6", "event.accepted"),
+    ]
+    lanes = RememberedLanes([*lane.items, *other.items])
+    assert differing(rebuilt(url, lanes)) == {}
+    look.execute("update ledger.source set status = 'active'")
+    assert differing(rebuilt(url, lanes)) == {"source": (0, 0, 1)}, "whoever lifts a block behind the bus is found out"
 
 
 def test_a_replay_that_goes_another_way_is_never_exchanged(url: str, look: psycopg.Connection[Any], life: Life) -> None:

@@ -210,7 +210,7 @@ def test_relays_killed_again_and_again_send_everything_once_in_order(bus: Bus, f
     bus.wait_until(lambda: rows(bus.look, sessions, "portalbus-relay") == [(2,)], "both relays at work")
     for relay in relays:
         assert relay.stop() == 0, relay.text()
-    assert read_position(bus.endpoints.bootstrap, {}) == bus.position()
+    assert read_position(bus.endpoints.bootstrap) == bus.position()
 
 
 def test_a_frozen_relay_gives_way_to_the_one_that_stands_by_and_can_send_nothing_more(bus: Bus, filler: Filler) -> None:
@@ -284,7 +284,7 @@ def test_what_goes_out_can_be_read_by_anybody_with_the_registry(bus: Bus, filler
 
 
 def test_the_position_is_found_behind_any_number_of_aborted_transactions(bus: Bus) -> None:
-    assert read_position(bus.endpoints.bootstrap, {}) == 0
+    assert read_position(bus.endpoints.bootstrap) == 0
     producer = Producer({"bootstrap.servers": bus.endpoints.bootstrap, "transactional.id": f"test-{bus.group}"})
     producer.init_transactions(30)
     for commit in (True, *[False] * 120):
@@ -295,4 +295,4 @@ def test_the_position_is_found_behind_any_number_of_aborted_transactions(bus: Bu
             producer.commit_transaction(30)
         else:
             producer.abort_transaction(30)
-    assert read_position(bus.endpoints.bootstrap, {}) == 41
+    assert read_position(bus.endpoints.bootstrap) == 41

@@ -6,16 +6,18 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+import yaml
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from portalbus.infra.stack import Endpoints
+from portalbus.infra.stack import Endpoints, Stack
 from portalbus.infra.stack.containers import RunningStack
 
 LOG_APPEND_TIME = 2
@@ -203,3 +205,17 @@ def test_an_old_producer_goes_on_after_kafka_was_killed(stack: RunningStack, top
         pytest.fail(f"the producer gave up: {error}")
     assert errors == [None, None]
     assert [message.value() for message in consume(bootstrap, topic, 2)] == [b"before", b"meanwhile"]
+
+
+def test_the_registry_answers_where_the_kubernetes_file_asks(stack: RunningStack) -> None:
+    if not isinstance(stack, Stack):
+        pytest.skip("the management port is reached on the embedded stack alone")
+    place = Path(__file__).parents[2] / "infra" / "kubernetes" / "15-registry.yaml"
+    resources = yaml.safe_load_all(place.read_text(encoding="utf-8"))
+    pod = next(one for one in resources if one["kind"] == "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    ports = {"http": stack.registry.port, "management": stack.registry.management_port}
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = container[probe]["httpGet"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports[asked['port']]}{asked['path']}", timeout=10) as answer:
+            assert answer.status == 200

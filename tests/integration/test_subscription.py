@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
@@ -17,7 +18,7 @@ from bus_events import Lane, answer, directive, receipt, value_of
 from ledger_facts import rows
 from portalbus.infra.stack import Endpoints
 from portalbus.producers.subscription import Subscription
-from portalbus.schemas.models import DirectivePublished, FeedbackReceived, Payload
+from portalbus.schemas.models import DirectivePublished, FeedbackReceived, FeedbackResolved, Payload
 from whole_bus import Bus
 
 AGENCIES = ("G22", "H26")
@@ -79,10 +80,15 @@ def test_each_accepted_event_once_in_ledger_order_over_restarts_and_again_from_t
     place = tmp_path / "place.json"
     accepted = centre.accepted()
     with centre.subscription(place) as subscription:
-        first = [(event.position, event.envelope.id) for event in subscription.events(wait=3)]
+        events = list(subscription.events(wait=3))
+        first = [(event.position, event.envelope.id) for event in events]
         assert subscription.behind() == 0
     assert first == accepted
     assert len(first) > 200
+    now = datetime.now(UTC)
+    for event in events:
+        later = isinstance(event.payload, FeedbackResolved)
+        assert later is (event.shown_from is not None and event.shown_from > now), "nobody shows an answer unknowingly"
     centre.publish(10)
     accepted = centre.accepted()
     with centre.subscription(place) as subscription:

@@ -1,35 +1,46 @@
-"""A broker that asks for a login and holds each principal to its own lane."""
+"""A broker that asks for a login, speaks TLS alone, and holds each principal to its rights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import yaml
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
+from certificates import Authority
+from portalbus.infra.generate.strimzi import strimzi_resources
 from portalbus.infra.stack import kafka as local
 from portalbus.infra.stack.paths import StateFolder
-from portalbus.infra.stack.ports import choose
+from portalbus.infra.stack.ports import LOOPBACK, choose
+from portalbus.schemas.kafka_settings import PREFIX, librdkafka_settings
 
-USERS = {"operator": "operator-password", "h26": "h26-password"}
-
-
-def login(user: str, password: str | None = None) -> dict[str, str]:
-    """The librdkafka properties of a login."""
-    return {
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "PLAIN",
-        "sasl.username": user,
-        "sasl.password": password or USERS[user],
-    }
+PEOPLE = ("operator", "h26", "agency-h17", "centre-relay", "centre-casework", "centre-warning", "centre-operator")
+USERS = {name: f"{name}-password" for name in PEOPLE}
+KINDS = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "transactionalId": ResourceType.TRANSACTIONAL_ID,
+}
+PATTERNS = {"literal": ResourcePatternType.LITERAL, "prefix": ResourcePatternType.PREFIXED}
+OPERATIONS = {
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+    "Describe": AclOperation.DESCRIBE,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+}
 
 
 class SecuredKafka(local.Kafka):
-    """The local broker with SASL/PLAIN and Kafka's own authorizer; h26 may write lane.H26 and nothing else."""
+    """The local broker with SASL/PLAIN over TLS at `bootstrap`, and with client certificates at `by_certificate`.
+
+    Kafka's own authorizer holds everybody but the operator to what was allowed.
+    """
 
     def __init__(self, home: Path, jars: Callable[[], list[Path]]) -> None:
         state = StateFolder.at(home)
@@ -37,13 +48,47 @@ class SecuredKafka(local.Kafka):
             folder.mkdir(parents=True, exist_ok=True)
         ports = choose(None, lambda _: None, usual=None)
         super().__init__(state, ports.kafka, ports.kafka_controller, jars)
+        self.by_certificate = f"{LOOPBACK}:{ports.registry}"
+        self._authority = Authority(home / "certificates")
+        certificate, key = self._authority.issue("broker")
+        self._key_store = home / "certificates" / "broker.pem"
+        self._key_store.write_bytes(key.read_bytes() + certificate.read_bytes())
+
+    def login(self, user: str, password: str | None = None) -> dict[str, str]:
+        """The librdkafka properties of a login with a password."""
+        return {
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": user,
+            "sasl.password": password or USERS[user],
+            "ssl.ca.location": str(self._authority.certificate),
+        }
+
+    def certificate(self, user: str) -> dict[str, str]:
+        """The librdkafka properties of a client that shows its certificate."""
+        certificate, key = self._authority.issue(user)
+        return {
+            "security.protocol": "SSL",
+            "ssl.ca.location": str(self._authority.certificate),
+            "ssl.certificate.location": str(certificate),
+            "ssl.key.location": str(key),
+        }
 
     def _write_settings(self, data: Path) -> Path:
         path = super()._write_settings(data)
         users = " ".join(f'user_{name}="{password}"' for name, password in USERS.items())
         module = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        listeners = f"BROKER://{self.bootstrap},CERTIFIED://{self.by_certificate}"
         settings = {
-            "listener.security.protocol.map": "BROKER:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"{listeners},CONTROLLER://{LOOPBACK}:{self.controller_port}",
+            "advertised.listeners": listeners,
+            "listener.security.protocol.map": "BROKER:SASL_SSL,CERTIFIED:SSL,CONTROLLER:PLAINTEXT",
+            "listener.name.certified.ssl.client.auth": "required",
+            "listener.name.certified.ssl.principal.mapping.rules": "RULE:^CN=([^,]+)$/$1/",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self._key_store),
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(self._authority.certificate),
             "sasl.enabled.mechanisms": "PLAIN",
             "sasl.mechanism.inter.broker.protocol": "PLAIN",
             "listener.name.broker.plain.sasl.jaas.config": (
@@ -65,7 +110,7 @@ class SecuredKafka(local.Kafka):
 
     def admin(self) -> AdminClient:
         """The operator's client."""
-        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, **login("operator")})
+        return AdminClient({"log_level": 0} | librdkafka_settings(self.bootstrap, self.login("operator")))
 
     def provision(self) -> None:
         """Makes two lanes, and lets h26 write its own."""
@@ -73,17 +118,33 @@ class SecuredKafka(local.Kafka):
         topics = [NewTopic(name, 1, 1) for name in ("lane.H26", "lane.H29")]
         for future in admin.create_topics(topics).values():
             future.result(30)
-        rights = [
-            AclBinding(
-                ResourceType.TOPIC,
-                "lane.H26",
-                ResourcePatternType.LITERAL,
-                "User:h26",
-                "*",
-                operation,
-                AclPermissionType.ALLOW,
-            )
-            for operation in (AclOperation.WRITE, AclOperation.DESCRIBE)
-        ]
-        for future in admin.create_acls(rights).values():
+        self._allow([acl("h26", "topic", "lane.H26", operation) for operation in ("Write", "Describe")])
+
+    def allow_as_on_kubernetes(self, agency: str) -> None:
+        """Gives everybody the rights of the generated `KafkaUser` resources, and no others."""
+        users = [one for one in yaml.safe_load_all(strimzi_resources([agency])) if one["kind"] == "KafkaUser"]
+        self._allow(
+            acl(user["metadata"]["name"], right["resource"]["type"], right["resource"]["name"], operation, pattern)
+            for user in users
+            for right in user["spec"]["authorization"]["acls"]
+            for operation in right["operations"]
+            if (pattern := right["resource"]["patternType"])
+        )
+
+    def _allow(self, rights: Iterable[AclBinding]) -> None:
+        admin = self.admin()
+        for future in admin.create_acls([*rights]).values():
             future.result(30)
+
+
+def acl(user: str, kind: str, name: str, operation: str, pattern: str = "literal") -> AclBinding:
+    """One right of one user, in the words of Strimzi's resources."""
+    allow = AclPermissionType.ALLOW
+    return AclBinding(KINDS[kind], name, PATTERNS[pattern], f"User:{user}", "*", OPERATIONS[operation], allow)
+
+
+def variables(properties: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that is to have these properties, and none of another login."""
+    usual = ("security.protocol", "sasl.mechanism", "sasl.username", "sasl.password", "ssl.ca.location")
+    named: dict[str, Any] = dict.fromkeys(usual, "") | dict(properties)
+    return {PREFIX + name.upper().replace(".", "_"): value for name, value in named.items()}

@@ -22,7 +22,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from psycopg import sql
 
+from portalbus.infra.bus.addresses import Addresses
 from portalbus.infra.stack import Endpoints
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.registration import register_all
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import CANONICAL, RELAY_POSITION, contracts, lane_of, verdicts_of
@@ -95,7 +97,7 @@ class Bus:
         self.schema_ids = register_all(SchemaRegistry(self.endpoints.registry_url))
         self.look = psycopg.connect(self.database_url, autocommit=True)
         self.producer = Producer(
-            {"bootstrap.servers": self.endpoints.bootstrap, "enable.idempotence": True, "message.max.bytes": 2_000_000}
+            librdkafka_settings(self.endpoints.bootstrap) | {"enable.idempotence": True, "message.max.bytes": 2_000_000}
         )
         return self
 
@@ -110,22 +112,27 @@ class Bus:
             name = urlsplit(self.database_url).path[1:]
             self.wait_until(lambda: _dropped(connection, name), f"{name} is dropped")
 
+    @property
+    def addresses(self) -> Addresses:
+        """Where its parts are."""
+        return Addresses(self.endpoints.bootstrap, self.endpoints.registry_url, self.database_url)
+
     def start_worker(self, **environment: str) -> Running:
         """Starts a worker; the keys of `environment` are added to its environment."""
         options = ["--group", self.group, "--session-timeout", str(SESSION_TIMEOUT_S)]
         return self._start("worker", options, environment)
 
-    def start_relay(self) -> Running:
+    def start_relay(self, **environment: str) -> Running:
         """Starts a relay."""
-        return self._start("relay", [], {})
+        return self._start("relay", [], environment)
 
-    def start_casework(self) -> Running:
+    def start_casework(self, **environment: str) -> Running:
         """Starts the law's clock and the scout of urgent cases."""
-        return self._start("casework_process", [], {})
+        return self._start("casework_process", [], environment)
 
-    def start_warning(self) -> Running:
+    def start_warning(self, **environment: str) -> Running:
         """Starts early warning."""
-        return self._start("warning_process", [], {})
+        return self._start("warning_process", [], environment)
 
     def lanes_of(self, worker: Running) -> int:
         """How many lanes a worker reads now."""
@@ -186,7 +193,7 @@ class Bus:
         return self.processes[-1]
 
     def _fresh_topics(self) -> None:
-        admin = AdminClient({"bootstrap.servers": self.endpoints.bootstrap})
+        admin = AdminClient(librdkafka_settings(self.endpoints.bootstrap))
         old = [name for name in admin.list_topics(timeout=30).topics if name.startswith(OURS)]
         for deleted in admin.delete_topics(old, operation_timeout=30).values() if old else ():
             deleted.result(30)

@@ -68,7 +68,8 @@ def test_whatever_can_happen_has_a_text() -> None:
     words = OWN["en"]
     for what in What:
         assert all(words.has(f"{group}.{what}") for group in ("act", "act_text", "deed", "done")), what
-    for outcome in ("running", "same", "still", "nothing", "busy", "unreachable", "interrupted", "failed"):
+    outcomes = "running same still nothing busy unreachable interrupted failed said refused"
+    for outcome in outcomes.split():
         assert words.has(f"ended.{outcome}"), Ended(outcome)
     for trouble in TroubleKind:
         assert words.has(f"trouble_short.{trouble}.other"), trouble

@@ -14,6 +14,7 @@ import yaml
 
 from portalbus.infra.bus.processes import NAMES
 from portalbus.infra.generate.strimzi import strimzi_resources
+from portalbus.schemas.kafka_settings import PREFIX
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
 
@@ -117,6 +118,44 @@ def test_every_deployment_is_non_root_read_only_and_has_a_disruption_budget() ->
         for container in pod["containers"]:
             assert container["securityContext"]["readOnlyRootFilesystem"]
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_every_image_on_kubernetes_is_the_one_of_the_compose_file() -> None:
+    pinned = {service["image"] for service in COMPOSE["services"].values()}
+    for one in (one for one in files() if one["kind"] == "Deployment"):
+        for container in one["spec"]["template"]["spec"]["containers"]:
+            assert container["image"] in pinned
+            assert {"requests", "limits"} <= set(container["resources"])
+            assert {"readinessProbe", "livenessProbe"} <= set(container)
+
+
+def test_every_process_on_kubernetes_shows_the_certificate_of_its_own_kafka_user() -> None:
+    users = {one["metadata"]["name"] for one in resources(strimzi_resources(["H17"])) if one["kind"] == "KafkaUser"}
+    settings = next(one["data"] for one in files() if one["kind"] == "ConfigMap")
+    named = [Path(value) for name, value in settings.items() if name.startswith(PREFIX) and name.endswith("LOCATION")]
+    assert len(named) == 3
+    for one in (one for one in files() if one["kind"] == "Deployment" and one["metadata"]["name"] != "registry"):
+        pod = one["spec"]["template"]["spec"]
+        secrets = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+        mounts = {
+            Path(mount["mountPath"]): secrets.get(mount["name"]) for mount in pod["containers"][0]["volumeMounts"]
+        }
+        assert all(mounts.get(place.parent) for place in named), one["metadata"]["name"]
+        assert secrets["kafka-user"]["secretName"] == f"centre-{one['metadata']['name']}"
+        assert secrets["kafka-user"]["secretName"] in users
+
+
+def test_nobody_but_the_bus_and_who_is_labelled_for_it_comes_near_the_registry() -> None:
+    policies = [one["spec"] for one in files() if one["kind"] == "NetworkPolicy"]
+    registry = next(one for one in files() if one["kind"] == "Deployment" and one["metadata"]["name"] == "registry")
+    labels = registry["spec"]["template"]["metadata"]["labels"].items()
+    about = [policy for policy in policies if policy["podSelector"]["matchLabels"].items() <= labels]
+    assert [entry.get("from") for policy in about for entry in policy["ingress"]] == [
+        [
+            {"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "portalbus"}}},
+            {"namespaceSelector": {"matchLabels": {"portalbus/reads-registry": "true"}}},
+        ]
+    ]
 
 
 def test_the_generated_resources_are_valid_and_an_agency_writes_to_its_own_lane_alone() -> None:

@@ -279,3 +279,17 @@ def test_a_step_waits_for_the_receipt_of_its_case() -> None:
     ledger.take(h26.say(receipt()))
     assert [entry.decision.rule for entry in ledger.entries][-2:] == ["event.accepted"] * 2
     assert ledger.history.cases["H26-0001"].stage is CaseStage.IN_PROGRESS
+
+
+@pytest.mark.parametrize(
+    ("review", "public", "later"),
+    [(timedelta(hours=24), True, timedelta(hours=24)), (timedelta(hours=24), False, None), (timedelta(0), True, None)],
+)
+def test_the_acceptance_of_a_public_answer_says_from_when_on_it_is_shown(
+    review: timedelta, public: bool, later: timedelta | None
+) -> None:
+    town = Town(Bounds(review=review))
+    (entry,) = town.ledger.take(town.lanes["H26"].say(answer(public=public)))
+    assert entry.decision.rule == "event.accepted"
+    shown_from = None if later is None else (entry.received_at + later).isoformat(timespec="milliseconds")
+    assert entry.decision.params.get("shown_from") == shown_from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from bus_events import answer, directive, envelope, receipt
 from portalbus.connectors.push.messages import CONFIDENTIAL, confidential_fields, event_message
 from portalbus.connectors.push.wanted import Concerns, Wanted
 from portalbus.producers.cloudevents import from_cloudevent
+from portalbus.schemas.headers import SHOWN_FROM_HEADER, shown_from_of
 from portalbus.schemas.models import Canary, Event, FeedbackReceived, Payload
 
 
@@ -42,6 +44,16 @@ def test_an_answer_is_told_only_when_it_is_public() -> None:
     kept = message(answer(public=False, reason_text="lý do"))
     assert "Đã sửa." not in kept.body and "lý do" not in kept.body
     assert json.loads(kept.whole)["data"]["answer"] == "Đã sửa."
+
+
+def test_an_answer_under_review_says_from_when_on_it_may_be_shown() -> None:
+    moment = datetime(2026, 11, 24, 2, 15, tzinfo=UTC)
+    told = event_message(Event(envelope(1, "H26", 1), answer()), 17, moment)
+    assert json.loads(told.body)["shownfrom"] == "2026-11-24T02:15:00Z"
+    assert "shownfrom" not in json.loads(message(answer()).body)
+    said = [(SHOWN_FROM_HEADER, b"2026-11-24T02:15:00.000+00:00"), ("ce_id", None)]
+    assert shown_from_of(said) == moment
+    assert shown_from_of([]) is None
 
 
 def test_a_canary_is_told_to_nobody() -> None:

@@ -16,6 +16,7 @@ from psycopg import Connection, sql
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.postgres import installation
 from portalbus.producers.centre_schemas import CentreSchemas
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.models import Verdict
 from portalbus.schemas.topics import CANONICAL, VERDICT_PREFIX
 from portalbus.streams.ledger.database import connect, migrate
@@ -83,7 +84,7 @@ def settle_restored(database_url: str, bootstrap: str, registry_url: str) -> tup
 
     Returns the first free position of the backup and the one from now on. Raises BackupError and KafkaException.
     """
-    last_sent = read_position(bootstrap, {})
+    last_sent = read_position(bootstrap)
     with connect(database_url, application="restore") as connection:
         refuse_while_running(connection)
         first = free_position(connection)
@@ -113,7 +114,7 @@ def _sent_from(
 def _read(bootstrap: str, starts: dict[tuple[str, int], int]) -> Iterator[Message]:
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **librdkafka_settings(bootstrap),
             "group.id": "portalbus-restore",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

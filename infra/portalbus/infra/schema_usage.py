@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from portalbus.infra.record_reading import RecordReader
 from portalbus.schemas import avro_files
 from portalbus.schemas.errors import RegistryRefused, UndecodableRecord
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import agency_of, is_lane
 
@@ -79,7 +80,7 @@ def _versions(registry: SchemaRegistry) -> dict[int, int]:
 def _newest(bootstrap: str, agencies: frozenset[str], last: int) -> Iterator[Message]:
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **librdkafka_settings(bootstrap),
             "group.id": "portalbus-schemas-usage",
             "enable.auto.commit": False,
             "enable.partition.eof": True,

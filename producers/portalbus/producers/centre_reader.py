@@ -20,6 +20,7 @@ from portalbus.producers.outbox import Outbox
 from portalbus.producers.settings import Settings
 from portalbus.producers.verdicts import VerdictKeeper
 from portalbus.schemas.errors import PortalbusError, RegistryRefused, RegistryUnavailable, UndecodableRecord
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.models import Model, Verdict
 from portalbus.schemas.topics import verdicts_of
 
@@ -215,14 +216,14 @@ def _kind(message: Message) -> str:
 def consumer_config(settings: Settings) -> dict[str, Any]:
     """The consumer's properties: assigned, never in a group; its place lies in the outbox."""
     producer_only = ("linger.ms", "compression.type", "batch.size", "queue.buffering.max.messages")
+    taken = {name: value for name, value in settings.kafka.items() if name not in producer_only}
     return {
-        "bootstrap.servers": settings.bootstrap,
         "client.id": f"portalbus/{settings.source}",
         "group.id": f"portalbus-{settings.agency}-{settings.portal}",
         # Gathered by the broker for a moment: a fetch for each verdict costs both sides more than the verdict.
         "fetch.min.bytes": 65_536,
         "fetch.wait.max.ms": 100,
-        **{name: value for name, value in settings.kafka.items() if name not in producer_only},
+        **librdkafka_settings(settings.bootstrap, taken),
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "enable.partition.eof": True,

@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from portalbus.producers.settings import Settings
+from portalbus.schemas.kafka_settings import librdkafka_settings
 
 FIXED: dict[str, Any] = {
     "enable.idempotence": True,
@@ -90,9 +91,8 @@ def producer_config(settings: Settings) -> dict[str, Any]:
     if taken:
         raise ValueError(f"kafka: {', '.join(taken)} may not be set, the promises rest on it")
     return {
-        "bootstrap.servers": settings.bootstrap,
         "client.id": f"portalbus/{settings.source}",
         **DEFAULTS,
-        **settings.kafka,
+        **librdkafka_settings(settings.bootstrap, settings.kafka),
         **FIXED,
     }

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from portalbus.schemas.kafka_settings import kafka_from_env
+
 MIB = 1024 * 1024
 PREFIX = "PORTALBUS_"
-KAFKA_PREFIX = "PORTALBUS_KAFKA_"
 NEEDED = {"agency": "AGENCY", "bootstrap": "BOOTSTRAP", "registry_url": "REGISTRY", "outbox": "OUTBOX"}
 """Arguments of `Portal` that the environment must hold, with the variable's name after the prefix."""
 
@@ -112,13 +113,3 @@ def settings_from_env(environ: Mapping[str, str] | None = None, given: Mapping[s
     if env.get("PORTALBUS_VERDICTS"):
         found["verdicts"] = env["PORTALBUS_VERDICTS"].lower() in ("1", "true", "yes", "on")
     return found
-
-
-def kafka_from_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """librdkafka properties in the environment: PORTALBUS_KAFKA_SECURITY_PROTOCOL is `security.protocol`."""
-    env = os.environ if environ is None else environ
-    return {
-        name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
-        for name, value in env.items()
-        if name.startswith(KAFKA_PREFIX)
-    }

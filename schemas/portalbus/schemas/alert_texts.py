@@ -11,6 +11,12 @@ from typing import Any
 from portalbus.schemas.models import Texts
 from portalbus.schemas.notices import AlertStatus
 
+CLOSED_BY_HAND = {
+    "vi": "Người vận hành đã đóng cảnh báo này: {why}",
+    "en": "An operator closed this alert: {why}",
+    "zh": "运维人员已关闭此警报：{why}",
+}
+
 
 class _Unfilled(dict[str, str]):
     def __missing__(self, key: str) -> str:
@@ -29,3 +35,8 @@ def alert_message(kind: str, status: AlertStatus, places: Mapping[str, str]) -> 
     texts = alert_kinds()[kind][status.value.lower()]
     known = _Unfilled(places)
     return Texts(vi=texts["vi"].format_map(known), en=texts["en"].format_map(known), zh=texts["zh"].format_map(known))
+
+
+def closed_by_hand(why: str) -> Texts:
+    """What an alert says that a person has closed, whose cause may last."""
+    return Texts(**{language: text.format(why=why) for language, text in CLOSED_BY_HAND.items()})

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
+
 from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.models import Envelope
 
 CONTENT_TYPE = b"application/avro"
+SHOWN_FROM_HEADER = "ce_shownfrom"
+"""On a public answer in a canonical topic: the moment (RFC 3339) before which nobody may show it."""
 
 
 def cloudevents_headers(envelope: Envelope, event_type: str, traceparent: str | None = None) -> list[tuple[str, bytes]]:
@@ -22,3 +27,12 @@ def cloudevents_headers(envelope: Envelope, event_type: str, traceparent: str | 
     if traceparent:
         headers.append(("traceparent", traceparent.encode()))
     return headers
+
+
+def shown_from_of(headers: Iterable[tuple[str, bytes | None]]) -> datetime | None:
+    """From when on the answer in a record of a canonical topic may be shown; None where nothing speaks against it.
+
+    Raises ValueError for a header that is no time.
+    """
+    said = dict(headers).get(SHOWN_FROM_HEADER)
+    return datetime.fromisoformat(said.decode()) if said else None

@@ -89,9 +89,9 @@ def _lead(settings: StreamSettings, schemas: Mapping[str, int], stop: threading.
         if not become_leader(connection, AdvisoryLock.RELAY_LEADER, stop):
             return
         # Should a frozen predecessor wake up, it can send nothing more: the transactional id is taken now.
-        sender = Sender(settings.bootstrap, {}, schemas)
+        sender = Sender(settings.bootstrap, schemas)
         sender.open()
-        position = read_position(settings.bootstrap, {})
+        position = read_position(settings.bootstrap)
         log.info("relay.started", position=position)
         measures.show(defined.RELAY_POSITION, position)
         if position >= free_position(connection):

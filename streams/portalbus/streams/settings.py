@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from portalbus.schemas.kafka_settings import aiokafka_settings
 from portalbus.streams.judgement.docket import Bounds
 from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_of
 from portalbus.streams.parking.limit import ParkingLimit
@@ -85,6 +86,10 @@ class StreamSettings:
         )
         _add_holds(parser)
         found = parser.parse_args(argv)
+        try:
+            aiokafka_settings(found.bootstrap)
+        except ValueError as error:
+            parser.error(str(error))
         return cls(
             bootstrap=found.bootstrap,
             registry_url=found.registry_url,

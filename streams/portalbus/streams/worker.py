@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import directory
 from portalbus.schemas.errors import RegistryUnavailable
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import is_lane
@@ -87,7 +88,7 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
     spans = open_spans("worker")
     traced = partial(tell_judged, spans) if spans else None
     intake = Intake(ledger, Decoder(writers), progress.committed, failed, measures.committed, traced)
-    admin = AdminClient({"bootstrap.servers": settings.bootstrap})
+    admin = AdminClient(librdkafka_settings(settings.bootstrap))
 
     async def lanes() -> Collection[str]:
         metadata = await asyncio.to_thread(admin.list_topics, timeout=METADATA_TIMEOUT_SECONDS)

@@ -34,7 +34,7 @@ class SimRelay:
     def step(self, *, killed_after_commit: bool = False) -> str:
         """Opens, or sends a batch, or remembers what it has sent; says which. It ends where the product ends."""
         if self.sender is None:
-            self.sender = Sender("", {}, CENTRE_SCHEMAS)
+            self.sender = Sender("", CENTRE_SCHEMAS)
             self.sender.open()
             self.position = read_position(self.broker)
             return f"opened at {self.position}"

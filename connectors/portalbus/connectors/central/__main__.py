@@ -27,6 +27,8 @@ def settings_from(arguments: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--heartbeat", type=float, default=defaults.heartbeat_s, help="seconds")
     parser.add_argument("--registry-url", default=os.environ.get("PORTALBUS_REGISTRY", ""), help="for the console")
     parser.add_argument("--bootstrap", default=os.environ.get("PORTALBUS_BOOTSTRAP", ""), help="for the console")
+    parser.add_argument("--outbox", default=os.environ.get("PORTALBUS_OUTBOX", ""), help="folder, for the console")
+    parser.add_argument("--outbox-portal", default=defaults.outbox_portal, help="its own portal name, for each outbox")
     parser.add_argument("--logins-per-minute", type=int, default=defaults.logins_per_minute)
     parser.add_argument("--public-url", default=os.environ.get("PORTALBUS_PUBLIC_URL", ""), help="https://…")
     parser.add_argument("--trusted-proxies", default=defaults.trusted_proxies, help="addresses, by commas")
@@ -46,6 +48,8 @@ def settings_from(arguments: Sequence[str] | None = None) -> Settings:
         heartbeat_s=given.heartbeat,
         registry_url=given.registry_url,
         bootstrap=given.bootstrap,
+        outbox=given.outbox,
+        outbox_portal=given.outbox_portal,
         logins_per_minute=given.logins_per_minute,
         public_url=given.public_url,
         trusted_proxies=given.trusted_proxies,

@@ -38,6 +38,10 @@ class Settings:
     """The schema registry: the console needs it to judge parked records again and to reconcile."""
     bootstrap: str = ""
     """Kafka: with it, a reconciliation can look a record up in its lane."""
+    outbox: str = ""
+    """A folder on a local disk: with it, and with Kafka and the registry, the console can say what a person decided."""
+    outbox_portal: str = "desk"
+    """The portal of the centre under which it is said: each outbox needs a name of its own."""
     logins_per_minute: int = 10
     """How many tries to log in one client address has, and how many there are for one name."""
     public_url: str = ""

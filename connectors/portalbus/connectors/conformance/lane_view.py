@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from portalbus.schemas import avro_files
 from portalbus.schemas.codec import Decoded, Misshapen, WriterSchemas, read
 from portalbus.schemas.errors import UndecodableRecord
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.models import Envelope, Payload
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import lane_of
@@ -40,7 +41,7 @@ class LaneView:
         self._arrived: list[Arrived] = []
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **librdkafka_settings(bootstrap),
                 "group.id": "portalbus-conformance",
                 "enable.auto.commit": False,
                 "fetch.wait.max.ms": 20,

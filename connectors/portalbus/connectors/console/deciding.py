@@ -1,4 +1,6 @@
-"""The steps behind the buttons. Each is what `portalbus parked`, `gaps` and `reconcile` do, noted in the journal."""
+"""The steps behind the buttons. Each is what `portalbus parked`, `gaps`, `reconcile`, `cases assign` and `sources` do,
+noted in the journal.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,14 @@ from psycopg import Connection
 
 from portalbus.connectors.console.journal import What, begin_deed, end_deed
 from portalbus.schemas.directory import directory
-from portalbus.schemas.errors import PortalbusError
+from portalbus.schemas.errors import EventRefused, PortalbusError
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
+from portalbus.streams.casework.assigning import Speaker, assign, assigning_step
+from portalbus.streams.ledger.case_desk import CaseNotOpen
 from portalbus.streams.ledger.database import WORKER_OPTIONS, connect
 from portalbus.streams.ledger.gap_desk import ask_now, close_gap
+from portalbus.streams.ledger.source_desk import SourceStatus, SourceUnknown, set_source
 from portalbus.streams.parking.decider import Decider
 from portalbus.streams.parking.deciding import Outcome, Parking
 from portalbus.streams.reconciling.lane_reader import LaneReader
@@ -28,7 +33,8 @@ from portalbus.streams.reconciling.reconciler import Reconciler
 log = structlog.get_logger(__name__)
 
 NEEDS_REGISTRY = frozenset({What.REDRIVE, What.DISCARD, What.RECONCILE})
-FOLLOW_UP_S, LOOK_EVERY_S, TURN_S = 20.0, 0.5, 20.0
+FOLLOW_UP_S, LOOK_EVERY_S, TURN_S, VERDICT_S = 20.0, 0.5, 20.0, 8.0
+STATUS = {What.BLOCK: SourceStatus.BLOCKED, What.UNBLOCK: SourceStatus.ACTIVE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +62,20 @@ class Stopping(Exception):
 class Hands:
     """Does what the console's buttons say. Blocks: call it in a thread."""
 
-    def __init__(self, database_url: str, registry_url: str = "", bootstrap: str = "") -> None:
+    def __init__(
+        self, database_url: str, registry_url: str = "", bootstrap: str = "", speaker: Speaker | None = None
+    ) -> None:
         self._database_url = database_url
         self._registry_url = registry_url
         self._bootstrap = bootstrap
+        self._speaker = speaker
+        self._speaking = threading.Lock()
         self._stopping = threading.Event()
 
     def can(self, what: What) -> bool:
-        """False for what needs the schema registry, where the process was not told of one."""
+        """False for what needs the schema registry or an outbox, where the process was not told of one."""
+        if what is What.ASSIGN:
+            return self._speaker is not None
         return bool(self._registry_url) or what not in NEEDS_REGISTRY
 
     def begin(self, connection: Connection[Any], who: str, step: Step) -> int:
@@ -78,6 +90,9 @@ class Hands:
             What.CLOSE_GAP: self._close_gap,
             What.ASK: self._ask,
             What.RECONCILE: self._reconcile,
+            What.ASSIGN: self._assign,
+            What.BLOCK: self._set_source,
+            What.UNBLOCK: self._set_source,
         }
         try:
             ended = doing[step.what](who, step)
@@ -129,6 +144,31 @@ class Hands:
         with self._connected() as connection:
             asked = ask_now(connection, step.agency, step.about["portal"], datetime.now(UTC))
         return Ended("done", {"n": asked}) if asked else Ended("nothing")
+
+    def _assign(self, who: str, step: Step) -> Ended:
+        if self._speaker is None:
+            return Ended("unreachable")
+        try:
+            said = assigning_step(step.about["case_id"], step.about["to"], step.why)
+            with self._speaking:  # one outbox has one portal at a time
+                assigned = assign(self._database_url, self._speaker, said, who, wait_s=VERDICT_S)
+        except CaseNotOpen:
+            return Ended("nothing")
+        except EventRefused as refused:
+            return Ended("refused", {"rule": refused.findings[0].rule})
+        verdict = assigned.verdict
+        if verdict is None:
+            return Ended("said", {"event_id": assigned.event_id})
+        return Ended("done", {"rule": verdict.rule, "status": verdict.status.value, "event_id": assigned.event_id})
+
+    def _set_source(self, who: str, step: Step) -> Ended:
+        status = STATUS[step.what]
+        try:
+            with self._connected() as connection:
+                changed = set_source(connection, step.agency, step.about["portal"], status, who=who, why=step.why)
+        except SourceUnknown:
+            changed = False
+        return Ended("done" if changed else "nothing")
 
     def _reconcile(self, who: str, step: Step) -> Ended:
         writers = self._writers().lane_writers()

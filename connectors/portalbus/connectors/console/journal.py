@@ -22,6 +22,9 @@ class What(StrEnum):
     CLOSE_GAP = "close-gap"
     ASK = "ask"
     RECONCILE = "reconcile"
+    ASSIGN = "assign"
+    BLOCK = "block"
+    UNBLOCK = "unblock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,12 @@ def end_deed(connection: Connection[Any], number: int, outcome: str, figures: di
         "update console.action set ended_at = now(), outcome = %s, figures = %s where id = %s",
         (outcome, Jsonb(figures), number),
     )
+
+
+def deed(connection: Connection[Any], number: int) -> Deed | None:
+    """One action; None for a number that none has."""
+    with connection.cursor(row_factory=class_row(Deed)) as cursor:
+        return cursor.execute(f"select {COLUMNS} from console.action where id = %s", (number,)).fetchone()
 
 
 def deeds(connection: Connection[Any], agency: str | None, limit: int = 20) -> list[Deed]:

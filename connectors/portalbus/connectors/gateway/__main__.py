@@ -10,7 +10,7 @@ from pathlib import Path
 from portalbus.connectors.gateway.serve import CannotServe, serve
 from portalbus.connectors.gateway.settings import Settings
 from portalbus.connectors.web.logs import log_as_json
-from portalbus.producers.settings import kafka_from_env
+from portalbus.schemas.kafka_settings import kafka_from_env
 
 
 def settings_from(arguments: Sequence[str] | None = None) -> tuple[Settings, bool]:

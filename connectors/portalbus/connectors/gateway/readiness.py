@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from portalbus.connectors.gateway.settings import Settings
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.topics import RELAY_POSITION
 
 TIMEOUT_S = 2.0
@@ -23,7 +24,7 @@ class Readiness:
     """Asks the broker whether it is there, at most once a second however often it is asked itself."""
 
     def __init__(self, settings: Settings) -> None:
-        self._config: dict[str, str | int | float | bool] = {"bootstrap.servers": settings.bootstrap, **settings.kafka}
+        self._config = librdkafka_settings(settings.bootstrap, settings.kafka)
         self._thread = ThreadPoolExecutor(1, "gateway-readiness")
         self._admin: AdminClient | None = None
         self._trouble = ""

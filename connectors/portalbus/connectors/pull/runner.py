@@ -24,6 +24,7 @@ from portalbus.connectors.pull.web.client import Web
 from portalbus.connectors.pull.workers import Workers
 from portalbus.producers import Portal
 from portalbus.schemas.errors import PortalbusError
+from portalbus.schemas.kafka_settings import kafka_from_env
 
 SLOW_SECONDS = 10.0
 """A portal whose pass took longer, or failed, waits in a queue of its own: it holds up nobody but its like."""
@@ -44,7 +45,7 @@ def surroundings(web: Web, clock: Callable[[], datetime] = utc_now) -> Surroundi
 @contextmanager
 def speakers(config: PullConfig, bootstrap: str, registry: str) -> Iterator[Mapping[str, Portal]]:
     """The SDK's portal of each source, speaking: heartbeats begin here, and end with the context."""
-    kafka = {name: secret(value) for name, value in config.kafka.items()}
+    kafka = kafka_from_env() | {name: secret(value) for name, value in config.kafka.items()}
     with ExitStack() as open_:
         found: dict[str, Portal] = {}
         for entry in config.portals:

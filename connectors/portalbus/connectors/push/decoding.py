@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from portalbus.connectors.push.messages import Message, event_message, verdict_message
 from portalbus.producers.centre_schemas import CentreSchemas
 from portalbus.schemas import avro_files
@@ -21,8 +23,10 @@ class Decoder:
         self._names: dict[int, str] = {}
         self._writers: dict[int, WriterSchemas] = {}
 
-    def message(self, value: bytes | None, position: int) -> Message | None:
+    def message(self, value: bytes | None, position: int, shown_from: datetime | None = None) -> Message | None:
         """The message of a record; None for one that is not for receivers, such as a notice to a source.
+
+        An answer may be shown from `shown_from` on; None where nothing speaks against it.
 
         Raises UndecodableRecord for a record that this program is too old to read, RegistryUnavailable and
         RegistryRefused while a schema is not known.
@@ -33,7 +37,7 @@ class Decoder:
             content = read(value, self._writers[schema_id])
             if not isinstance(content, Decoded):
                 raise UndecodableRecord("record.shape", f"the {name} at position {position} is not of a known shape")
-            return event_message(content.event, position)
+            return event_message(content.event, position, shown_from)
         if name == Verdict.__name__:
             verdict = self._centre.decode(value)
             return verdict_message(verdict, position) if isinstance(verdict, Verdict) else None

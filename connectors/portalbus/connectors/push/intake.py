@@ -22,8 +22,9 @@ from portalbus.connectors.push.messages import Message
 from portalbus.connectors.push.subscriptions import Subscription
 from portalbus.connectors.push.wanted import VERDICT
 from portalbus.producers.subscription import Place
-from portalbus.producers.subscription.canonical_reader import CanonicalReader, name_of
+from portalbus.producers.subscription.canonical_reader import CanonicalReader, headers_of, name_of
 from portalbus.schemas.errors import RegistryRefused, RegistryUnavailable, UndecodableRecord
+from portalbus.schemas.headers import shown_from_of
 from portalbus.schemas.topics import CANONICAL, verdicts_of
 from portalbus.streams.ledger.database import Session
 
@@ -138,7 +139,8 @@ class Intake:
 
     def _message(self, record: KafkaMessage, position: int) -> list[Message]:
         value = record.value()
-        found = self._sources.decoder.message(value if isinstance(value, bytes) else None, position)
+        raw = value if isinstance(value, bytes) else None
+        found = self._sources.decoder.message(raw, position, shown_from_of(headers_of(record)))
         return [] if found is None else [found]
 
     def _transact(self, work: Callable[[Connection[Any]], T]) -> T:

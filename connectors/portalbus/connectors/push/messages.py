@@ -53,12 +53,19 @@ class Frame:
     subject: str
     time: datetime
     position: int
+    shown_from: datetime | None = None
 
 
-def event_message(event: Event, position: int) -> Message:
-    """An accepted event as a message. Raises TypeError for a canary, which is for nobody."""
+def event_message(event: Event, position: int, shown_from: datetime | None = None) -> Message:
+    """An accepted event as a message. Raises TypeError for a canary, which is for nobody.
+
+    `shown_from` tells of an answer whose review may still run: nobody may show it before. It is the attribute
+    `shownfrom` of the CloudEvent.
+    """
     envelope, payload = event.envelope, event.payload
-    frame = Frame(envelope.id, f"/{envelope.source}", payload.event_type, event.key, envelope.occurred_at, position)
+    frame = Frame(
+        envelope.id, f"/{envelope.source}", payload.event_type, event.key, envelope.occurred_at, position, shown_from
+    )
     confidential = confidential_fields(payload)
     said = payload.model_dump(mode="json")
     return Message(
@@ -90,8 +97,9 @@ def cloudevent(frame: Frame, data: Mapping[str, Any]) -> str:
         "source": frame.source,
         "type": f"{NAMESPACE}.{frame.event_type}",
         **({"subject": frame.subject} if frame.subject else {}),
-        "time": frame.time.isoformat().replace("+00:00", "Z"),
+        "time": _rfc3339(frame.time),
         "position": str(frame.position),
+        **({"shownfrom": _rfc3339(frame.shown_from)} if frame.shown_from else {}),
         "datacontenttype": "application/json",
         "data": data,
     }
@@ -120,6 +128,10 @@ def confidential_fields(payload: Payload) -> frozenset[str]:
     if isinstance(payload, DirectivePublished):
         return frozenset()
     raise TypeError(f"a {type(payload).__name__} is told to nobody")
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _language(payload: Payload) -> str | None:

@@ -22,6 +22,7 @@ from portalbus.connectors.push.retrying import Retrying
 from portalbus.connectors.push.sending import Receivers
 from portalbus.connectors.push.store import Superseded
 from portalbus.connectors.push.subscriptions import PACKAGE, Subscription
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.streams.ledger.database import Session, migrate
 from portalbus.streams.metrics.defined import Process
 from portalbus.streams.metrics.measuring import Measures
@@ -115,7 +116,7 @@ class _Process:
 
         with ThreadPoolExecutor(RESOLVERS, "resolver") as resolvers:
             receivers = Receivers(self._poster_factory(resolvers), journal, settings.retrying, settings.room)
-            sources = Sources({"bootstrap.servers": settings.bootstrap}, Decoder(settings.registry_url))
+            sources = Sources(librdkafka_settings(settings.bootstrap), Decoder(settings.registry_url))
             intake = Intake(sources, _session(settings, stop), self._term, hand_out, self._fail)
             journal.start()
             intake.start()

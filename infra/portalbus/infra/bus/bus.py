@@ -129,7 +129,7 @@ class Bus:
         self._progress.step(step)
         agencies = [agency.code for agency in directory().current(datetime.now(UTC).date())]
         made, mended = provision(
-            admin_client(self.addresses.bootstrap),
+            admin_client(self.addresses.bootstrap, {}),  # the local broker asks for no login
             wanted_topics(agencies),
             lambda done, total: self._progress.update(step, done, total, "topics"),
         )

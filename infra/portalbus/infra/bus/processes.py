@@ -16,6 +16,7 @@ import psutil
 from portalbus.infra.bus.addresses import VARIABLES, Addresses
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.process import Command, ProcessRecord, Service, spawn
+from portalbus.schemas.kafka_settings import PREFIX as KAFKA_PREFIX
 
 EXIT_FAIL_STOP = 70
 """A process that cannot be sure of itself ends with this status and wants to be started again."""
@@ -28,6 +29,8 @@ NAMES = ("relay", "casework", "warning", "central", "webhooks", "gateway")
 """What runs beside the workers."""
 GATEWAY_FOLDER = "gateway"
 """The gateway's own folder, in the state folder of the bus."""
+OUTBOX_FOLDER = "outbox"
+"""Where the console keeps what it says for the centre: the folder of `portalbus publish` and `cases assign`."""
 
 
 class BusProcess(Service):
@@ -52,8 +55,12 @@ class BusProcess(Service):
         self.log_start = 0
 
     def command(self) -> Command:
-        """The module, with the settings of this process's environment that are ours."""
-        ours = {name: value for name, value in os.environ.items() if name.startswith("PORTALBUS_")}
+        """The module, with the settings of this process's environment that are ours; the local broker has no login."""
+        ours = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith("PORTALBUS_") and not name.startswith(KAFKA_PREFIX)
+        }
         environment = {**ours, **self._environment, "PYTHONUNBUFFERED": "1"}
         argv = (sys.executable, "-m", *self._argv)
         return Command(argv, marker=self._argv[0], environment=environment, death_signal=signal.SIGTERM)
@@ -106,7 +113,10 @@ def bus_processes(state: StateFolder, addresses: Addresses, workers: int) -> lis
     found.append(
         BusProcess("warning", state, warning, lambda _: is_connected(addresses.database_url, "warning"), secret)
     )
-    central = ("portalbus.connectors.central", "--port", str(urlsplit(addresses.central_url).port))
+    central = (
+        *("portalbus.connectors.central", "--port", str(urlsplit(addresses.central_url).port)),
+        *("--outbox", str(state.root / OUTBOX_FOLDER)),
+    )
     # The console judges parked records again and reconciles: for that it needs what a worker needs.
     desk = {**secret, VARIABLES["registry_url"]: addresses.registry_url, VARIABLES["bootstrap"]: addresses.bootstrap}
     found.append(BusProcess("central", state, central, lambda _: answers(addresses.central_url + "/healthz"), desk))

@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from portalbus.infra.stack.errors import StackError
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.topics import TopicContract, contracts
 
 TIMEOUT_S = 30.0
@@ -60,9 +61,9 @@ def wanted_topics(
     return wanted
 
 
-def admin_client(bootstrap: str) -> AdminClient:
-    """An admin client that gives up on a broker that does not answer."""
-    return AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 10_000, "log_level": 3})
+def admin_client(bootstrap: str, login: Mapping[str, str] | None = None) -> AdminClient:
+    """An admin client that gives up on a broker that does not answer; the login is the environment's unless given."""
+    return AdminClient({"socket.timeout.ms": 10_000, "log_level": 3} | librdkafka_settings(bootstrap, login))
 
 
 def provision(

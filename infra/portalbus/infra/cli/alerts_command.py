@@ -1,24 +1,33 @@
-"""`portalbus alerts`."""
+"""`portalbus alerts`, with `list` and `close`."""
 
 from __future__ import annotations
 
+import getpass
 import json
+import uuid
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from portalbus.infra.cli.exits import NO, Ended
+from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
 from portalbus.infra.cli.options import USUAL_LANGUAGE, DatabaseUrl, Home, Json, Lang, addresses, console, in_language
 
 if TYPE_CHECKING:
     from portalbus.streams.ledger.alert_list import ListedAlert
 
+app = typer.Typer(rich_markup_mode=None)
 
+Agency = Annotated[str | None, typer.Option(help="Only this agency, such as H26.")]
+All = Annotated[bool, typer.Option("--all", help="Also those that are over.")]
+
+
+@app.callback(invoke_without_command=True, epilog=EPILOG)
 def alerts(
-    agency: Annotated[str | None, typer.Option(help="Only this agency, such as H26.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    context: typer.Context,
+    agency: Agency = None,
+    all_: All = False,
     lang: Lang = USUAL_LANGUAGE,
     json_: Json = False,
     database_url: DatabaseUrl = None,
@@ -28,6 +37,20 @@ def alerts(
 
     An alert closes by itself when its cause is gone. The same alerts are on the topic central.alert.
     """
+    if context.invoked_subcommand is None:
+        list_(agency, all_, lang, json_, database_url, home)
+
+
+@app.command("list", epilog=EPILOG)
+def list_(
+    agency: Agency = None,
+    all_: All = False,
+    lang: Lang = USUAL_LANGUAGE,
+    json_: Json = False,
+    database_url: DatabaseUrl = None,
+    home: Home = None,
+) -> None:
+    """List the open alerts, newest first; exit status 1 while one is open."""
     from portalbus.streams.ledger.alert_list import list_alerts
     from portalbus.streams.ledger.database import connect
 
@@ -46,17 +69,60 @@ def alerts(
         raise Ended(NO)
 
 
+@app.command("close", epilog=EPILOG)
+def close(
+    alert_id: Annotated[str, typer.Argument(metavar="ID", help="The alert, as `portalbus alerts list` names it.")],
+    why: Annotated[str, typer.Option(help="The reason; it is kept, and told on central.alert.")],
+    who: Annotated[str | None, typer.Option(help="Who decides. [default: the user of this session]")] = None,
+    json_: Json = False,
+    database_url: DatabaseUrl = None,
+    home: Home = None,
+) -> None:
+    """Close an alert whose cause nobody will mend, such as the silence of a portal that was switched off for good.
+
+    Who and why is kept and shown by `portalbus alerts list --all`. What is looked at anew each time (differences, late
+    answers, lanes unheard) is raised again while it lasts. Exit status 1 when no alert of this id is open.
+    """
+    from portalbus.streams.ledger.alerts import close_by_hand
+    from portalbus.streams.ledger.database import connect
+
+    if not why.strip():
+        raise Ended(USAGE, "--why must say why: it is what the next one reads")
+    try:
+        name = str(uuid.UUID(alert_id))
+    except ValueError:
+        raise Ended(USAGE, f"{alert_id} is no id of an alert: `portalbus alerts list` shows them") from None
+    where = addresses(home, ("database_url",), database_url=database_url)
+    with connect(where.database_url, application="alerts") as connection:
+        closed = close_by_hand(connection, name, who=who or getpass.getuser(), why=why.strip())
+    if closed is None:
+        raise Ended(NO, f"no alert {name} is open: see `portalbus alerts list --all`")
+    if json_:
+        typer.echo(closed.model_dump_json(indent=2))
+        return
+    about = "/".join(filter(None, (closed.agency, closed.portal, closed.event_type))) or "the bus"
+    console().print(f"{closed.kind} about {about} closed", markup=False)
+
+
 def _show(found: list[ListedAlert], lang: str) -> None:
     from rich.table import Table
 
-    table = Table("", "raised", "over", "kind", "about", "what", box=None, header_style="bold")
+    table = Table("", "raised", "over", "kind", "about", "what", "id", box=None, header_style="bold")
     for alert in found:
         about = "/".join(filter(None, (alert.agency, alert.portal, alert.event_type))) or "the bus"
         mark = "[green]✓[/green]" if alert.closed_at else "[red]●[/red]"
-        table.add_row(
-            mark, _time(alert.raised_at), _time(alert.closed_at), alert.kind, about, in_language(alert.texts, lang)
-        )
+        said = in_language(alert.texts, lang)
+        if alert.closed_by:
+            said += f" (closed by {alert.closed_by}: {alert.closed_why})"
+        table.add_row(mark, _time(alert.raised_at), _time(alert.closed_at), alert.kind, about, _bare(said), alert.id)
     console().print(table)
+
+
+def _bare(text: str) -> str:
+    """A text whose brackets are brackets, and no markup."""
+    from rich.markup import escape
+
+    return escape(text)
 
 
 def _plain(alert: ListedAlert) -> dict[str, Any]:

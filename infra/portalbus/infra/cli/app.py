@@ -33,6 +33,7 @@ from portalbus.infra.cli import (
     reconcile_command,
     route_command,
     schemas_commands,
+    sources_command,
     synthesis_command,
     tail_command,
     topics_commands,
@@ -78,7 +79,6 @@ app.command("doctor", epilog=EPILOG)(doctor_command.doctor)
 app.command("conformance", epilog=EPILOG)(conformance_command.conformance)
 app.command("backup", epilog=EPILOG)(backup_commands.backup)
 app.command("restore", epilog=EPILOG)(backup_commands.restore)
-app.command("alerts", epilog=EPILOG)(alerts_command.alerts)
 app.command("urgent", epilog=EPILOG)(cases_commands.urgent)
 app.command("route", epilog=EPILOG)(route_command.route)
 app.add_typer(cases_commands.app, name="cases")
@@ -89,6 +89,8 @@ app.add_typer(schemas_commands.app, name="schemas")
 app.add_typer(outbox_commands.app, name="outbox")
 app.add_typer(parked_commands.app, name="parked")
 app.add_typer(gaps_command.app, name="gaps")
+app.add_typer(sources_command.app, name="sources")
+app.add_typer(alerts_command.app, name="alerts")
 app.add_typer(webhooks_commands.app, name="webhooks")
 app.add_typer(connect_commands.app, name="connect")
 app.add_typer(gateway_commands.app, name="gateway")

@@ -205,7 +205,7 @@ def _look_at_source(wanted: Wanted, json_: bool, lang: str) -> bool:
 def _send(wanted: Wanted, where: Addresses, home: Path, gateway_key: str | None, lang: str, timeout: float) -> Answer:
     from portalbus.infra.connecting.beginnings import Way
     from portalbus.infra.connecting.marked_event import send_by_gateway, send_by_sdk
-    from portalbus.producers.settings import kafka_from_env
+    from portalbus.schemas.kafka_settings import kafka_from_env
 
     if wanted.way is Way.GATEWAY:
         if not where.gateway_url:

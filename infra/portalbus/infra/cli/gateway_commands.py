@@ -86,7 +86,7 @@ def serve(
     from portalbus.connectors.gateway.serve import serve as serve_gateway
     from portalbus.connectors.gateway.settings import Settings
     from portalbus.connectors.web.logs import log_as_json
-    from portalbus.producers.settings import kafka_from_env
+    from portalbus.schemas.kafka_settings import kafka_from_env
 
     where = addresses(home, ("bootstrap", "registry_url"), bootstrap=bootstrap, registry_url=registry_url)
     settings = Settings(

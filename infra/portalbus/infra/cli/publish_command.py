@@ -76,6 +76,7 @@ def publish(
     Lines that are right are published even when others are refused; exit status 1 when any was refused.
     """
     from portalbus.producers import Portal
+    from portalbus.schemas.kafka_settings import kafka_from_env
 
     lines = _lines(files)
     where = addresses(home, ("bootstrap", "registry_url"), bootstrap=bootstrap, registry_url=registry_url)
@@ -87,6 +88,7 @@ def publish(
             registry_url=where.registry_url,
             outbox=outbox or Path(os.environ.get("PORTALBUS_OUTBOX") or home_folder(home) / "outbox"),
             verdicts=wait,
+            kafka=kafka_from_env(),
         )
     except ValueError as error:
         raise Ended(USAGE, str(error)) from None

@@ -72,9 +72,11 @@ def tail(
 def _messages(bootstrap: str, topic: str, from_beginning: bool, until_end: bool) -> Iterator[Message]:
     from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
+    from portalbus.schemas.kafka_settings import librdkafka_settings
+
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **librdkafka_settings(bootstrap),
             "group.id": "portalbus-tail",
             "enable.auto.commit": False,
             "enable.partition.eof": True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,13 +27,12 @@ from portalbus.infra.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from portalbus.producers import Portal, Verdict
+    from portalbus.producers import Verdict
     from portalbus.schemas.models import FeedbackProgressed
+    from portalbus.streams.casework.assigning import Assigned, Speaker
     from portalbus.streams.reading.undecided import Undecided
 
 WAIT_SECONDS = 30.0
-SOURCE = "decisions"
-"""The portal of the centre that says what persons decided."""
 
 
 def undecided(
@@ -87,25 +85,23 @@ def assign(
     The decision is a step that G22 says on its lane, so it is judged, replayed, passed on and shown like any other. It
     needs the right to write there. Who decided and why is kept beside it: `portalbus cases decisions`.
     """
-    from portalbus.producers import Portal
-    from portalbus.schemas.law.levels import GOVERNMENT_PORTAL
+    from portalbus.schemas.kafka_settings import kafka_from_env
+    from portalbus.streams.casework.assigning import Speaker
 
     (agency,) = agency_codes([to])
     need = ("database_url", "bootstrap", "registry_url")
     where = addresses(home, need, database_url=database_url, bootstrap=bootstrap, registry_url=registry_url)
     quiet_logs()
-    speaker = Portal(
-        GOVERNMENT_PORTAL,
-        SOURCE,
-        bootstrap=where.bootstrap,
-        registry_url=where.registry_url,
-        outbox=outbox or Path(os.environ.get("PORTALBUS_OUTBOX") or home_folder(home) / "outbox"),
-        verdicts=wait,
+    speaker = Speaker(
+        where.bootstrap,
+        where.registry_url,
+        outbox or Path(os.environ.get("PORTALBUS_OUTBOX") or home_folder(home) / "outbox"),
+        kafka=kafka_from_env(),
     )
-    with speaker:
-        event_id, owner = _decide(speaker, where.database_url, _step(case_id, agency, why), who or getpass.getuser())
-        verdict = _judged(speaker, event_id) if wait else None
-    _say(case_id, owner, agency, event_id, verdict, as_json=json_)
+    step = _step(case_id, agency, why)
+    said = _decide(speaker, where.database_url, step, who or getpass.getuser(), wait=wait)
+    verdict = said.verdict
+    _say(case_id, said.owner, agency, said.event_id, verdict, as_json=json_)
     if verdict is not None and verdict.status.value != "ACCEPTED":
         raise Ended(NO)
 
@@ -140,52 +136,39 @@ def _step(case_id: str, agency: str, why: str) -> FeedbackProgressed:
     """The step, complete: nobody reads a decision without a reason of substance."""
     from pydantic import ValidationError
 
-    from portalbus.schemas.case_rules import MIN_REASON_CHARACTERS, is_reason
-    from portalbus.schemas.models import CaseStep, FeedbackProgressed
+    from portalbus.schemas.case_rules import MIN_REASON_CHARACTERS
+    from portalbus.streams.casework.assigning import NoReason, assigning_step
 
-    if not is_reason(why):
-        raise Ended(USAGE, f"--why must give the reason in words, at least {MIN_REASON_CHARACTERS} characters")
     try:
-        return FeedbackProgressed(
-            case_id=case_id, step=CaseStep.TRANSFERRED, at=datetime.now(UTC), to_agency=agency, reason=why.strip()
-        )
+        return assigning_step(case_id, agency, why)
+    except NoReason:
+        raise Ended(
+            USAGE, f"--why must give the reason in words, at least {MIN_REASON_CHARACTERS} characters"
+        ) from None
     except ValidationError as error:
         raise Ended(USAGE, f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error
 
 
-def _decide(speaker: Portal, database_url: str, step: FeedbackProgressed, who: str) -> tuple[str, str]:
-    """Writes the decision down and says it; returns its event id, and who had the case.
-
-    What is refused here leaves no decision. A process that ends in between leaves the step with its reason, and not who
-    decided.
-    """
+def _decide(speaker: Speaker, database_url: str, step: FeedbackProgressed, who: str, *, wait: bool) -> Assigned:
+    """Decides, and where it was asked for waits for the verdict."""
     from portalbus.schemas.errors import EventRefused
-    from portalbus.streams.ledger.case_desk import CaseNotOpen, record_decision
-    from portalbus.streams.ledger.database import connect
+    from portalbus.streams.casework.assigning import assign as decide
+    from portalbus.streams.ledger.case_desk import CaseNotOpen
 
-    event_id = str(uuid.uuid4())
     try:
-        with connect(database_url, application="assign") as connection:
-            owner = record_decision(
-                connection, step.case_id, event_id, step.to_agency or "", who=who, why=step.reason or ""
-            )
-            speaker.publish(step, event_id=event_id)
+        said = decide(database_url, speaker, step, who, wait_s=WAIT_SECONDS if wait else None)
     except CaseNotOpen as error:
         raise Ended(NO, str(error)) from None
     except EventRefused as refusal:
         finding = refusal.findings[0]
         mend = finding.mend.en if finding.mend else ""
         raise Ended(NO, f"[{finding.rule}] {finding.message.en} {mend}".rstrip()) from None
-    return event_id, owner
-
-
-def _judged(speaker: Portal, event_id: str) -> Verdict:
-    verdict = speaker.wait_for_verdict(event_id, WAIT_SECONDS)
-    if verdict is None:
+    if wait and said.verdict is None:
         raise Ended(
-            UNREACHABLE, f"it was not judged within {WAIT_SECONDS:g} s; `portalbus trace {event_id}` shows it later"
+            UNREACHABLE,
+            f"it was not judged within {WAIT_SECONDS:g} s; `portalbus trace {said.event_id}` shows it later",
         )
-    return verdict
+    return said
 
 
 def _say(case_id: str, owner: str, to: str, event_id: str, verdict: Verdict | None, *, as_json: bool) -> None:

@@ -22,6 +22,7 @@ from portalbus.infra.demo.watch import LedgerWatch
 from portalbus.schemas import codec
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.identifiers import new_event_id
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.models import Envelope, Event
 from portalbus.schemas.topics import lane_of
 
@@ -69,7 +70,7 @@ class LegacySystems:
         self._records: dict[int, Record] = {}
         self._places = _places(addresses.database_url)
         self._producer = Producer(
-            {"bootstrap.servers": addresses.bootstrap, "enable.idempotence": True, "linger.ms": 0}
+            {**librdkafka_settings(addresses.bootstrap), "enable.idempotence": True, "linger.ms": 0}
         )
         self._thread = threading.Thread(target=self._work, name="demo-legacy", daemon=True)
 
@@ -152,7 +153,7 @@ class LegacySystems:
 
     def _read(self, lane: str, offset: int) -> Record:
         consumer = Consumer(
-            {"bootstrap.servers": self._bootstrap, "group.id": "demo-legacy", "enable.auto.commit": False}
+            {**librdkafka_settings(self._bootstrap), "group.id": "demo-legacy", "enable.auto.commit": False}
         )
         try:
             consumer.assign([TopicPartition(lane, 0, offset)])

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from portalbus.schemas.kafka_settings import librdkafka_settings
+
 TIMEOUT_S = 20.0
 
 Places = dict[tuple[str, int], int]
@@ -44,7 +46,7 @@ def read_from(bootstrap: str, places: Mapping[tuple[str, int], int]) -> Iterator
 def _consumer(bootstrap: str) -> Iterator[Consumer]:
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **librdkafka_settings(bootstrap),
             "group.id": "portalbus-demo-check",
             "enable.auto.commit": False,
             "enable.partition.eof": True,

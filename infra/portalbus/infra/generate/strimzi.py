@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from portalbus.infra.bus.provision import WantedTopic, wanted_topics
+from portalbus.schemas.law.levels import GOVERNMENT_PORTAL
 from portalbus.schemas.topics import CANONICAL, lane_of, verdicts_of
 
 API = "kafka.strimzi.io/v1"
@@ -50,6 +51,7 @@ def _agency_user(code: str, cluster: str) -> dict[str, Any]:
         _allow("topic", lane_of(code), "Write", "Describe"),
         *(_allow("topic", name, "Read", "Describe") for name in readable),
         _allow("group", f"portalbus-{code}-", "Read", pattern="prefix"),
+        _allow("group", "portalbus-subscription", "Read"),
     ]
     quotas = {"producerByteRate": BYTES_A_SECOND, "consumerByteRate": BYTES_A_SECOND * 4}
     return {
@@ -63,6 +65,7 @@ def _centre_users(cluster: str) -> Iterator[dict[str, Any]]:
         "worker": [
             _allow("topic", "lane.", "Read", "Describe", "DescribeConfigs", pattern="prefix"),
             _allow("group", "portalbus-streams", "Read", "Describe"),
+            _allow("group", "portalbus-lane-reader", "Read"),
         ],
         "relay": [
             _allow("topic", "central.", "Read", "Write", "Describe", pattern="prefix"),
@@ -82,11 +85,23 @@ def _centre_users(cluster: str) -> Iterator[dict[str, Any]]:
             _allow("topic", "central.", "Read", "Describe", pattern="prefix"),
             _allow("group", "portalbus-", "Read", pattern="prefix"),
         ],
+        # The console reads lanes for what an operator asks, and says on the centre's lane what one decides.
+        "central": [
+            _allow("topic", "lane.", "Read", "Describe", pattern="prefix"),
+            _allow("topic", lane_of(GOVERNMENT_PORTAL), "Write"),
+            _allow("topic", verdicts_of(GOVERNMENT_PORTAL), "Read", "Describe"),
+            _allow("group", "portalbus-", "Read", pattern="prefix"),
+        ],
         # The gateway speaks for every agency that holds a key of it, so it may write to every lane.
         "gateway": [
             _allow("topic", "lane.", "Write", "Describe", pattern="prefix"),
             _allow("topic", "verdict.", "Read", "Describe", pattern="prefix"),
             _allow("group", "portalbus-", "Read", pattern="prefix"),
+        ],
+        # Whoever runs `portalbus doctor`, `tail`, `trace`, `rebuild`: reads everything, and changes nothing.
+        "operator": [
+            _allow("topic", "*", "Read", "Describe", "DescribeConfigs"),
+            _allow("group", "portalbus-", "Read", "Describe", pattern="prefix"),
         ],
     }
     for name, acls in everything.items():

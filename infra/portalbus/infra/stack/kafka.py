@@ -17,6 +17,7 @@ from portalbus.infra.stack.java import java
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.ports import LOOPBACK, is_free
 from portalbus.infra.stack.process import Command, Service, spawn
+from portalbus.schemas.kafka_settings import librdkafka_settings
 
 HEAP_MB = (64, 320)
 
@@ -71,7 +72,7 @@ LOGGING = """\
 
 def answers(bootstrap: str) -> bool:
     """Ask the broker at `host:port` for its metadata, for two seconds at most."""
-    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    client = AdminClient(librdkafka_settings(bootstrap, {}) | {"log_level": 0})
     try:
         return bool(client.list_topics(timeout=2).brokers)
     except KafkaException:

@@ -90,7 +90,7 @@ class CanonicalReader:
             offset = message.offset() or 0
             error = message.error()
             if error is None:
-                headers = dict(_headers(message))
+                headers = dict(headers_of(message))
                 mine = not self._sources or (headers.get("ce_source") or b"").startswith(self._sources)
                 position = int(headers.get("portalbus-position") or 0)
                 self._order.read(part, Record(position, offset + 1, message if mine else None), offset + 1)
@@ -121,7 +121,8 @@ def name_of(part: Part) -> str:
     return f"{part[0]}/{part[1]}"
 
 
-def _headers(message: Message) -> list[tuple[str, bytes | None]]:
+def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+    """The headers of a record; none where it has none."""
     found: Any = message.headers()
     return found or []
 

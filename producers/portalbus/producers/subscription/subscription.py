@@ -6,17 +6,19 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 from confluent_kafka import Message
 
-from portalbus.producers.settings import KAFKA_PREFIX
-from portalbus.producers.subscription.canonical_reader import READ_MOST, CanonicalReader, name_of
+from portalbus.producers.subscription.canonical_reader import READ_MOST, CanonicalReader, headers_of, name_of
 from portalbus.producers.subscription.place import Place, PlaceFile, PlaceKeeper
 from portalbus.schemas import avro_files
 from portalbus.schemas.codec import Decoded, WriterSchemas, read, unframe
 from portalbus.schemas.errors import UndecodableRecord
+from portalbus.schemas.headers import shown_from_of
+from portalbus.schemas.kafka_settings import kafka_from_env, librdkafka_settings
 from portalbus.schemas.models import PAYLOADS, Envelope, Payload
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import CANONICAL
@@ -24,12 +26,19 @@ from portalbus.schemas.topics import CANONICAL
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """One event that the centre has accepted. `position` is its place in the ledger's order, and grows."""
+    """One event that the centre has accepted. `position` is its place in the ledger's order, and grows.
+
+    `shown_from` is set where the event is a public answer that was accepted with a review: do not show before that
+    moment what it says, or whether it refuses. Until then the centre may return it (a FeedbackProgressed with the step
+    ANSWER_RETURNED: then it is never shown), or publish it (PUBLISHED, said by G22: then it may be shown at once).
+    None: it may be shown.
+    """
 
     envelope: Envelope
     payload: Payload
     key: str
     position: int
+    shown_from: datetime | None = None
 
 
 class Batch(list[Accepted]):
@@ -76,7 +85,7 @@ class Subscription:
         self._topics = [CANONICAL[name] for name in names]
         self._sources = tuple(f"/{agency}/".encode() for agency in agencies)
         self._keeper: PlaceKeeper = PlaceFile(place) if isinstance(place, Path | str) else place
-        self._kafka = {"bootstrap.servers": bootstrap, **(kafka or {})}
+        self._kafka = librdkafka_settings(bootstrap, kafka or {})
         self._registry = SchemaRegistry(registry_url)
         self._writers: dict[int, WriterSchemas] = {}
         self._places: dict[str, Place] = {}
@@ -86,13 +95,8 @@ class Subscription:
     @classmethod
     def from_env(cls, place: Path | str | PlaceKeeper, **options: Any) -> Self:
         """A subscription of the bus that PORTALBUS_BOOTSTRAP, _REGISTRY and _KAFKA_… name. Raises KeyError."""
-        kafka = {
-            name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
-            for name, value in os.environ.items()
-            if name.startswith(KAFKA_PREFIX)
-        }
         bus = {"bootstrap": os.environ["PORTALBUS_BOOTSTRAP"], "registry_url": os.environ["PORTALBUS_REGISTRY"]}
-        return cls(place, **{**bus, "kafka": kafka, **options})
+        return cls(place, **{**bus, "kafka": kafka_from_env(), **options})
 
     def batches(self, *, most: int = READ_MOST, wait: float | None = None) -> Iterator[Batch]:
         """Batches of at most `most` events, as they come. Ends when nothing came for `wait` seconds (None: never).
@@ -186,7 +190,8 @@ class Subscription:
         if not isinstance(content, Decoded):
             place = f"{message.topic()}/{message.partition()} at {message.offset()}"
             raise UndecodableRecord("record.shape", f"{place} is not what this SDK knows: a newer one reads it")
-        return Accepted(content.event.envelope, content.event.payload, content.event.key, position)
+        event, shown_from = content.event, shown_from_of(headers_of(message))
+        return Accepted(event.envelope, event.payload, event.key, position, shown_from)
 
     def _learn(self, schema_id: int) -> WriterSchemas:
         raw = self._registry.schema(schema_id)

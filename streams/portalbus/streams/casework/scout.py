@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.directory import AgencyDirectory
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.models import FeedbackReceived
 from portalbus.schemas.rules import Facts, findings
 from portalbus.schemas.topics import agency_of, is_lane, lane_of
@@ -74,7 +75,7 @@ class Scout:
         self._saved: dict[str, int] = {}
         self._kept: list[Sighting] = []
         reads = {
-            "bootstrap.servers": bootstrap,
+            **librdkafka_settings(bootstrap),
             "group.id": "portalbus-scout",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",

@@ -13,6 +13,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
+from portalbus.schemas.kafka_settings import aiokafka_settings
 from portalbus.streams.edge.settings import EdgeSettings
 from portalbus.streams.edge.unpacking import give_out_lane_records
 
@@ -30,7 +31,7 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         settings: EdgeSettings = transport.parts.settings
         self._assignor = self.app.assignor
         return aiokafka.AIOKafkaConsumer(
-            bootstrap_servers=settings.bootstrap_servers,
+            **aiokafka_settings(settings.bootstrap_servers),
             client_id=self.app.conf.broker_client_id,
             group_id=settings.group,
             partition_assignment_strategy=[self._assignor],
@@ -47,7 +48,6 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
             metadata_max_age_ms=30_000,
             check_crcs=True,
             isolation_level="read_uncommitted",
-            **settings.aiokafka,
         )
 
     async def on_start(self) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 MIB = 1024 * 1024
 
@@ -18,7 +16,7 @@ class EdgeSettings:
     """
 
     bootstrap_servers: str
-    """Comma-separated ``host:port`` list."""
+    """Comma-separated ``host:port`` list; TLS and SASL come from the environment (`schemas.kafka_settings`)."""
     group: str = "portalbus-streams"
     """Consumer group; workers of one group share the lanes. Its committed offsets are only for lag displays."""
 
@@ -49,9 +47,6 @@ class EdgeSettings:
     """How often the directory of lanes is asked for new ones."""
     ends_refresh_interval: float = 10.0
     """How often the broker is asked where the lanes end, apart from fetching: feeds lag and the watchdog."""
-
-    aiokafka: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of ``AIOKafkaConsumer``, for TLS and SASL."""
 
     def brokers(self) -> list[str]:
         """Return the bootstrap servers in the form Faust wants."""

@@ -16,6 +16,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 
+from portalbus.schemas.kafka_settings import aiokafka_settings
 from portalbus.streams.edge.broker import wait_for_broker
 from portalbus.streams.edge.failstop import EXIT_FAIL_STOP, fail_stop
 
@@ -43,7 +44,7 @@ class _CommittedThread(driver.AIOKafkaConsumerThread):
         conf = self.app.conf
         self._assignor = RoundRobinPartitionAssignor
         return aiokafka.AIOKafkaConsumer(
-            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            **aiokafka_settings(",".join(driver.server_list(transport.url, transport.default_port))),
             client_id=conf.broker_client_id,
             group_id=conf.id,
             partition_assignment_strategy=[self._assignor],

@@ -12,7 +12,7 @@ from portalbus.schemas.models import (
     FeedbackProgressed,
     FeedbackReceived,
 )
-from portalbus.streams.judgement.cases import judge_answer, judge_step
+from portalbus.streams.judgement.cases import judge_answer, judge_step, shown_later
 from portalbus.streams.judgement.decision import ACCEPTED, CANARY, Decision, rejected, waiting
 from portalbus.streams.judgement.history import History
 
@@ -35,7 +35,8 @@ def judge_aggregate(event: Event, history: History, received_at: datetime) -> De
     agency = event.envelope.agency
     if isinstance(payload, FeedbackProgressed):
         return judge_step(payload, agency, case, history.directory, received_at, history.review)
-    return judge_answer(agency, case, history.directory, legal_day(received_at))
+    decision = judge_answer(agency, case, history.directory, legal_day(received_at))
+    return shown_later(payload, received_at, history.review) if decision is ACCEPTED else decision
 
 
 def judge_directive(key: str, payload: DirectivePublished, history: History) -> Decision:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.facts import legal_day
-from portalbus.schemas.models import CaseStep, FeedbackProgressed
+from portalbus.schemas.models import CaseStep, FeedbackProgressed, FeedbackResolved
 from portalbus.streams.judgement.case_state import CaseState
 from portalbus.streams.judgement.case_state import heir as heir_of
 from portalbus.streams.judgement.case_steps import (
@@ -25,6 +26,8 @@ from portalbus.streams.judgement.case_steps import (
 from portalbus.streams.judgement.decision import ACCEPTED, Decision, rejected
 
 NOTHING = "–"
+SHOWN_FROM = "shown_from"
+"""Of the acceptance of a public answer: from when on it is shown, RFC 3339 in UTC."""
 
 
 def judge_answer(agency: str, case: CaseState, directory: AgencyDirectory, today: date) -> Decision:
@@ -36,6 +39,16 @@ def judge_answer(agency: str, case: CaseState, directory: AgencyDirectory, today
     if case.is_resolved:
         return rejected("case.already-resolved", "/case_id")
     return ACCEPTED if case.stage in OPEN else _not_allowed(ANSWERING, case)
+
+
+def shown_later(payload: FeedbackResolved, received_at: datetime, review: timedelta) -> Decision:
+    """The acceptance of an answer. Of a public one whose review begins, it says from when on it is shown.
+
+    Whoever reads it before that moment must not show it: until then the centre may return it (Decision 29/2026).
+    """
+    if not payload.public or not review:
+        return ACCEPTED
+    return replace(ACCEPTED, params={SHOWN_FROM: (received_at + review).isoformat(timespec="milliseconds")})
 
 
 def judge_step(

@@ -19,7 +19,7 @@ from portalbus.streams.judgement.history import History
 def judge_restored(event: Event, history: History, received_at: datetime) -> Decision:
     """The decision on an event that the ledger had once and has lost: what came after it does not speak against it."""
     decision = judge_aggregate(event, history, received_at)
-    if decision == ACCEPTED:
+    if decision.rule == ACCEPTED.rule:
         return RESTORED
     if decision.status is VerdictStatus.REJECTED and history.reconciling.place_is_free(event):
         return RESTORED
@@ -28,4 +28,4 @@ def judge_restored(event: Event, history: History, received_at: datetime) -> Dec
 
 def folds(event: Event, decision: Decision, history: History, received_at: datetime) -> bool:
     """False for a restored event behind which others have been accepted: the reconciliation puts it in its place."""
-    return decision != RESTORED or judge_aggregate(event, history, received_at) == ACCEPTED
+    return decision != RESTORED or judge_aggregate(event, history, received_at).rule == ACCEPTED.rule

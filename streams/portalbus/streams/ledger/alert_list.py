@@ -12,7 +12,8 @@ from psycopg.rows import class_row
 from portalbus.schemas.models import Texts
 
 LIST = """
-select id::text, kind, agency, portal, event_type, since, expected_by, raised_at, closed_at, message
+select id::text, kind, agency, portal, event_type, since, expected_by, raised_at, closed_at, message,
+    closed_by, closed_why
 from ledger.alert
 where (%(all)s or closed_at is null) and (%(agency)s::text is null or agency = %(agency)s)
 order by closed_at is not null, raised_at desc, id limit %(limit)s"""
@@ -20,7 +21,10 @@ order by closed_at is not null, raised_at desc, id limit %(limit)s"""
 
 @dataclass(frozen=True, slots=True)
 class ListedAlert:
-    """One alert; `message` holds its texts as they were when it was raised. Empty names: it is not about one."""
+    """One alert; `message` holds its texts as they were when it was raised. Empty names: it is not about one.
+
+    `closed_by` is None while it is open, and where it closed by itself.
+    """
 
     id: str
     kind: str
@@ -32,6 +36,8 @@ class ListedAlert:
     raised_at: datetime
     closed_at: datetime | None
     message: dict[str, str]
+    closed_by: str | None
+    closed_why: str | None
 
     @property
     def texts(self) -> Texts:

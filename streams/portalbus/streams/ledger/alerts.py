@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from portalbus.schemas.alert_texts import alert_message
+from portalbus.schemas.alert_texts import alert_message, closed_by_hand
 from portalbus.schemas.identifiers import new_event_id
 from portalbus.schemas.models import Texts
 from portalbus.schemas.notices import Alert, AlertStatus
@@ -30,6 +30,10 @@ CLOSE = """
 update ledger.alert set closed_at = %s
 where kind = %s and agency = %s and portal = %s and event_type = %s and topic = %s and closed_at is null
 returning id::text, since, expected_by, raised_at, params"""
+CLOSE_BY_HAND = """
+update ledger.alert set closed_at = %s, closed_by = %s, closed_why = %s
+where id = %s::uuid and closed_at is null
+returning kind, agency, portal, event_type, topic, since, expected_by, raised_at, params"""
 UPDATE = """
 update ledger.alert set params = %s, message = %s
 where kind = %s and agency = %s and portal = %s and event_type = %s and topic = %s and closed_at is null
@@ -95,6 +99,24 @@ def tell_alerts(
     told += [alert for concern in over if (alert := _close(connection, concern, at))]
     send_notices(connection, [Notice(ALERTS, _key(alert), alert) for alert in told], at)
     return told
+
+
+def close_by_hand(
+    connection: Connection[Any], alert_id: str, *, who: str, why: str, now: datetime | None = None
+) -> Alert | None:
+    """Closes an open alert for a person's reason, and tells it; None when none of this id is open. Like `raise_alert`.
+
+    Whoever watches for its cause goes on: where that is looked at anew each time, it is raised again while it lasts.
+    """
+    at = now or datetime.now(UTC)
+    row = connection.execute(CLOSE_BY_HAND, (at, who, why, alert_id)).fetchone()
+    if row is None:
+        return None
+    *concern, since, expected_by, raised_at, params = row
+    one = Raise(Concern(*concern), since, expected_by, params)
+    alert = _record(alert_id, one, AlertStatus.CLOSED, raised_at, at, closed_by_hand(why))
+    send_notices(connection, [Notice(ALERTS, _key(alert), alert)], at)
+    return alert
 
 
 def update_alert(connection: Connection[Any], one: Raise, now: datetime | None = None) -> Alert | None:

@@ -37,6 +37,7 @@ class StepKind(StrEnum):
     REDRIVE = "redrive"  # told: [[agency, lane offset], …] of the parked records that were decided
     DISCARD = "discard"  # the same
     CLOSING = "closing"  # told: [agency, portal, epoch, first, last] of what was given up as missing
+    BLOCKING = "blocking"  # told: [agency, portal, "blocked" or "active"]: whether a source may speak from then on
     RELEASE = "release"  # told: [key, …] that were damaged and are whole again
 
 
@@ -85,6 +86,11 @@ def decided_told(action: str, places: Sequence[tuple[str, int]]) -> Told:
 def closing_told(agency: str, portal: str, epoch: int, first: int, last: int) -> Told:
     """An operator gave up what was missing of a source in this range."""
     return Told(StepKind.CLOSING, [agency, portal, epoch, first, last])
+
+
+def blocking_told(agency: str, portal: str, status: str) -> Told:
+    """An operator blocked a source, or let it speak again."""
+    return Told(StepKind.BLOCKING, [agency, portal, status])
 
 
 def release_told(keys: Sequence[str]) -> Told:

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 
 from confluent_kafka import Consumer, TopicPartition
 
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.streams.reading.tracing import SentOn
 
 
 def kafka_times(bootstrap: str, places: list[SentOn], patience_s: float = 5.0) -> dict[SentOn, datetime]:
     """Kafka's time of each of these records, as far as it could be read in time."""
     consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "portalbus-trace", "enable.auto.commit": False, "log_level": 2}
+        {**librdkafka_settings(bootstrap), "group.id": "portalbus-trace", "enable.auto.commit": False, "log_level": 2}
     )
     found: dict[SentOn, datetime] = {}
     try:

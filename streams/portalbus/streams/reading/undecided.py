@@ -66,12 +66,16 @@ class OpenCase:
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """A case that waits for a person: why, among whom to choose, and what the rules suggest (None: nothing)."""
+    """A case that waits for a person: why, among whom to choose, and what the rules suggest (None: nothing).
+
+    `rules` are the ids of the rules of competence that speak of it, `why` what was looked at, in sentences.
+    """
 
     case: OpenCase
     cause: Cause
     candidates: tuple[str, ...]
     suggested: str | None
+    rules: tuple[str, ...]
     why: tuple[str, ...]
 
 
@@ -99,7 +103,9 @@ def _undecided(
         cause = Cause.SEVERAL_SUCCESSORS if routing.candidates else Cause.NO_SUCCESSOR
     else:
         cause = Cause.TRANSFER_REFUSED if case.rule else Cause.SENT_UP
-    return Undecided(case, cause, routing.candidates, _suggested(routing), routing.why)
+    return Undecided(
+        case, cause, routing.candidates, _suggested(routing), tuple(rule.id for rule in routing.rules), routing.why
+    )
 
 
 def _named(case: OpenCase, ended: Iterable[str]) -> Iterator[str]:

@@ -25,8 +25,6 @@ ATTEMPTS = 40
 PAUSE_SECONDS = 0.5
 
 CARRY_OVER = (
-    f"update {SHADOW}.source s set status = l.status from ledger.source l"
-    " where l.agency = s.agency and l.portal = s.portal and l.status <> s.status",
     f"update {SHADOW}.gap s set asked = l.asked, ask_at = l.ask_at from ledger.gap l"
     " where (l.agency, l.portal, l.epoch, l.first) = (s.agency, s.portal, s.epoch, s.first)",
     f"update {SHADOW}.parked s set decided_by = l.decided_by, decided_why = l.decided_why, decided_at = l.decided_at"

@@ -29,9 +29,12 @@ case when row.hold_until >= greatest(
 then row.hold_until end"""
 """A hold that is over is ended in its row when somebody comes to look at it; until then it is over all the same."""
 
+PARAMS = "nullif(row.params - 'shown_from', '{{}}'::jsonb)"
+"""From when on an answer is shown was not written down before 0015: a replay of what was judged then says it."""
+
 FOLD = (
     FoldTable("lane", ("agency",), frozenset({"topic_id", "updated_at"}), exchanged=False),
-    FoldTable("source", ("agency", "portal"), frozenset({"status"})),
+    FoldTable("source", ("agency", "portal")),
     FoldTable(
         "gap",
         ("agency", "portal", "epoch", "first"),
@@ -39,7 +42,7 @@ FOLD = (
         same=(("hold_until", HOLD_NOT_OVER),),
     ),
     FoldTable("event", ("agency", "lane_offset")),
-    FoldTable("judgement", ("position",)),
+    FoldTable("judgement", ("position",), same=(("params", PARAMS),)),
     FoldTable("notice", ("position",), agency="split_part(key, '/', 1)", exchanged=False),
     FoldTable("directive", ("key",)),
     FoldTable("directive_version", ("key", "version"), agency="split_part(key, '/', 1)"),
@@ -63,6 +66,7 @@ KEPT = MappingProxyType(
         "parking_decision": "what operators decided",
         "parking_stop": "the story of the workers",
         "parking_allowance": "what operators decided",
+        "source_blocking": "what operators decided; what follows is a step",
         "case_decision": "what persons decided; the step itself is on the centre's lane",
         "review": "a setting of the workers",
         "manifest_bucket": "what sources state, for reconciliation",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.topics import lane_of
 from portalbus.streams.records import LaneRecord
 
@@ -45,11 +46,10 @@ class LaneReader:
     Joins no consumer group, so nobody's lanes move because of it.
     """
 
-    def __init__(self, bootstrap: str, kafka: Mapping[str, str] | None = None) -> None:
+    def __init__(self, bootstrap: str) -> None:
         self._consumer = Consumer(
             {
-                **(kafka or {}),
-                "bootstrap.servers": bootstrap,
+                **librdkafka_settings(bootstrap),
                 "group.id": "portalbus-rebuild",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",

@@ -19,6 +19,7 @@ from portalbus.streams.ledger.fetching import fetch_history
 from portalbus.streams.ledger.gap_desk import close_gap
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.ledger.order import take_position
+from portalbus.streams.ledger.source_desk import SourceStatus, set_source
 from portalbus.streams.ledger.steps import Run, StepKind, Told
 from portalbus.streams.parking.decider import Decider
 from portalbus.streams.parking.deciding import Parking
@@ -159,6 +160,9 @@ class Replay:
         elif step.kind is StepKind.CLOSING:
             agency, portal, epoch, first, last = step.told
             close_gap(self._shadow, agency, portal, first, last, who=REBUILDER.who, why=REBUILDER.why, epoch=epoch)
+        elif step.kind is StepKind.BLOCKING:
+            agency, portal, status = step.told
+            set_source(self._shadow, agency, portal, SourceStatus(status), who=REBUILDER.who, why=REBUILDER.why)
         elif step.kind is StepKind.RELEASE:
             release_waiting(self._shadow, step.told, self._writers, step.at)
         else:

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from portalbus.schemas.codec import Decoded, Misshapen, WriterSchemas, read
 from portalbus.schemas.errors import UndecodableRecord
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.topics import lane_of
 
 TIMEOUT_SECONDS = 10.0
@@ -31,7 +32,7 @@ class LaneReader:
     def holds(self, agency: str, lane_offset: int, event_id: str) -> bool | None:
         """True when this record of the agency's lane is this event; None when Kafka does not answer."""
         consumer = Consumer(
-            {"bootstrap.servers": self._bootstrap, "group.id": "portalbus-lane-reader", "enable.auto.commit": False}
+            {**librdkafka_settings(self._bootstrap), "group.id": "portalbus-lane-reader", "enable.auto.commit": False}
         )
         try:
             place = TopicPartition(lane_of(agency), 0, lane_offset)

@@ -13,10 +13,12 @@ from psycopg import Connection
 from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.codec import encode_record
 from portalbus.schemas.findings import Finding
+from portalbus.schemas.headers import SHOWN_FROM_HEADER
 from portalbus.schemas.models import Verdict, VerdictStatus
 from portalbus.schemas.notices import NOTICES
 from portalbus.schemas.topics import CANONICAL, lane_of, verdicts_of
 from portalbus.schemas.tracing import RELAY, traceparent
+from portalbus.streams.judgement.cases import SHOWN_FROM
 from portalbus.streams.judgement.decision import RESTORED
 from portalbus.streams.relaying.sent_before import event_name, verdict_name
 
@@ -171,6 +173,8 @@ def _event_headers(judged: Judged) -> Headers:
         headers.append(("ce_time", judged.occurred_at.isoformat(timespec="milliseconds").encode()))
     if judged.sequence is not None:
         headers.append(("ce_sequence", str(judged.sequence).encode()))
+    if (shown_from := judged.params.get(SHOWN_FROM)) is not None:
+        headers.append((SHOWN_FROM_HEADER, shown_from.encode()))
     if judged.event_id is not None:
         headers.append(("traceparent", traceparent(judged.event_id, RELAY).encode()))
     return headers

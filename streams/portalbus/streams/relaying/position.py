@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.topics import RELAY_POSITION
 
 FIRST_LOOK_BACK = 64
 TIMEOUT_SECONDS = 15.0
 
 
-def read_position(bootstrap: str, kafka: dict[str, str]) -> int:
+def read_position(bootstrap: str) -> int:
     """The ledger position up to which everything was sent; 0 when nothing was.
 
     Every transaction of the relay writes one record here, so the last record that a `read_committed` reader sees
@@ -18,8 +19,7 @@ def read_position(bootstrap: str, kafka: dict[str, str]) -> int:
     """
     consumer = Consumer(
         {
-            **kafka,
-            "bootstrap.servers": bootstrap,
+            **librdkafka_settings(bootstrap),
             "group.id": "portalbus-relay-position",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaException, Producer
 
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.topics import RELAY_POSITION
 from portalbus.streams.relaying.outgoing import Message, Outgoing, messages_of
 from portalbus.streams.relaying.sent_before import Named
@@ -48,7 +49,6 @@ class Sender:
     """
 
     bootstrap: str
-    kafka: dict[str, str]
     schemas: Mapping[str, int]
     _producer: Producer = field(init=False)
 
@@ -56,8 +56,7 @@ class Sender:
         """Takes the transactional id: from here on an older relay can commit nothing. Raises KafkaException."""
         self._producer = Producer(
             {
-                **self.kafka,
-                "bootstrap.servers": self.bootstrap,
+                **librdkafka_settings(self.bootstrap),
                 "transactional.id": TRANSACTIONAL_ID,
                 "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
                 "partitioner": "murmur2_random",

@@ -17,6 +17,7 @@ from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.findings import Finding
 from portalbus.streams.ledger.alert_list import ListedAlert, list_alerts
 from portalbus.streams.ledger.gap_desk import ListedGap, list_gaps
+from portalbus.streams.ledger.source_desk import ListedSource, list_sources
 from portalbus.streams.parking.asking import Filters, ParkedLine, parked_lines
 from portalbus.streams.reading.condition import Condition, conditions
 from portalbus.streams.reading.desk import (
@@ -52,6 +53,7 @@ class Desk:
     compared: tuple[datetime | None, datetime | None]
     pace: list[Pace]
     deeds: list[Deed]
+    listed: list[ListedSource]
 
     @property
     def in_step(self) -> bool:
@@ -87,6 +89,8 @@ async def show_agency(page: PageBehindLogin, code: str, done: Annotated[int, Que
         rate=rate_chart(desk.pace),
         latency=latency_chart(desk.pace),
         finding=_finding,
+        blockings={row.portal: row for row in desk.listed},
+        decides=page.account.agency is None,
         can={what: page.office.hands.can(what) for what in What},
         What=What,
     )
@@ -105,6 +109,7 @@ def _read(connection: Connection[Any], code: str, now: datetime) -> Desk:
         last_compared(connection),
         pace(connection, code, now),
         deeds(connection, code),
+        list_sources(connection, code),
     )
 
 

@@ -1,0 +1,142 @@
+"""`portalbus sources list|block|unblock`."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
+
+if TYPE_CHECKING:
+    from portalbus.streams.ledger.source_desk import ListedSource, SourceStatus
+
+app = typer.Typer(
+    help="The sources that were ever heard, and whether they may speak.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Agency = Annotated[str, typer.Argument(help="Agency, such as H26.")]
+Portal = Annotated[str, typer.Argument(help="Portal, such as www.")]
+Why = Annotated[str, typer.Option(help="The reason; it is kept.")]
+Who = Annotated[str | None, typer.Option(help="Who decides. [default: the user of this session]")]
+
+
+@app.command("list", epilog=EPILOG)
+def list_(
+    agency: Annotated[str | None, typer.Option(help="Only this agency, such as H26.")] = None,
+    blocked: Annotated[bool, typer.Option("--blocked", help="Only those that are blocked.")] = False,
+    json_: Json = False,
+    database_url: DatabaseUrl = None,
+    home: Home = None,
+) -> None:
+    """List the sources with who blocked them and why; exit status 1 while one of them is blocked."""
+    from portalbus.streams.ledger.database import connect
+    from portalbus.streams.ledger.source_desk import list_sources
+
+    code = agency_codes([agency])[0] if agency else None
+    where = addresses(home, ("database_url",), database_url=database_url)
+    with connect(where.database_url, application="sources", autocommit=True) as connection:
+        found = list_sources(connection, code, blocked=blocked)
+    if json_:
+        typer.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False, default=_plain))
+    elif not found:
+        console().print("no source is blocked" if blocked else "no source was heard yet")
+    else:
+        _show(found)
+    if any(one.status == "blocked" for one in found):
+        raise Ended(NO)
+
+
+@app.command("block", epilog=EPILOG)
+def block(
+    agency: Agency,
+    portal: Portal,
+    why: Why,
+    who: Who = None,
+    json_: Json = False,
+    database_url: DatabaseUrl = None,
+    home: Home = None,
+) -> None:
+    """Refuse what a source sends from now on, by the rule source.blocked; nobody else notices.
+
+    For a portal that was broken into, or floods the bus. What was accepted stays, and what waits goes on. Refused
+    events keep their places: after `unblock` the portal may send them again. Exit status 1 when nothing changes.
+    """
+    _decide(agency, portal, "blocked", why, who, database_url, home, as_json=json_)
+
+
+@app.command("unblock", epilog=EPILOG)
+def unblock(
+    agency: Agency,
+    portal: Portal,
+    why: Why,
+    who: Who = None,
+    json_: Json = False,
+    database_url: DatabaseUrl = None,
+    home: Home = None,
+) -> None:
+    """Let a blocked source speak again. Exit status 1 when nothing changes."""
+    _decide(agency, portal, "active", why, who, database_url, home, as_json=json_)
+
+
+def _decide(
+    agency: str,
+    portal: str,
+    status: str,
+    why: str,
+    who: str | None,
+    database_url: str | None,
+    home: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from portalbus.streams.ledger.database import connect
+    from portalbus.streams.ledger.source_desk import SourceStatus, SourceUnknown, set_source
+
+    (code,) = agency_codes([agency])
+    if not why.strip():
+        raise Ended(USAGE, "--why must say why: it is what the next one reads")
+    wanted = SourceStatus(status)
+    where = addresses(home, ("database_url",), database_url=database_url)
+    try:
+        with connect(where.database_url, application="sources") as connection:
+            changed = set_source(connection, code, portal, wanted, who=who or getpass.getuser(), why=why.strip())
+    except SourceUnknown:
+        raise Ended(NO, f"nothing was ever heard of {code}/{portal}: see `portalbus sources list`") from None
+    if not changed:
+        raise Ended(NO, f"{code}/{portal} is {_word(wanted)} already")
+    if as_json:
+        typer.echo(json.dumps({"agency": code, "portal": portal, "status": wanted.value}))
+    else:
+        console().print(f"{code}/{portal} is {_word(wanted)}", markup=False)
+
+
+def _word(status: SourceStatus) -> str:
+    return "blocked" if status == "blocked" else "not blocked"
+
+
+def _show(found: list[ListedSource]) -> None:
+    from rich.table import Table
+
+    table = Table("source", "state", "last heard", "by", "why", box=None, header_style="bold")
+    for one in found:
+        state = f"{one.status} since {_time(one.decided_at)}" if one.decided_at else one.status
+        table.add_row(f"{one.agency}/{one.portal}", state, _time(one.last_heard_at), one.decided_by or "–", one.why)
+    console().print(table, markup=False)
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

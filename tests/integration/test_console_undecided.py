@@ -1,0 +1,169 @@
+"""The console's list of undecided cases, the form by which a person decides, and sources blocked by a button."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bus_events import Lane, progress, receipt, writers
+from central_process import CentralProcess
+from ledger_facts import one, rows
+from memory_ledger import directory
+from office_accounts import make_account
+from office_visitor import CSRF, Visitor
+from portalbus.producers.testing.bus import InProcessBus
+from portalbus.schemas.models import CaseStep, FeedbackProgressed, VerdictStatus
+from portalbus.streams.ledger.ledger import Ledger
+from portalbus.streams.rebuilding.fold_tables import FOLD
+
+AGENCIES = ("G22", "H26", "H29")
+WHY = "Lao động và việc làm nay thuộc Bộ Nội vụ theo Nghị quyết 176/2025/QH15."
+
+
+@pytest.fixture(scope="module")
+def bus() -> Iterator[InProcessBus]:
+    with InProcessBus() as bus:
+        bus.open_lane("G22")
+        yield bus
+
+
+@pytest.fixture(scope="module")
+def console(ledger_url: str, bus: InProcessBus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CentralProcess]:
+    """A console that may speak for the centre."""
+    folder = tmp_path_factory.mktemp("console")
+    process = CentralProcess(
+        ledger_url,
+        folder / "central.log",
+        *("--registry-url", bus.registry_url, "--bootstrap", bus.bootstrap, "--outbox", str(folder / "outbox")),
+        *("--logins-per-minute", "1000"),
+    )
+    process.wait_until()
+    make_account(ledger_url, "centre")
+    make_account(ledger_url, "hanoi", "H26")
+    make_account(ledger_url, "hue", "H57")
+    yield process
+    assert process.stop() == 0, process.log.read_text()
+
+
+@pytest.fixture
+def look(ledger_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(ledger_url, autocommit=True) as connection:
+        names = ", ".join(f'ledger."{table.name}"' for table in FOLD)
+        connection.execute(f"truncate {names}, ledger.step, ledger.case_decision, console.action restart identity")
+        connection.execute("truncate ledger.source_blocking")
+        connection.execute("update ledger.position set next = 1")
+        yield connection
+
+
+@pytest.fixture
+def refused_transfer(look: psycopg.Connection[Any], ledger_url: str) -> dict[str, Lane]:
+    """H26-0001 went from H26 to H29, who may not give it back."""
+    lanes = {agency: Lane(agency) for agency in AGENCIES}
+    ledger = Ledger(ledger_url, writers(), directory())
+    ledger.open_lanes(AGENCIES)
+    h26, h29 = lanes["H26"], lanes["H29"]
+    ledger.take_in([h26.say(receipt(field="Lao động")), h26.say(progress(CaseStep.TRANSFERRED, to_agency="H29"))])
+    ledger.take_in([h29.say(progress(CaseStep.TRANSFERRED, to_agency="H26"))])
+    ledger.close()
+    return lanes
+
+
+def form(visitor: Visitor, **changed: Any) -> dict[str, Any]:
+    """The fields of the form on the page."""
+    found = CSRF.search(visitor.get("undecided").text)
+    assert found
+    usual = {"csrf": found[1], "what": "assign", "agency": "H29", "case_id": "H26-0001", "to": "G09", "why": WHY}
+    return usual | changed
+
+
+def test_an_empty_list_says_so_in_three_languages(console: CentralProcess, look: psycopg.Connection[Any]) -> None:
+    for language, said in (("en", "No case waits"), ("vi", "Không có hồ sơ nào"), ("zh", "没有案件等待决定")):
+        assert said in Visitor(console.address, "centre", language=language).get("undecided").text
+    assert Visitor(console.address).get("undecided").status_code == 303, "not without a login"
+
+
+def test_a_case_is_listed_with_why_and_given_to_a_body_through_the_form(
+    console: CentralProcess, bus: InProcessBus, refused_transfer: dict[str, Lane], look: Any
+) -> None:
+    centre = Visitor(console.address, "centre")
+    page = centre.get("undecided").text
+    bare = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+    for said in ("A transfer of it was refused.", "case.transfer-loop", "to transfer it there again is a loop", "G18"):
+        assert said in bare, said
+    before = len(bus.published("G22", at_least=0))
+    with ThreadPoolExecutor(1) as sending:
+        answer = sending.submit(centre.post, "steps", **form(centre))
+        event = bus.published("G22", at_least=before + 1)[-1]
+        bus.decide(event, VerdictStatus.ACCEPTED)
+        posted = answer.result()
+    assert posted.status_code == 303, posted.text
+    assert isinstance(event.payload, FeedbackProgressed)
+    assert (event.payload.to_agency, event.payload.reason, event.envelope.portal) == ("G09", WHY, "desk")
+    (kept,) = rows(
+        look, "select case_id, event_id::text, from_agency, to_agency, decided_by, why from ledger.case_decision"
+    )
+    assert kept == ("H26-0001", event.envelope.id, "H29", "G09", "centre", WHY)
+    (deed,) = rows(look, "select account, agency, what, why, outcome, figures->>'rule' from console.action")
+    assert deed == ("centre", "H29", "assign", WHY, "done", "event.accepted")
+    after = centre.http.get(posted.headers["location"]).text
+    assert "The judge said: Accepted" in re.sub(r"\s+", " ", after)
+    assert "Decided lately" in after and WHY in after
+
+
+def test_what_the_rules_refuse_is_no_decision(
+    console: CentralProcess, refused_transfer: dict[str, Lane], look: Any
+) -> None:
+    centre = Visitor(console.address, "centre")
+    posted = centre.post("steps", **form(centre, to="G07"))
+    assert "The rules refuse this" in centre.http.get(posted.headers["location"]).text
+    assert one(look, "select outcome from console.action") == "refused"
+    assert centre.post("steps", **form(centre, why="vì thế")).status_code == 422
+    assert centre.post("steps", **form(centre, to="nobody")).status_code == 422
+    assert centre.post("steps", **form(centre, csrf="0" * 64)).status_code == 403
+    assert one(look, "select count(*) from ledger.case_decision") == 0
+
+
+def test_an_agency_sees_its_own_cases_and_decides_nothing(
+    console: CentralProcess, refused_transfer: dict[str, Lane], look: Any
+) -> None:
+    hanoi, hue = Visitor(console.address, "hanoi"), Visitor(console.address, "hue")
+    assert "H26-0001" in hanoi.get("undecided").text and 'value="assign"' not in hanoi.get("undecided").text
+    assert "H26-0001" not in hue.get("undecided").text
+    deeds: list[dict[str, Any]] = [{"what": "assign"}, {"what": "block", "portal": "www"}]
+    for deed in deeds:
+        fields = form(hanoi, agency="H26", **deed)
+        assert hanoi.post("steps", **fields).status_code == 403
+    assert one(look, "select count(*) from console.action") == 0
+
+
+def test_without_an_outbox_the_page_names_the_command(
+    ledger_url: str, console: CentralProcess, refused_transfer: dict[str, Lane], tmp_path: Path
+) -> None:
+    process = CentralProcess(ledger_url, tmp_path / "central.log")
+    process.wait_until()
+    page = Visitor(process.address, "centre").get("undecided").text
+    assert "portalbus cases assign" in page and 'value="assign"' not in page
+    assert process.stop() == 0
+
+
+def test_a_source_is_blocked_and_let_speak_again(
+    console: CentralProcess, refused_transfer: dict[str, Lane], look: Any
+) -> None:
+    centre = Visitor(console.address, "centre")
+    page = centre.step("block", "H26", "the server was broken into", portal="www").text
+    assert "The portal is blocked." in page and "Portal www is blocked" in page and "the server was broken into" in page
+    assert one(look, "select status from ledger.source where agency = 'H26'") == "blocked"
+    (kept,) = rows(look, "select agency, portal, status, decided_by, why from ledger.source_blocking")
+    assert kept == ("H26", "www", "blocked", "centre", "the server was broken into")
+    assert "nothing left to do" in centre.step("block", "H26", portal="www").text
+    assert "The portal may speak again." in centre.step("unblock", "H26", portal="www").text
+    assert rows(look, "select kind, told from ledger.step where kind = 'blocking' order by id") == [
+        ("blocking", ["H26", "www", "blocked"]),
+        ("blocking", ["H26", "www", "active"]),
+    ]
