@@ -110,15 +110,17 @@ def test_a_fork_while_other_threads_publish_hurts_neither(tmp_path: Path) -> Non
     threads = [threading.Thread(target=keep_publishing) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for _ in range(10):
-        if (pid := os.fork()) == 0:
-            signal.alarm(20)
-            portal.publish(feedback(999_999))
-            os._exit(0)
-        assert os.waitpid(pid, 0)[1] == 0
-    enough.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(10):
+            if (pid := os.fork()) == 0:
+                signal.alarm(20)
+                portal.publish(feedback(999_999))
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
     assert [row.sequence for row in outbox_in(tmp_path).events(1, 10**6)] == list(range(1, len(receipts) + 11))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from functools import cached_property
 
+from portalbus.schemas.computed import computed
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.errors import AgencyUnknown
 from portalbus.schemas.findings import Finding
@@ -23,7 +23,7 @@ class Facts:
     directory: AgencyDirectory
     now: datetime
 
-    @cached_property
+    @computed
     def today(self) -> date:
         """The legal day of judgement: the date in Viet Nam."""
         return legal_day(self.now)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticKnownError
+
+from portalbus.schemas.computed import computed
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[str, Field(max_length=2_000)]
@@ -330,7 +331,7 @@ class Event:
     envelope: Envelope
     payload: Payload
 
-    @cached_property
+    @computed
     def key(self) -> str:
         """The aggregate it belongs to: directive key or case id; also the record's key in Kafka."""
         return aggregate_key(self.envelope.agency, self.payload)

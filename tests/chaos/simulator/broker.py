@@ -58,6 +58,8 @@ class Broker:
     lanes: dict[str, list[LaneRecord]] = field(default_factory=dict)
     landed: set[str] = field(default_factory=set)
     """The event ids that stand in the headers of what lies on the lanes."""
+    committed: int = 0
+    """How many transactions the relays have committed."""
     topics: dict[tuple[str, int], list[Committed]] = field(default_factory=dict)
     ghosts: list[tuple[str, deque[Sent]]] = field(default_factory=list)
     """What producers that are gone had on the wire: it may still land, in its order."""
@@ -77,6 +79,7 @@ class Broker:
     def commit(self, messages: Sequence[tuple[str, int, Committed]]) -> list[int]:
         """Writes a whole transaction; returns the offsets."""
         offsets = []
+        self.committed += 1
         for topic, partition, message in messages:
             log = self.topics.setdefault((topic, partition), [])
             log.append(message)
