@@ -271,9 +271,10 @@ class Portal:
         if self._closed:
             raise PortalClosed(f"the portal {self.settings.source} was closed: make a new one")
         if self._drafter is None:
-            from portalbus.producers.draft import Drafter
+            with self._beginning:  # a fork in the middle of an import would leave its lock behind in the child
+                from portalbus.producers.draft import Drafter
 
-            self._drafter = Drafter(self.settings.agency, self.settings.portal)
+                self._drafter = Drafter(self.settings.agency, self.settings.portal)
         return self._drafter
 
     def _deliver(self) -> None:
