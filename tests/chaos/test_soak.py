@@ -49,8 +49,8 @@ class Samples:
 
     def look(self, process: psutil.Process, at: float) -> None:
         """Looks once; a process and its children together."""
-        family = [process, *process.children(recursive=True)]
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess):  # a child that ends meanwhile: the next look sees what is there then
+            family = [process, *process.children(recursive=True)]
             resident = sum(one.memory_info().rss for one in family) / 1e6
             threads, files = sum(one.num_threads() for one in family), sum(one.num_fds() for one in family)
             self.at.append(at)
@@ -95,6 +95,7 @@ def soak(bus: Bus, folder: Path, minutes: float) -> None:
     finally:
         portals.end()
     report = judged_history(bus, portals.history, agencies_of(SOURCES))
+    assert delays, "nothing was judged in the last third"
     p99 = delays[int(len(delays) * 0.99)]
     print(f"\n{minutes:g} minutes at {RATE:g} events/s, one worker: {report.figures()}")
     print(f"lane → verdict in the last third: p50 {delays[len(delays) // 2] * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms")
