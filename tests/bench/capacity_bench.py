@@ -119,6 +119,8 @@ def rate(bus: Bus, wanted: int) -> float:
         if first is None and count > start:
             first = (now, count)
         if first and count >= wanted:
+            if count == first[1]:
+                raise RuntimeError(f"{wanted - start} events are too few to be timed")
             return (count - first[1]) / max(now - first[0], 1e-6)
         time.sleep(0.02)
     raise RuntimeError(f"{done(bus)} of {wanted} events; {bus.processes[-1].text()[-2_000:]}")
@@ -127,14 +129,14 @@ def rate(bus: Bus, wanted: int) -> float:
 def measure_rows(endpoints: Endpoints, folder: Path, sizes: Sequence[int], events: int, found: Found) -> None:
     """The cost of an event in ledgers of these sizes, in turn."""
     lanes = Bus(endpoints, folder, AGENCIES).open()
-    fill(lanes, Sources(lanes.schema_ids["FeedbackReceived"], 56).events(events * (ROUNDS + 1)))
+    sources = Sources(lanes.schema_ids["FeedbackReceived"], 56)
     ledgers = {size: Bus(endpoints, folder, AGENCIES).open_ledger() for size in sizes}
     for size, bus in ledgers.items():
         fill_ledger(bus.database_url, size)
     for turn in range(ROUNDS + 1):
+        fill(lanes, sources.events(events))
         for size, bus in ledgers.items():
             worker = bus.start_worker()
-            # A worker is stopped a little late: what it did too much is missing from the next turn of its ledger.
             found_rate = rate(bus, (turn + 1) * events)
             assert worker.stop() == 0
             if turn:  # the first one warms the caches
@@ -167,7 +169,7 @@ select 'X' || lpad((n % 70)::text, 2, '0'), 'p' || n, now(), now(), 1 from gener
 EVENTS = """
 with numbered as (
     select n, 'X' || lpad((n %% 70)::text, 2, '0') agency, n / 70 lane_offset, 'p' || (n %% 5600) portal,
-        now() - (%(rows)s - n) * interval '3 seconds' at
+        now() - (%(rows)s - n) * interval '3 seconds' as at
     from generate_series(%(first)s::int8, %(last)s::int8) n
 ), judged as (
     insert into ledger.judgement (position, agency, lane_offset, status, final, rule, judged_at, canonical)

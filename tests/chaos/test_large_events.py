@@ -24,6 +24,7 @@ CHARACTERS = 140_000
 """About 247 KB in UTF-8: a value may have 256 KiB."""
 MOST_MB = 250.0
 SAMPLE_S = 0.05
+ACCEPTED = "select count(*) from ledger.event where rule = 'event.accepted'"
 
 
 @pytest.fixture
@@ -73,15 +74,16 @@ def watched(worker: Running) -> Iterator[Memory]:
         thread.join(10)
 
 
-def work_off(bus: Bus, events: int) -> None:
-    """A worker finds so many large events waiting for it."""
+def work_off(bus: Bus, events: int, *, first: int = 1) -> None:
+    """A worker finds so many large events waiting for it; each source's begin with the sequence `first`."""
     random = Random(7)
     sizes = []
     for number in range(events):
         agency = AGENCIES[number % len(AGENCIES)]
         text = "".join(random.choices(LETTERS, k=2_000)) * (CHARACTERS // 2_000)
         event = Event(
-            envelope(number, agency, number // len(AGENCIES) + 1), directive(f"d-{number:06}", body=f"{number} {text}")
+            envelope(number, agency, number // len(AGENCIES) + first),
+            directive(f"d-{number:06}", body=f"{number} {text}"),
         )
         value = value_of(event, bus.schema_ids)
         sizes.append(len(value))
@@ -89,13 +91,12 @@ def work_off(bus: Bus, events: int) -> None:
     began = time.monotonic()
     worker = bus.start_worker()
     with watched(worker) as memory:
-        bus.wait_until(lambda: one(bus.look, "select count(*) from ledger.event") == events, "all are judged", 240)
+        bus.wait_until(lambda: one(bus.look, ACCEPTED) == events, "all are judged", 240)
     took = time.monotonic() - began
     print(
         f"\n{events} events of {sum(sizes) / len(sizes) / 1e3:.0f} KB in {took:.1f} s with the start; largest process"
         f" {memory.worker:.0f} MB, all of the worker's {sum(memory.most.values()):.0f} MB"
     )
-    assert one(bus.look, "select count(*) from ledger.event where rule = 'event.accepted'") == events
     assert len(worker.said("edge.assigned")) == 1, "no rebalance"
     assert memory.worker < MOST_MB
     assert_sound(bus.look)
@@ -104,6 +105,16 @@ def work_off(bus: Bus, events: int) -> None:
 
 def test_a_backlog_of_large_events_does_not_fill_the_memory(bus: Bus) -> None:
     work_off(bus, 200)
+
+
+def test_large_events_behind_a_gap_do_not_fill_the_memory(bus: Bus) -> None:
+    work_off(bus, 200, first=2)
+    assert one(bus.look, "select count(*) from ledger.gap where state = 'open'") == len(AGENCIES)
+
+
+@pytest.mark.chaos
+def test_two_thousand_large_events_behind_gaps_do_not_fill_the_memory(bus: Bus) -> None:
+    work_off(bus, 2_000, first=2)
 
 
 @pytest.mark.chaos

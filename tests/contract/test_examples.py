@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from portalbus.schemas import avro_files, example_files, rules
 from portalbus.schemas.avro_files import ALL_TYPES
-from portalbus.schemas.catalogue import LANGUAGES, catalogue
+from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.codec import WriterSchemas, decode, encode_event, encode_record
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.example_files import Example
+from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import PAYLOADS, STATEMENTS
 from portalbus.schemas.rules import Facts, shape_findings

@@ -185,6 +185,30 @@ def test_an_undecided_case_is_given_away_with_the_keyboard_alone(console: Centra
     )
 
 
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_reason_without_substance_is_asked_for_again_with_what_was_typed(
+    console: CentralProcess, new_tab: Tab, pictures: Path, look: str
+) -> None:
+    tab = new_tab(console.address, **LOOKS[look])
+    log_in(tab)
+    page = tab.open("/office/vi/undecided")
+    case = page.locator("#case-H26-0003")
+    case.locator("summary").click()
+    case.locator("select").select_option("G09")
+    case.get_by_label("Lý do, bằng lời").fill("a" * 25)
+    case.get_by_role("button", name="Thực hiện").click()
+    expect(page.get_by_role("alert")).to_contain_text("ít nhất 20 ký tự")
+    expect(page.get_by_label("Lý do, bằng lời")).to_have_value("a" * 25)
+    expect(page.get_by_label("Lý do, bằng lời")).to_be_focused()
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert barriers(page) == []
+    page.screenshot(path=pictures / f"again-{look}.png", full_page=True)
+    page.get_by_role("link", name="Quay lại, không thực hiện gì").click()
+    page.wait_for_url("**/office/vi/undecided")
+    assert all("422" in complaint for complaint in tab.complaints)
+    tab.complaints.clear()
+
+
 def test_the_console_works_without_scripts(console: CentralProcess, new_tab: Tab) -> None:
     tab = new_tab(console.address, java_script_enabled=False)
     page = log_in(tab, "zh")

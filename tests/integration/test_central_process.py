@@ -15,6 +15,7 @@ import pytest
 
 from central_process import CentralProcess
 from ledger_rows import LedgerRows, directive, feedback
+from portalbus.connectors.central.__main__ import settings_from
 
 Start = Callable[..., CentralProcess]
 HEADERS = (
@@ -41,6 +42,15 @@ def start(ledger_url: str, tmp_path: Path) -> Iterator[Start]:
     yield start
     for process in started:
         process.stop()
+
+
+def test_a_portal_name_that_is_none_is_refused_at_the_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTALBUS_DATABASE", "postgresql://nobody@127.0.0.1/nothing")
+    with pytest.raises(SystemExit) as ended:
+        settings_from(["--outbox-portal", "Desk"])
+    assert ended.value.code == 2 and "--outbox-portal 'Desk'" in capsys.readouterr().err
 
 
 def test_every_answer_carries_the_headers_that_protect_it(central: CentralProcess, ledger: LedgerRows) -> None:

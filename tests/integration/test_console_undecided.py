@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,8 +18,10 @@ from ledger_facts import one, rows
 from memory_ledger import directory
 from office_accounts import make_account
 from office_visitor import CSRF, Visitor
+from portalbus.producers import Portal
 from portalbus.producers.testing.bus import InProcessBus
 from portalbus.schemas.models import CaseStep, FeedbackProgressed, VerdictStatus
+from portalbus.streams.casework.assigning import assigning_step
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.rebuilding.fold_tables import FOLD
 
@@ -78,7 +81,8 @@ def form(visitor: Visitor, **changed: Any) -> dict[str, Any]:
     """The fields of the form on the page."""
     found = CSRF.search(visitor.get("undecided").text)
     assert found
-    usual = {"csrf": found[1], "what": "assign", "agency": "H29", "case_id": "H26-0001", "to": "G09", "why": WHY}
+    about = {"agency": "H29", "case_id": "H26-0001", "owner": "H29", "to": "G09"}
+    usual = {"csrf": found[1], "what": "assign", "why": WHY, **about}
     return usual | changed
 
 
@@ -116,6 +120,62 @@ def test_a_case_is_listed_with_why_and_given_to_a_body_through_the_form(
     assert "Decided lately" in after and WHY in after
 
 
+def test_what_the_judge_refuses_is_no_success_and_says_the_rule(
+    console: CentralProcess, bus: InProcessBus, refused_transfer: dict[str, Lane], look: Any
+) -> None:
+    centre = Visitor(console.address, "centre")
+    before = len(bus.published("G22", at_least=0))
+    with ThreadPoolExecutor(1) as sending:
+        answer = sending.submit(centre.post, "steps", **form(centre))
+        bus.decide(bus.published("G22", at_least=before + 1)[-1], VerdictStatus.REJECTED, rule="case.transfer-loop")
+        posted = answer.result()
+    page = centre.http.get(posted.headers["location"]).text
+    assert one(look, "select outcome from console.action") == "rejected"
+    assert "The judge refused it" in page and "banner-done" not in page
+    assert "case.transfer-loop" in page[page.index('id="done"') : page.index('class="todo"')]
+
+
+def test_a_form_that_somebody_overtook_moves_nothing(
+    console: CentralProcess, bus: InProcessBus, refused_transfer: dict[str, Lane], look: Any
+) -> None:
+    centre = Visitor(console.address, "centre")
+    posted = centre.post("steps", **form(centre, owner="H26"))
+    assert "Somebody decided about this case before you" in centre.http.get(posted.headers["location"]).text
+    look.execute(
+        "insert into ledger.case_decision (case_id, event_id, from_agency, to_agency, decided_by, why)"
+        " values ('H26-0001', gen_random_uuid(), 'H29', 'G09', 'other', 'not judged yet')"
+    )
+    centre.post("steps", **form(centre))
+    assert rows(look, "select outcome from console.action") == [("moved",), ("moved",)]
+    assert one(look, "select count(*) from ledger.case_decision") == 1
+
+
+def test_an_agency_reads_its_own_decisions_behind_any_number_of_others(console: CentralProcess, look: Any) -> None:
+    look.execute(
+        "insert into ledger.case_decision (case_id, event_id, from_agency, to_agency, decided_by, why)"
+        " select 'case-' || n, gen_random_uuid(), case n when 1 then 'H26.5' else 'H29' end, 'G09', 'lan', 'why ' || n"
+        " from generate_series(1, 30) n"
+    )
+    page = Visitor(console.address, "hanoi").get("undecided").text
+    assert "case-1<" in page and "case-2<" not in page
+
+
+def test_a_decision_said_before_a_restart_goes_out_after_it(
+    ledger_url: str, bus: InProcessBus, refused_transfer: dict[str, Lane], tmp_path: Path
+) -> None:
+    outbox = tmp_path / "outbox"
+    with Portal("G22", "second-desk", outbox=outbox, deliver=False) as portal:
+        event_id = portal.publish(assigning_step("H26-0001", "G09", WHY)).event_id
+    where = ("--registry-url", bus.registry_url, "--bootstrap", bus.bootstrap, "--outbox", str(outbox))
+    process = CentralProcess(ledger_url, tmp_path / "central.log", *where, "--outbox-portal", "second-desk")
+    process.wait_until()
+    deadline = time.monotonic() + 20
+    while event_id not in [event.envelope.id for event in bus.published("G22")] and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert event_id in [event.envelope.id for event in bus.published("G22")]
+    assert process.stop() == 0
+
+
 def test_what_the_rules_refuse_is_no_decision(
     console: CentralProcess, refused_transfer: dict[str, Lane], look: Any
 ) -> None:
@@ -123,10 +183,23 @@ def test_what_the_rules_refuse_is_no_decision(
     posted = centre.post("steps", **form(centre, to="G07"))
     assert "The rules refuse this" in centre.http.get(posted.headers["location"]).text
     assert one(look, "select outcome from console.action") == "refused"
-    assert centre.post("steps", **form(centre, why="vì thế")).status_code == 422
     assert centre.post("steps", **form(centre, to="nobody")).status_code == 422
     assert centre.post("steps", **form(centre, csrf="0" * 64)).status_code == 403
     assert one(look, "select count(*) from ledger.case_decision") == 0
+
+
+def test_a_reason_without_substance_is_asked_for_again(
+    console: CentralProcess, refused_transfer: dict[str, Lane], look: Any
+) -> None:
+    centre = Visitor(console.address, "centre")
+    asked = centre.post("steps", **form(centre, why="vì thế <b>"))
+    assert asked.status_code == 422
+    assert "Give the reason in words, at least 20 characters" in asked.text and 'value="vì thế &lt;b&gt;"' in asked.text
+    assert 'href="/office/vi/undecided"' in asked.text, "the other languages lead to a page that can be asked for"
+    fields = dict(re.findall(r'name="([a-z_]+)" value="([^"]*)"', asked.text))
+    posted = centre.post("steps", **fields | {"why": WHY})
+    assert posted.status_code == 303
+    assert one(look, "select count(*) from ledger.case_decision") == 1
 
 
 def test_an_agency_sees_its_own_cases_and_decides_nothing(

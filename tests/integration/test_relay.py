@@ -7,14 +7,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from structlog.testing import capture_logs
 
 from bus_events import answer, directive, envelope, receipt, value_of
 from ledger_facts import rows
@@ -24,13 +26,16 @@ from portalbus.schemas.codec import WriterSchemas, read
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event, Payload
+from portalbus.schemas.notices import ResendRequested
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import CANONICAL, verdicts_of
 from portalbus.streams.judgement.docket import Content, Item, Unreadable
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.records import LaneRecord
+from portalbus.streams.relaying.outgoing import Told
 from portalbus.streams.relaying.position import read_position
+from portalbus.streams.relaying.sender import Sender
 from whole_bus import RELAY_POSITION, Bus, outgoing_topics
 
 AGENCIES = ("G22", "H26")
@@ -296,3 +301,18 @@ def test_the_position_is_found_behind_any_number_of_aborted_transactions(bus: Bu
         else:
             producer.abort_transaction(30)
     assert read_position(bus.endpoints.bootstrap) == 41
+
+
+def test_a_topic_that_nobody_made_is_named_with_what_to_do(bus: Bus) -> None:
+    asked = ResendRequested(
+        agency="H26", portal="www", epoch=1, first=1, last=2, reason="flow.sequence-gap", requested_at=datetime.now(UTC)
+    )
+    told = Told(1, "verdict.nobody-made-it", "H26/www", "ResendRequested", asked.model_dump_json())
+    ids = SchemaIds(SchemaRegistry(bus.endpoints.registry_url))
+    sender = Sender(bus.endpoints.bootstrap, {told.record: ids.id_of(told.record)})
+    sender.open()
+    with capture_logs() as logs, pytest.raises(KafkaException):
+        sender.send([told, told])
+    refused = [entry for entry in logs if entry["event"] == "relay.topic-refused"]
+    assert [(entry["topic"], entry["error"]) for entry in refused] == [(told.topic, "UNKNOWN_TOPIC_OR_PART")]
+    assert "portalbus prepare" in refused[0]["mend"]

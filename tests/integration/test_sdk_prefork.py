@@ -123,8 +123,17 @@ def gunicorn(address: Path) -> list[str]:
 def uwsgi(address: Path) -> list[str]:
     """With the two options that the how-to asks for."""
     program = str(Path(sys.executable).with_name("uwsgi"))
-    options = ["--master", f"--processes={WORKERS}", "--max-requests=100", "--die-on-term", "--need-app"]
-    return [program, *options, "--lazy-apps", "--enable-threads", f"--http-socket={address}", "--module=portal_server"]
+    options = ["--master", f"--processes={WORKERS}", "--max-requests=100", "--min-worker-lifetime=1"]
+    return [
+        program,
+        *options,
+        "--die-on-term",
+        "--need-app",
+        "--lazy-apps",
+        "--enable-threads",
+        f"--http-socket={address}",
+        "--module=portal_server",
+    ]
 
 
 def request(address: Path) -> dict[str, int] | None:

@@ -46,7 +46,7 @@ def test_an_event_goes_all_the_way(
 ) -> None:
     certified = variables(secured.certificate("centre-worker"))
     worker = bus.start_worker(**{**certified, "PORTALBUS_BOOTSTRAP": secured.by_certificate})
-    bus.start_relay(**variables(secured.login("centre-relay")))
+    relay = bus.start_relay(**variables(secured.login("centre-relay")))
     casework = bus.start_casework(**variables(secured.login("centre-casework")))
     warning = bus.start_warning(**variables(secured.login("centre-warning")))
 
@@ -55,11 +55,12 @@ def test_an_event_goes_all_the_way(
     with Portal(AGENCY, bootstrap=kafka, registry_url=registry, outbox=outbox, verdicts=True, kafka=login) as portal:
         receipt = portal.publish(feedback(1, agency=AGENCY))
         verdict = portal.wait_for_verdict(receipt.event_id, 60)
-        assert verdict is not None, portal.status().last_error or worker.text()[-3_000:]
+        assert verdict is not None, portal.status().last_error or worker.text() + relay.text()
         assert verdict.status is VerdictStatus.ACCEPTED
 
     with Subscription(tmp_path / "place", bootstrap=kafka, registry_url=registry, kafka=login) as subscription:
-        assert next(subscription.events(wait=30)).envelope.id == receipt.event_id
+        # Other tests spoke on this broker before.
+        assert any(event.envelope.id == receipt.event_id for event in subscription.events(wait=30))
 
     bus.wait_until(lambda: casework.said("scout.lanes"), "the scout has found the lanes")
     bus.wait_until(lambda: _reads(secured, "portalbus-warning"), "early warning has its topics")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 
+import psycopg
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AlterConfigOpType,
@@ -35,6 +36,23 @@ def test_plan_tells_apply_does_and_plan_is_content(endpoints: Endpoints, capsys:
     assert json.loads(capsys.readouterr().out) == {"made": 0, "mended": [problem]}
     assert run(["topics", "plan", *where[:-1]]) == 0
     assert "every topic is as its contract says" in capsys.readouterr().out
+
+
+def test_prepare_makes_all_that_a_bus_needs_and_then_nothing_more(
+    endpoints: Endpoints, ledger_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(ledger_url, autocommit=True) as connection:
+        connection.execute("drop schema ledger cascade")
+        connection.execute("drop table public.portalbus_migration")
+    where = ["--bootstrap", endpoints.bootstrap, "--registry-url", endpoints.registry_url, "--agency", "H19", "--json"]
+    assert run(["prepare", *where, "--database-url", ledger_url]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert "0001_ledger" in first["migrations"] and "DirectivePublished" in first["contracts"]
+    assert first["topics_made"] >= 2
+    assert run(["prepare", *where, "--database-url", ledger_url]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["topics_made"], again["migrations"]) == (0, [])
+    assert again["contracts"] == first["contracts"]
 
 
 def test_an_agency_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

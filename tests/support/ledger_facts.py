@@ -74,6 +74,7 @@ def assert_sound(connection: Connection[Any]) -> None:
         connection, "select count(*) from ledger.waiting"
     )
     behind = """
-        select count(*) from ledger.source s where held <> (select count(*) from ledger.waiting w
+        select count(*) from ledger.source s where (held, held_bytes) <> (
+            select count(*), coalesce(sum(length(value)), 0) from ledger.waiting w
             where w.agency = s.agency and w.key = 'source:' || s.agency || '/' || s.portal)"""
     assert one(connection, behind) == 0, "sources and the waiting room disagree about who is held"

@@ -113,9 +113,9 @@ class SecuredKafka(local.Kafka):
         return AdminClient({"log_level": 0} | librdkafka_settings(self.bootstrap, self.login("operator")))
 
     def provision(self) -> None:
-        """Makes two lanes, and lets h26 write its own."""
+        """Makes the topics of two agencies, and lets h26 write its lane."""
         admin = self.admin()
-        topics = [NewTopic(name, 1, 1) for name in ("lane.H26", "lane.H29")]
+        topics = [NewTopic(f"{kind}.{agency}", 1, 1) for kind in ("lane", "verdict") for agency in ("H26", "H29")]
         for future in admin.create_topics(topics).values():
             future.result(30)
         self._allow([acl("h26", "topic", "lane.H26", operation) for operation in ("Write", "Describe")])

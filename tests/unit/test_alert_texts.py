@@ -7,7 +7,7 @@ from string import Formatter
 import pytest
 
 from portalbus.schemas.alert_texts import alert_kinds, alert_message
-from portalbus.schemas.catalogue import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.schemas.notices import AlertStatus
 from portalbus.streams.silence import judging
 

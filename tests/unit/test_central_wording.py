@@ -11,7 +11,7 @@ import pytest
 
 from portalbus.connectors.central.rendering import Templates
 from portalbus.connectors.central.wording import all_words
-from portalbus.schemas.catalogue import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.schemas.models import (
     Channel,
     DirectiveAction,

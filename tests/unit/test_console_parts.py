@@ -19,7 +19,7 @@ from portalbus.connectors.console.journal import What
 from portalbus.connectors.console.office import PACKAGE
 from portalbus.connectors.console.passwords import hashed, matches, new_password
 from portalbus.connectors.console.sessions import csrf_of
-from portalbus.schemas.catalogue import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.reading.condition import Condition, TroubleKind
 from portalbus.streams.reading.pace import Pace

@@ -46,7 +46,7 @@ def containers() -> Iterator[dict[str, Any]]:
 def modules() -> Iterator[tuple[str, list[str]]]:
     """Where it stands, and the words after `python -m`."""
     for name, service in compose().items():
-        if str(service.get("command", [""])[0]).startswith("portalbus."):
+        if str(service.get("command", [""])[0]).startswith("portalbus.") and name != "topics":
             yield f"compose-{name}", service["command"]
     for container in containers():
         yield f"kubernetes-{container['name']}", container["args"]
@@ -96,13 +96,13 @@ def test_a_flag_that_is_none_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_commands_of_the_container_that_makes_topics_exist() -> None:
-    found = re.findall(r"portalbus ([a-z ]+?) &&", " ".join(compose()["topics"]["command"]) + " &&")
-    found += re.findall(r"portalbus ([a-z]+ [a-z]+)\s", " ".join(compose()["topics"]["command"]))
-    assert {"topics apply", "schemas register"} <= set(found)
-    for command in found:
-        node: Any = typer.main.get_command(app)
-        for word in command.split():
-            node = node.commands[word]
+    job = yaml.safe_load((INFRA / "kubernetes" / "17-prepare.yaml").read_text(encoding="utf-8"))
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    for module, name, *options in (compose()["topics"]["command"], container["args"]):
+        assert module == "portalbus.infra.cli"
+        group: Any = typer.main.get_command(app)
+        known = {flag for option in group.commands[name].params for flag in (*option.opts, *option.secondary_opts)}
+        assert set(options) <= known
 
 
 def test_every_variable_is_one_that_the_programs_read() -> None:

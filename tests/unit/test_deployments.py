@@ -120,6 +120,12 @@ def test_every_deployment_is_non_root_read_only_and_has_a_disruption_budget() ->
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
+def test_kubernetes_adds_nothing_to_the_environment_of_a_pod() -> None:
+    """A service of Strimzi's is called portalbus-kafka-bootstrap, and its variables look like properties of Kafka."""
+    for one in (one for one in files() if one["kind"] in ("Deployment", "Job")):
+        assert one["spec"]["template"]["spec"]["enableServiceLinks"] is False, one["metadata"]["name"]
+
+
 def test_every_image_on_kubernetes_is_the_one_of_the_compose_file() -> None:
     pinned = {service["image"] for service in COMPOSE["services"].values()}
     for one in (one for one in files() if one["kind"] == "Deployment"):
@@ -170,6 +176,16 @@ def test_the_generated_resources_are_valid_and_an_agency_writes_to_its_own_lane_
     assert writable == ["lane.H17"]
     readable = {acl["resource"]["name"] for acl in acls if "Read" in acl["operations"]}
     assert "verdict.H17" in readable and not any(name.endswith("H18") for name in readable)
+
+
+def test_the_generated_resources_lie_where_strimzi_looks_for_them() -> None:
+    assert {one["metadata"]["namespace"] for one in resources(strimzi_resources(["H17"], namespace="bus"))} == {"bus"}
+
+
+def test_webhooks_may_read_the_verdicts_that_receivers_want() -> None:
+    user = next(one for one in resources(strimzi_resources(["H17"])) if one["metadata"]["name"] == "centre-webhooks")
+    readable = [acl["resource"]["name"] for acl in user["spec"]["authorization"]["acls"] if "Read" in acl["operations"]]
+    assert {"central.", "verdict."} <= set(readable)
 
 
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from portalbus.connectors.gateway.problems import Refusal, own_problems, problem
 from portalbus.connectors.gateway.serve import CannotServe, check_address
 from portalbus.connectors.gateway.settings import Settings
 from portalbus.producers import EventRefused, Portal, new_event_id
-from portalbus.schemas.catalogue import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.schemas.models import Payload
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)

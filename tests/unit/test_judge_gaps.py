@@ -217,12 +217,14 @@ def test_a_manifest_that_no_longer_has_the_missing_events_ends_the_hold_and_the_
     assert applied(ledger) == ["H26/d-3", "H26/d-4", "H26/d-5"]
 
 
-def test_a_source_that_floods_behind_a_gap_is_held_no_longer(h26: Lane) -> None:
-    ledger = MemoryLedger(bounds=Bounds(held_per_source=3))
+@pytest.mark.parametrize("bounds", [Bounds(held_per_source=3), Bounds(held_bytes_per_source=500)])
+def test_a_source_that_floods_behind_a_gap_is_held_no_longer(h26: Lane, bounds: Bounds) -> None:
+    ledger = MemoryLedger(bounds=bounds)
     items = [h26.say(directive(f"d-{sequence}"), sequence=sequence) for sequence in range(2, 7)]
     ledger.take_in_batches(items, [2])
     assert applied(ledger) == [f"H26/d-{sequence}" for sequence in range(2, 7)]
-    assert (ledger.source("H26").held, ledger.gaps("H26")) == (0, {(1, 1): 1})
+    source = ledger.source("H26")
+    assert (source.held, source.held_bytes, ledger.gaps("H26")) == (0, 0, {(1, 1): 1})
 
 
 def test_a_hold_of_no_time_holds_nothing(h26: Lane) -> None:
@@ -261,7 +263,7 @@ def test_a_parked_record_in_a_gap_lets_those_go_that_wait_behind_it_before_the_n
 ) -> None:
     ledger.take(h26.say(directive("d-2"), sequence=2))
     unreadable = h26.put(BROKEN, value=b"?", headers=claiming("www", 1))
-    (needed,) = may_go_on(ledger.history, [heard_of(unreadable)], 1_000)
+    (needed,) = may_go_on(ledger.history, [heard_of(unreadable)], Bounds().room)
     assert needed.portal == "www"
     ledger.take(unreadable, h26.say(directive("d-3"), sequence=3))
     assert applied(ledger) == ["H26/d-2", "H26/d-3"]
@@ -352,11 +354,12 @@ def test_held_events_that_were_not_loaded_were_not_needed(steps: list[Step], see
     random = Random(seed)
     items = lane_of_steps(steps).items
     cut = random.randint(0, len(items))
-    ledger = MemoryLedger(bounds=Bounds(held_per_source=random.choice([2, 1_000])))
+    events, size = random.choice([(2, 1 << 20), (1_000, 1_000), (1_000, 1 << 20)])
+    ledger = MemoryLedger(bounds=Bounds(held_per_source=events, held_bytes_per_source=size))
     if cut:
         ledger.take(*items[:cut])
     before = ledger.history
-    needed = {source.name for source in may_go_on(before, map(heard_of, items[cut:]), ledger.bounds.held_per_source)}
+    needed = {source.name for source in may_go_on(before, map(heard_of, items[cut:]), ledger.bounds.room)}
     spare = MemoryLedger(bounds=ledger.bounds, history=deepcopy(before), next_position=ledger.next_position)
     spare.history.held = {name: room for name, room in spare.history.held.items() if name in needed}
     with_all = ledger.take(*items[cut:])
@@ -391,4 +394,4 @@ def test_a_late_event_of_a_closed_gap_is_applied(ledger: MemoryLedger, h26: Lane
 
 
 def test_an_empty_history_frees_nobody() -> None:
-    assert may_go_on(History(), [], 10) == []
+    assert may_go_on(History(), [], Bounds().room) == []

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from certificates import Authority
-from portalbus.schemas.kafka_settings import KNOWN, MECHANISMS, aiokafka_settings, librdkafka_settings
+from portalbus.schemas.kafka_settings import KNOWN, MECHANISMS, aiokafka_settings, kafka_from_env, librdkafka_settings
 from portalbus.streams.settings import StreamSettings
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +136,18 @@ def test_what_cannot_be_is_refused_with_the_name_of_the_variable(wrong: dict[str
     with pytest.raises(ValueError, match=words) as caught:
         aiokafka_settings("kafka:9093", LOGIN | wrong)
     assert PASSWORD not in str(caught.value)
+
+
+def test_what_kubernetes_says_of_a_service_is_no_property() -> None:
+    service = {
+        "PORTALBUS_KAFKA_BOOTSTRAP_SERVICE_HOST": "10.0.0.1",
+        "PORTALBUS_KAFKA_BOOTSTRAP_SERVICE_PORT": "9091",
+        "PORTALBUS_KAFKA_BOOTSTRAP_SERVICE_PORT_TCP_CLIENTSTLS": "9093",
+        "PORTALBUS_KAFKA_BOOTSTRAP_PORT": "tcp://10.0.0.1:9091",
+        "PORTALBUS_KAFKA_BOOTSTRAP_PORT_9093_TCP_ADDR": "10.0.0.1",
+    }
+    said = {"PORTALBUS_KAFKA_SASL_KERBEROS_SERVICE_NAME": "kafka"}
+    assert kafka_from_env({**service, **said}) == {"sasl.kerberos.service.name": "kafka"}
 
 
 def test_a_process_ends_with_a_usage_message(

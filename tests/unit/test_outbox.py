@@ -124,6 +124,32 @@ def test_a_fork_while_other_threads_publish_hurts_neither(tmp_path: Path) -> Non
     assert [row.sequence for row in outbox_in(tmp_path).events(1, 10**6)] == list(range(1, len(receipts) + 11))
 
 
+def test_a_fork_waits_for_a_thread_of_the_sdk_that_imports_and_logs() -> None:
+    """The child would wait for ever for the lock of a module that nobody imports there, or of the log's output."""
+    program = """
+import os, signal, sys, threading, time
+from portalbus.producers import logs
+
+entered = threading.Event()
+
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "structlog":
+            entered.set()
+            time.sleep(0.5)
+
+sys.meta_path.insert(0, Slow())
+threading.Thread(target=logs.info, args=(logs.DELIVERY_STARTED,)).start()
+assert entered.wait(10)
+if (pid := os.fork()) == 0:
+    signal.alarm(10)
+    logs.info(logs.DELIVERY_STARTED)
+    os._exit(0)
+sys.exit(os.waitpid(pid, 0)[1])
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
 def test_an_interrupted_commit_goes_back_to_those_who_wait() -> None:
     entered, go_on = threading.Event(), threading.Event()
     groups: list[list[str]] = []

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from portalbus.producers.forks import undivided
 from portalbus.producers.outbox import Outbox
 from portalbus.producers.settings import Settings
 from portalbus.schemas.errors import OutboxFull, OutboxUnavailable
@@ -63,8 +64,9 @@ class Canaries:
             self._returned = (key.decode(), round((self._clock() - sent_at) * 1000))
 
     def _send(self) -> None:
-        from portalbus.producers.draft import Drafter
-        from portalbus.schemas.models import Canary
+        with undivided:
+            from portalbus.producers.draft import Drafter
+            from portalbus.schemas.models import Canary
 
         self._drafter = self._drafter or Drafter(self._settings.agency, self._settings.portal)
         with self._lock:

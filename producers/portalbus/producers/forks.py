@@ -7,6 +7,7 @@ fork, and reopened by whoever uses it next; the child starts a delivery of its o
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Protocol
 
@@ -23,6 +24,15 @@ class Forkable(Protocol):
 
 _watched: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _forking: list[Forkable] = []
+_forking_undivided: list[bool] = []
+
+undivided = threading.RLock()
+"""Held while a thread of the SDK imports or logs: a fork in the middle would leave locks that the child waits for.
+
+Those of modules, and those of the application's log output. Whoever holds it must not wait for a portal.
+"""
+WAIT_SECONDS = 5.0
+"""A fork goes on after so long: what logs may itself wait for a lock of another library that is held for this fork."""
 
 
 def watch(portal: Forkable) -> None:
@@ -34,9 +44,13 @@ def _before() -> None:
     for portal in list(_watched):
         portal.before_fork()
         _forking.append(portal)
+    # Last: whoever holds it waits for no portal.
+    _forking_undivided.append(undivided.acquire(timeout=WAIT_SECONDS))
 
 
 def _after(*, child: bool) -> None:
+    if _forking_undivided and _forking_undivided.pop():
+        undivided.release()
     while _forking:
         _forking.pop().after_fork(child=child)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from portalbus.producers.forks import undivided
+
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
@@ -33,9 +35,11 @@ def _logger() -> FilteringBoundLogger:
 
 def info(event: str, **fields: Any) -> None:
     """Says that something changed."""
-    _logger().info(event, **fields)
+    with undivided:
+        _logger().info(event, **fields)
 
 
 def warning(event: str, **fields: Any) -> None:
     """Says that somebody should look."""
-    _logger().warning(event, **fields)
+    with undivided:
+        _logger().warning(event, **fields)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
@@ -12,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from portalbus.schemas.kafka_settings import kafka_from_env
+from portalbus.schemas.spelling import AGENCY_CODE, PORTAL_ID
 
 MIB = 1024 * 1024
 PREFIX = "PORTALBUS_"
@@ -19,8 +19,6 @@ NEEDED = {"agency": "AGENCY", "bootstrap": "BOOTSTRAP", "registry_url": "REGISTR
 """Arguments of `Portal` that the environment must hold, with the variable's name after the prefix."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-AGENCY = re.compile(r"[A-Y][0-9]{2}(\.[A-Z0-9]+)*")
-PORTAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +60,9 @@ class Settings:
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if not AGENCY.fullmatch(self.agency):
+        if not AGENCY_CODE.fullmatch(self.agency):
             raise ValueError(f"agency {self.agency!r} is no agency code of Decision 20/2020/QĐ-TTg; an example is H26")
-        if not PORTAL.fullmatch(self.portal):
+        if not PORTAL_ID.fullmatch(self.portal):
             raise ValueError(f"portal {self.portal!r} must be 1 to 64 of a-z, 0-9, '.', '_' and '-'; an example is www")
         if self.canary < 0:
             raise ValueError(f"canary {self.canary} is the time between two canaries in seconds, or 0 for none")

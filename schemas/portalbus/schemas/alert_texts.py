@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from portalbus.schemas.filled_texts import fill
 from portalbus.schemas.models import Texts
 from portalbus.schemas.notices import AlertStatus
 
@@ -16,11 +17,6 @@ CLOSED_BY_HAND = {
     "en": "An operator closed this alert: {why}",
     "zh": "运维人员已关闭此警报：{why}",
 }
-
-
-class _Unfilled(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return "…"
 
 
 @lru_cache(maxsize=1)
@@ -32,11 +28,9 @@ def alert_kinds() -> Mapping[str, Mapping[str, Any]]:
 
 def alert_message(kind: str, status: AlertStatus, places: Mapping[str, str]) -> Texts:
     """The alert in words. Raises KeyError for a kind that has none."""
-    texts = alert_kinds()[kind][status.value.lower()]
-    known = _Unfilled(places)
-    return Texts(vi=texts["vi"].format_map(known), en=texts["en"].format_map(known), zh=texts["zh"].format_map(known))
+    return fill(alert_kinds()[kind][status.value.lower()], places)
 
 
 def closed_by_hand(why: str) -> Texts:
     """What an alert says that a person has closed, whose cause may last."""
-    return Texts(**{language: text.format(why=why) for language, text in CLOSED_BY_HAND.items()})
+    return fill(CLOSED_BY_HAND, {"why": why})

@@ -11,14 +11,8 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from portalbus.schemas.filled_texts import fill
 from portalbus.schemas.models import Texts
-
-LANGUAGES = ("vi", "en", "zh")
-
-
-class _Blank(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +35,11 @@ class Rule:
 
     def message(self, params: Mapping[str, str]) -> Texts:
         """What is wrong (or what was decided)."""
-        return _texts(self.what, params) if params else _whole(tuple(self.what.items()))
+        return fill(self.what, params)
 
     def mend(self, params: Mapping[str, str]) -> Texts | None:
         """How to mend it; None when the catalogue has no advice."""
-        if not self.how:
-            return None
-        return _texts(self.how, params) if params else _whole(tuple(self.how.items()))
+        return fill(self.how, params) if self.how else None
 
 
 @lru_cache(maxsize=1)
@@ -85,15 +77,3 @@ def _own_days(rules: Mapping[str, Rule], path: Path) -> dict[str, Rule]:
             )
         own[rule_id] = replace(rules[rule_id], **days)
     return own
-
-
-@lru_cache(maxsize=512)
-def _whole(texts: tuple[tuple[str, str], ...]) -> Texts:
-    """The texts of a finding without parameters, made once: most verdicts say that an event was accepted."""
-    return _texts(dict(texts), {})
-
-
-def _texts(texts: Mapping[str, str], params: Mapping[str, str]) -> Texts:
-    known = _Blank(params)
-    vi, en, zh = (texts[language].format_map(known) for language in LANGUAGES)
-    return Texts(vi=vi, en=en, zh=zh)

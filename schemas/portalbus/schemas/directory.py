@@ -17,8 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from portalbus.schemas.errors import AgencyUnknown
+from portalbus.schemas.spelling import AGENCY_CODE
 
-CODE = re.compile(r"^[A-Y][0-9]{2}(\.[A-Z0-9]+)*$")
 REVERSED_CODE = re.compile(r"^(?:[A-Z0-9]{2,3}\.)+[A-Y][0-9]{2}$")
 FIRST_LEVEL_KINDS = ("ministry", "ministerial_agency", "government_agency", "province")
 
@@ -130,7 +130,7 @@ class AgencyDirectory:
 def normalise_code(code: str) -> str:
     """The code in its present form: the reversed older `000.00.00.H49` becomes `H49`, `00.01.H26` becomes `H26.01`."""
     text = code.strip().upper()
-    if CODE.match(text):
+    if AGENCY_CODE.fullmatch(text):
         return text
     if REVERSED_CODE.match(text):
         parts = text.split(".")[::-1]

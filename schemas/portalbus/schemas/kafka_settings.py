@@ -7,15 +7,19 @@ secrets: none is ever in a message.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any
 
 PREFIX = "PORTALBUS_KAFKA_"
-OF_THE_CONNECTION = ("security.", "sasl.", "ssl.", "enable.ssl.", "socket.", "broker.address.", "client.dns.")
+SECURED = ("security.", "sasl.", "ssl.", "enable.ssl.")
+OF_THE_CONNECTION = (*SECURED, "socket.", "broker.address.", "client.dns.")
 """What every client takes from the environment; how records are gathered and fetched is each client's own affair."""
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+OF_A_SERVICE = re.compile(r"(^|\.)(service\.(host|port)|port)(\.|$)")
+"""What Kubernetes puts into the environment for a service of that name, such as Strimzi's, and is no property."""
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 KNOWN = frozenset(
     {
@@ -39,11 +43,12 @@ KNOWN = frozenset(
 def kafka_from_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The librdkafka properties in the environment, all of them; they may hold secrets."""
     env = os.environ if environ is None else environ
-    return {
+    named = {
         name.removeprefix(PREFIX).lower().replace("_", "."): value
         for name, value in env.items()
         if name.startswith(PREFIX) and value
     }
+    return {name: value for name, value in named.items() if not OF_A_SERVICE.search(name)}
 
 
 def librdkafka_settings(bootstrap: str, properties: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def _variable(name: str) -> str:
 
 
 def _refuse_unknown(found: Mapping[str, str]) -> None:
-    secured = (name for name in found if name.startswith(("security.", "sasl.", "ssl.", "enable.ssl.")))
+    secured = (name for name in found if name.startswith(SECURED))
     if unknown := sorted(set(secured) - KNOWN):
         names = ", ".join(map(_variable, unknown))
         raise ValueError(f"{names}: a worker cannot do this; it knows {', '.join(map(_variable, sorted(KNOWN)))}")

@@ -15,16 +15,17 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic_core import PydanticKnownError
 
 from portalbus.schemas.computed import computed
+from portalbus.schemas.spelling import AGENCY, CASE_ID, PORTAL
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[str, Field(max_length=2_000)]
 Line = Annotated[str, Field(min_length=1, max_length=1_000)]
-AgencyCode = Annotated[str, Field(max_length=35, pattern=r"^[A-Y][0-9]{2}(\.[A-Z0-9]+)*$")]
-PortalId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+AgencyCode = Annotated[str, Field(max_length=35, pattern=AGENCY)]
+PortalId = Annotated[str, Field(pattern=PORTAL)]
 EventId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 PublicCode = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{12}$")]
-CaseId = Annotated[str, Field(pattern=r"^[A-Y][0-9]{2}(\.[A-Z0-9]+)*-[A-Za-z0-9-]{4,64}$")]
+CaseId = Annotated[str, Field(pattern=CASE_ID)]
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 

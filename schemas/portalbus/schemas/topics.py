@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from portalbus.schemas.directory import CODE, normalise_code
+from portalbus.schemas.directory import normalise_code
+from portalbus.schemas.spelling import AGENCY_CODE
 
 LANE_PREFIX = "lane."
 VERDICT_PREFIX = "verdict."
@@ -34,7 +35,7 @@ def verdicts_of(agency: str) -> str:
 
 def is_lane(topic: str) -> bool:
     """True for the lane of an agency code in its present form; a topic such as `lane.h26` is nobody's lane."""
-    return topic.startswith(LANE_PREFIX) and CODE.match(topic.removeprefix(LANE_PREFIX)) is not None
+    return topic.startswith(LANE_PREFIX) and AGENCY_CODE.fullmatch(topic.removeprefix(LANE_PREFIX)) is not None
 
 
 def agency_of(lane: str) -> str:

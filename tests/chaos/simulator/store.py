@@ -157,6 +157,7 @@ class Store:
                 source.last_sequence,
                 source.clock_offset_ms,
                 source.held,
+                source.held_bytes,
             )
             rows = self.gaps.setdefault(name, {})
             for gap_name in source.changed_gaps:

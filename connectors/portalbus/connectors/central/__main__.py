@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from portalbus.connectors.central.serve import serve
 from portalbus.connectors.central.settings import Settings
 from portalbus.connectors.web.logs import log_as_json
+from portalbus.schemas.spelling import PORTAL_ID
 from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_from_environment, port_of
 
 
@@ -36,6 +37,8 @@ def settings_from(arguments: Sequence[str] | None = None) -> Settings:
     given = parser.parse_args(arguments)
     if not given.database_url:
         parser.error("name the ledger: --database-url or PORTALBUS_DATABASE")
+    if not PORTAL_ID.fullmatch(given.outbox_portal):
+        parser.error(f"--outbox-portal {given.outbox_portal!r} must be 1 to 64 of a-z, 0-9, '.', '_' and '-'")
     return Settings(
         database_url=given.database_url,
         host=given.host,

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from portalbus.connectors.central.services import services
 from portalbus.connectors.web.accept_language import preferred
 from portalbus.connectors.web.security_headers import HEADERS
-from portalbus.schemas.catalogue import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from portalbus.connectors.central import formats
-from portalbus.schemas.catalogue import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES
 
 
 class Words:

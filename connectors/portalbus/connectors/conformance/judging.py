@@ -12,6 +12,7 @@ from importlib.resources import files
 from portalbus.connectors.conformance.making import Place, Said
 from portalbus.connectors.conformance.running import Seen, Taken
 from portalbus.connectors.conformance.scenario import Scenario
+from portalbus.schemas.filled_texts import fill
 from portalbus.schemas.models import Texts
 
 HASTE = 0.9
@@ -35,12 +36,12 @@ class Fault:
     @property
     def message(self) -> Texts:
         """What was seen, in three languages."""
-        return _filled(_texts()[self.kind]["what"], self.params)
+        return fill(_texts()[self.kind]["what"], self.params)
 
     @property
     def mend(self) -> Texts:
         """What to do about it, in three languages."""
-        return _filled(_texts()[self.kind]["mend"], self.params)
+        return fill(_texts()[self.kind]["mend"], self.params)
 
 
 def faults(scenario: Scenario, seen: Seen) -> list[Fault]:
@@ -182,10 +183,6 @@ def _differing(event: Taken, said: Said) -> set[str]:
     if wanted is None:
         return {"/"}
     return {f"/{name}" for name, value in wanted.__dict__.items() if getattr(event.payload, name, None) != value}
-
-
-def _filled(texts: Mapping[str, str], params: Mapping[str, str]) -> Texts:
-    return Texts(**{language: text.format_map(params) for language, text in texts.items()})
 
 
 @lru_cache(maxsize=1)

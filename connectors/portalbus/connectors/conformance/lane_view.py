@@ -41,7 +41,7 @@ class LaneView:
         self._arrived: list[Arrived] = []
         self._consumer = Consumer(
             {
-                **librdkafka_settings(bootstrap),
+                **librdkafka_settings(bootstrap, {}),
                 "group.id": "portalbus-conformance",
                 "enable.auto.commit": False,
                 "fetch.wait.max.ms": 20,

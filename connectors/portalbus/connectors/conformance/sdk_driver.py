@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from portalbus.producers import EventRefused, Portal
-from portalbus.schemas.kafka_settings import kafka_from_env
 
 NAMESPACE = uuid.UUID("6f1b1e9a-6a0c-5d0c-9a40-0d1f0c5b7a11")
 """Makes event ids of this portal's own names for things; the same name gives the same id."""
@@ -58,7 +57,7 @@ class Driver:
                 registry_url=step["registry"],
                 outbox=self._folder,
                 canary=0,
-                kafka={**kafka_from_env(), "socket.timeout.ms": "5000"},
+                kafka={"socket.timeout.ms": "5000"},
             ).start()
         return {"name": "portalbus SDK", "technology": f"Python {sys.version.split()[0]}"}
 

@@ -16,12 +16,14 @@ import structlog
 from psycopg import Connection
 
 from portalbus.connectors.console.journal import What, begin_deed, end_deed
+from portalbus.producers import Portal
 from portalbus.schemas.directory import directory
-from portalbus.schemas.errors import EventRefused, PortalbusError
+from portalbus.schemas.errors import EventRefused, OutboxDamaged, OutboxFull, OutboxUnavailable, PortalbusError
+from portalbus.schemas.models import VerdictStatus
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.streams.casework.assigning import Speaker, assign, assigning_step
-from portalbus.streams.ledger.case_desk import CaseNotOpen
+from portalbus.streams.ledger.case_desk import CaseMoved, CaseNotOpen
 from portalbus.streams.ledger.database import WORKER_OPTIONS, connect
 from portalbus.streams.ledger.gap_desk import ask_now, close_gap
 from portalbus.streams.ledger.source_desk import SourceStatus, SourceUnknown, set_source
@@ -70,6 +72,7 @@ class Hands:
         self._bootstrap = bootstrap
         self._speaker = speaker
         self._speaking = threading.Lock()
+        self._voice: Portal | None = None
         self._stopping = threading.Event()
 
     def can(self, what: What) -> bool:
@@ -77,6 +80,22 @@ class Hands:
         if what is What.ASSIGN:
             return self._speaker is not None
         return bool(self._registry_url) or what not in NEEDS_REGISTRY
+
+    def open(self) -> None:
+        """Sends what an earlier process has left in the outbox."""
+        if self._speaker is not None and self._speaker.has_spoken:
+            try:
+                self._speak(self._speaker)
+            except PortalbusError as error:
+                log.error("office.outbox", error=type(error).__name__, detail=str(error))
+
+    def _speak(self, speaker: Speaker) -> Portal:
+        """The centre's portal: from the first decision on it delivers in the background, for as long as this runs."""
+        with self._speaking:
+            self._rest()
+            if self._voice is None:
+                self._voice = speaker.voice().start()
+            return self._voice
 
     def begin(self, connection: Connection[Any], who: str, step: Step) -> int:
         """Notes in the journal that it is being done."""
@@ -96,6 +115,9 @@ class Hands:
         }
         try:
             ended = doing[step.what](who, step)
+        except (OutboxDamaged, OutboxFull, OutboxUnavailable) as error:
+            log.error("office.outbox", what=step.what.value, error=type(error).__name__, detail=str(error))
+            ended = Ended("outbox")
         except (psycopg.OperationalError, PortalbusError) as error:
             log.warning("office.step-unreachable", what=step.what.value, error=type(error).__name__)
             ended = Ended("unreachable")
@@ -110,8 +132,11 @@ class Hands:
         return ended
 
     def stop(self) -> None:
-        """Ends what takes long, at its next rest."""
+        """Ends what takes long, at its next rest, and gives the outbox a moment to be sent. Blocks for that."""
         self._stopping.set()
+        with self._speaking:
+            if self._voice is not None:
+                self._voice.close()
 
     def _decide_parked(self, who: str, step: Step) -> Ended:
         place = (step.agency, int(step.about["lane_offset"]))
@@ -150,16 +175,19 @@ class Hands:
             return Ended("unreachable")
         try:
             said = assigning_step(step.about["case_id"], step.about["to"], step.why)
-            with self._speaking:  # one outbox has one portal at a time
-                assigned = assign(self._database_url, self._speaker, said, who, wait_s=VERDICT_S)
+            voice, owner = self._speak(self._speaker), step.about["owner"]
+            assigned = assign(self._database_url, voice, said, who, wait_s=VERDICT_S, owner=owner)
         except CaseNotOpen:
             return Ended("nothing")
+        except CaseMoved:
+            return Ended("moved")
         except EventRefused as refused:
             return Ended("refused", {"rule": refused.findings[0].rule})
         verdict = assigned.verdict
         if verdict is None:
             return Ended("said", {"event_id": assigned.event_id})
-        return Ended("done", {"rule": verdict.rule, "status": verdict.status.value, "event_id": assigned.event_id})
+        outcome = "done" if verdict.status is VerdictStatus.ACCEPTED else "rejected"
+        return Ended(outcome, {"rule": verdict.rule, "status": verdict.status.value, "event_id": assigned.event_id})
 
     def _set_source(self, who: str, step: Step) -> Ended:
         status = STATUS[step.what]

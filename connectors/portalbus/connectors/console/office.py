@@ -21,7 +21,7 @@ from portalbus.connectors.console.deciding import Hands, Step
 from portalbus.connectors.console.sessions import COOKIE, Session, find_session
 from portalbus.connectors.console.threads import OfficeThreads
 from portalbus.connectors.web.rate_limit import RateLimit
-from portalbus.schemas.catalogue import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES
 
 PACKAGE = "portalbus.connectors.console"
 MOST_FORM_BYTES = 16_384
@@ -46,11 +46,12 @@ class Office:
     async def open(self) -> None:
         """Begins to follow the ledger."""
         self.threads.open()
+        await asyncio.to_thread(self.hands.open)
         self._keep(asyncio.create_task(self.board.run()))
 
     async def close(self) -> None:
         """Ends what is under way; what takes long is left to the worker."""
-        self.hands.stop()
+        await asyncio.to_thread(self.hands.stop)
         for task in tuple(self._running):
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -101,11 +102,16 @@ class OfficePage:
         if not self.account.may_see(agency):
             raise HTTPException(403, f"this account may not see {agency}")
 
-    def render(self, template: str, *, here: str = "", status: int = 200, **values: Any) -> HTMLResponse:
-        """The page, kept by nobody; `here` is the menu entry it belongs to."""
-        path = self.request.url.path.removeprefix(f"/office/{self.language}")
+    def render(
+        self, template: str, *, here: str = "", status: int = 200, path: str = "", **values: Any
+    ) -> HTMLResponse:
+        """The page, kept by nobody; `here` is the menu entry it belongs to.
+
+        `path` is where the other languages are found, below the language: the page that was asked for unless told.
+        """
+        asked = self.request.url.path.removeprefix(f"/office/{self.language}")
         query = f"?{self.request.url.query}" if self.request.url.query else ""
-        text = self.fragment(template, here=here, path=f"{path}{query}", **values)
+        text = self.fragment(template, here=here, path=path or f"{asked}{query}", **values)
         return HTMLResponse(text, status, PRIVATE)
 
     def fragment(self, template: str, **values: Any) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import jinja2
 
 from portalbus.connectors.gateway.problems import own_problems
-from portalbus.schemas.catalogue import LANGUAGES, catalogue
+from portalbus.schemas.catalogue import catalogue
+from portalbus.schemas.filled_texts import LANGUAGES
 
 OWN_NAMES = {"vi": "Tiếng Việt", "en": "English", "zh": "中文"}
 METHODS = ("get", "post", "put", "patch", "delete")

@@ -10,11 +10,11 @@ from typing import Any
 from portalbus.connectors.gateway.keys import ApiKey
 from portalbus.producers.cloudevents import attributes_of, check_source
 from portalbus.producers.draft import Draft, Drafter, payload_from_json
-from portalbus.producers.settings import PORTAL
 from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.errors import EventRefused
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import PAYLOADS
+from portalbus.schemas.spelling import PORTAL_ID
 
 LARGE_BYTES = 16 * 1024
 MOST_MEMBERS = 100
@@ -107,7 +107,7 @@ def _portal(source: str, key: ApiKey) -> str:
         if claimed not in ("", key.portal):
             raise _NotYours(key)
         return key.portal
-    if not PORTAL.fullmatch(claimed):
+    if not PORTAL_ID.fullmatch(claimed):
         bound = f"/{key.agency}/www"
         raise EventRefused([Finding("schema.format", "/source", {"field": "/source", "bound": bound})])
     return claimed

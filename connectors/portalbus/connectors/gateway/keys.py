@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from portalbus.producers.settings import AGENCY, PORTAL
+from portalbus.schemas.spelling import AGENCY_CODE, PORTAL_ID
 
 PREFIX = "pbk"
 SECRET_BYTES = 32
@@ -45,9 +45,9 @@ def add_key(
     events_per_second: float | None = None,
 ) -> str:
     """Makes a key and returns it: `pbk_<id>_<secret>`. It cannot be shown again. Raises ValueError."""
-    if not AGENCY.fullmatch(agency):
+    if not AGENCY_CODE.fullmatch(agency):
         raise ValueError(f"{agency} is no agency code; an example is H26")
-    if portal is not None and not PORTAL.fullmatch(portal):
+    if portal is not None and not PORTAL_ID.fullmatch(portal):
         raise ValueError(f"portal {portal!r} must be 1 to 64 of a-z, 0-9, '.', '_' and '-'; an example is www")
     if events_per_second is not None and not 0.01 <= events_per_second <= 100_000:
         raise ValueError("a rate is between 0.01 and 100,000 events a second")

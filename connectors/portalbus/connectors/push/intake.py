@@ -113,6 +113,8 @@ class Intake:
             self._sources.kafka, topics, self._session.transact(store.places), min(one.created_at for one in receivers)
         )
         present = {name.rpartition("/")[0] for name in places}
+        if missing := sorted(topics - present):  # Kafka does not name what one may not read
+            log.warning("webhooks.topics-unseen", topics=missing[:10], more=max(len(missing) - 10, 0))
         with closing(CanonicalReader(self._sources.kafka, sorted(present), places)) as reader:
             log.info("webhooks.reading", topics=len(present), receivers=len(receivers))
             look_at = time.monotonic() + LOOK_EVERY_S

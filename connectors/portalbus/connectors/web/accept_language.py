@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portalbus.schemas.catalogue import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES
 
 DEFAULT = LANGUAGES[0]
 MAX_CHOICES = 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import uuid
 from dataclasses import asdict
@@ -12,9 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import USUAL_LANGUAGE, DatabaseUrl, Home, Json, Lang, addresses, console, in_language
+from portalbus.infra.cli.options import (
+    USUAL_LANGUAGE,
+    DatabaseUrl,
+    Home,
+    Json,
+    Lang,
+    Who,
+    addresses,
+    console,
+    decider,
+    in_language,
+    local_time,
+    options_of_its_own,
+)
 
 if TYPE_CHECKING:
+    from portalbus.schemas.notices import Alert
     from portalbus.streams.ledger.alert_list import ListedAlert
 
 app = typer.Typer(rich_markup_mode=None)
@@ -37,6 +50,7 @@ def alerts(
 
     An alert closes by itself when its cause is gone. The same alerts are on the topic central.alert.
     """
+    options_of_its_own(context)
     if context.invoked_subcommand is None:
         list_(agency, all_, lang, json_, database_url, home)
 
@@ -73,7 +87,7 @@ def list_(
 def close(
     alert_id: Annotated[str, typer.Argument(metavar="ID", help="The alert, as `portalbus alerts list` names it.")],
     why: Annotated[str, typer.Option(help="The reason; it is kept, and told on central.alert.")],
-    who: Annotated[str | None, typer.Option(help="Who decides. [default: the user of this session]")] = None,
+    who: Who = None,
     json_: Json = False,
     database_url: DatabaseUrl = None,
     home: Home = None,
@@ -86,35 +100,38 @@ def close(
     from portalbus.streams.ledger.alerts import close_by_hand
     from portalbus.streams.ledger.database import connect
 
-    if not why.strip():
-        raise Ended(USAGE, "--why must say why: it is what the next one reads")
+    by, reason = decider(who, why)
     try:
         name = str(uuid.UUID(alert_id))
     except ValueError:
         raise Ended(USAGE, f"{alert_id} is no id of an alert: `portalbus alerts list` shows them") from None
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="alerts") as connection:
-        closed = close_by_hand(connection, name, who=who or getpass.getuser(), why=why.strip())
+        closed = close_by_hand(connection, name, who=by, why=reason)
     if closed is None:
         raise Ended(NO, f"no alert {name} is open: see `portalbus alerts list --all`")
     if json_:
         typer.echo(closed.model_dump_json(indent=2))
         return
-    about = "/".join(filter(None, (closed.agency, closed.portal, closed.event_type))) or "the bus"
-    console().print(f"{closed.kind} about {about} closed", markup=False)
+    console().print(f"{closed.kind} about {_about(closed)} closed", markup=False)
+
+
+def _about(alert: ListedAlert | Alert) -> str:
+    return "/".join(filter(None, (alert.agency, alert.portal, alert.event_type))) or "the bus"
 
 
 def _show(found: list[ListedAlert], lang: str) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("", "raised", "over", "kind", "about", "what", "id", box=None, header_style="bold")
+    whole = Column("id", no_wrap=True, min_width=36, overflow="fold")  # `close` needs all of it
+    table = Table("", "raised", "over", "kind", "about", "what", whole, box=None, header_style="bold")
     for alert in found:
-        about = "/".join(filter(None, (alert.agency, alert.portal, alert.event_type))) or "the bus"
         mark = "[green]✓[/green]" if alert.closed_at else "[red]●[/red]"
         said = in_language(alert.texts, lang)
         if alert.closed_by:
             said += f" (closed by {alert.closed_by}: {alert.closed_why})"
-        table.add_row(mark, _time(alert.raised_at), _time(alert.closed_at), alert.kind, about, _bare(said), alert.id)
+        times = (local_time(alert.raised_at), local_time(alert.closed_at))
+        table.add_row(mark, *times, alert.kind, _about(alert), _bare(said), alert.id)
     console().print(table)
 
 
@@ -128,7 +145,3 @@ def _bare(text: str) -> str:
 def _plain(alert: ListedAlert) -> dict[str, Any]:
     fields = asdict(alert)
     return {name: value.isoformat() if isinstance(value, datetime) else value or None for name, value in fields.items()}
-
-
-def _time(moment: datetime | None) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "–"

@@ -28,6 +28,7 @@ from portalbus.infra.cli import (
     generate_commands,
     outbox_commands,
     parked_commands,
+    prepare_command,
     publish_command,
     rebuild_command,
     reconcile_command,
@@ -68,6 +69,7 @@ app = typer.Typer(
 app.command("up", epilog=EPILOG)(bus_commands.up)
 app.command("down", epilog=EPILOG)(bus_commands.down)
 app.command("status", epilog=EPILOG)(bus_commands.status)
+app.command("prepare", epilog=EPILOG)(prepare_command.prepare)
 app.command("demo", epilog=EPILOG)(demo_command.demo)
 app.command("publish", epilog=EPILOG)(publish_command.publish)
 app.command("trace", epilog=EPILOG)(trace_command.trace)

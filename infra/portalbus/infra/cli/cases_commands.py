@@ -12,7 +12,7 @@ import typer
 
 from portalbus.infra.cli import undecided_commands
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console, options_of_its_own
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,6 +38,7 @@ def cases(
 
     The subcommands are about cases that only a person may move on.
     """
+    options_of_its_own(context)
     if context.invoked_subcommand is not None:
         return
     from portalbus.streams.ledger.database import connect

@@ -150,9 +150,9 @@ def _agency(said: str) -> str:
 
 
 def _portal(said: str) -> str:
-    from portalbus.producers.settings import PORTAL
+    from portalbus.schemas.spelling import PORTAL_ID
 
-    if not PORTAL.fullmatch(said):
+    if not PORTAL_ID.fullmatch(said):
         raise Ended(USAGE, f"portal {said!r} must be 1 to 64 of a-z, 0-9, '.', '_' and '-'; an example is www")
     return said
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console, options_of_its_own
 
 if TYPE_CHECKING:
     from portalbus.streams.reading.accountability import Figures, GroupBy, Wanted
@@ -51,6 +51,7 @@ def figures(
     on_time, late, open, overdue, transferred, diverted, withdrawn and split add up to received. All of it is
     counted from what is folded from the ledger, and comes out the same to the unit when it is folded anew.
     """
+    options_of_its_own(context)
     if context.invoked_subcommand is not None:
         return
     wanted = _wanted(agency, first, last, _groups(by))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import re
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, console
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, Who, Why, addresses, console, decider
 
 if TYPE_CHECKING:
     from portalbus.streams.ledger.gap_desk import ListedGap
@@ -61,8 +60,8 @@ def close(
     agency: Annotated[str, typer.Argument(help="Agency, such as H26.")],
     portal: Annotated[str, typer.Argument(help="Portal, such as www.")],
     sequences: Annotated[str, typer.Argument(metavar="FIRST[-LAST]", help="The sequences to give up.")],
-    why: Annotated[str, typer.Option(help="The reason; it is kept.")],
-    who: Annotated[str | None, typer.Option(help="Who decides. [default: the user of this session]")] = None,
+    why: Why,
+    who: Who = None,
     epoch: Annotated[int | None, typer.Option(help="Epoch of the outbox. [default: the newest]")] = None,
     json_: Json = False,
     database_url: DatabaseUrl = None,
@@ -76,13 +75,10 @@ def close(
     from portalbus.streams.ledger.gap_desk import close_gap
 
     first, last = _range(sequences)
-    if not why.strip():
-        raise Ended(USAGE, "--why must say why: it is what the next one reads")
+    by, reason = decider(who, why)
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="gaps") as connection:
-        closed = close_gap(
-            connection, agency, portal, first, last, who=who or getpass.getuser(), why=why.strip(), epoch=epoch
-        )
+        closed = close_gap(connection, agency, portal, first, last, who=by, why=reason, epoch=epoch)
     if not closed:
         raise Ended(NO, f"no gap of {agency}/{portal} lies there: see `portalbus gaps list --agency {agency}`")
     if json_:

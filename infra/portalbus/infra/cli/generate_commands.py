@@ -48,6 +48,7 @@ def strimzi(
     agency: Annotated[list[str] | None, typer.Option(help="Only these agencies; without it, all of today.")] = None,
     cluster: Annotated[str, typer.Option(help="Name of the Kafka resource.")] = "portalbus",
     replicas: Annotated[int, typer.Option(min=1, help="Copies of every topic.")] = 3,
+    namespace: Annotated[str, typer.Option(help="Where Strimzi looks for them: the cluster's own.")] = "portalbus",
     out: Out = None,
 ) -> None:
     """Write a KafkaTopic for every topic and a KafkaUser for every agency, from the directory and the contracts."""
@@ -55,7 +56,7 @@ def strimzi(
     from portalbus.schemas.directory import directory
 
     codes = agency_codes(agency) if agency else [one.code for one in directory().current(datetime.now(UTC).date())]
-    _write(strimzi_resources(codes, cluster, replicas), out)
+    _write(strimzi_resources(codes, cluster, replicas, namespace), out)
 
 
 def _write(text: str, out: Path | None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,6 +62,37 @@ DatabaseUrl = Annotated[
 ]
 
 
+Why = Annotated[str, typer.Option(help="The reason; it is kept.")]
+Who = Annotated[
+    str | None,
+    typer.Option(help="Who decides. [env: PORTALBUS_OPERATOR; default: the user of this session]", show_default=False),
+]
+
+
+def decider(who: str | None, why: str) -> tuple[str, str]:
+    """Who decides and why, as they are kept. Ends the command when no reason is given."""
+    from portalbus.infra.cli.exits import USAGE, Ended
+
+    if not why.strip():
+        raise Ended(USAGE, "--why must say why: it is what the next one reads")
+    return who or os.environ.get("PORTALBUS_OPERATOR") or getpass.getuser(), why.strip()
+
+
+def options_of_its_own(context: typer.Context) -> None:
+    """Ends a command when options stand before its subcommand, where they would do nothing."""
+    from portalbus.infra.cli.exits import USAGE, Ended
+
+    sources = [context.get_parameter_source(name) for name in context.params]
+    given = any(source is not None and source.name == "COMMANDLINE" for source in sources)
+    if context.invoked_subcommand is not None and given:
+        raise Ended(USAGE, f"write the options after `{context.info_name} {context.invoked_subcommand}`")
+
+
+def local_time(moment: datetime | None) -> str:
+    """A time on this machine's clock, to the second."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "–"
+
+
 def home_folder(home: Path | None) -> Path:
     """The state folder that was meant."""
     if home is not None:
@@ -77,11 +110,12 @@ def addresses(home: Path | None, need: tuple[str, ...], **given: Any) -> Address
 def agency_codes(given: Sequence[str]) -> list[str]:
     """Agency codes in their present form. Ends the command when one is none."""
     from portalbus.infra.cli.exits import USAGE, Ended
-    from portalbus.schemas.directory import CODE, normalise_code
+    from portalbus.schemas.directory import normalise_code
+    from portalbus.schemas.spelling import AGENCY_CODE
 
     codes = [normalise_code(code) for code in given]
     for code in codes:
-        if not CODE.match(code):
+        if not AGENCY_CODE.fullmatch(code):
             raise Ended(USAGE, f"{code} is no agency code; an example is H26")
     return codes
 

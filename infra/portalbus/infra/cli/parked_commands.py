@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, RegistryUrl, addresses, console, quiet_logs
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, RegistryUrl, addresses, console, decider, quiet_logs
 from portalbus.infra.cli.parked_text import (
     SHOWN_BYTES,
     plain,
@@ -271,9 +269,7 @@ def _place(text: str) -> tuple[str, int]:
 def _decider(by: str | None, why: str) -> Decider:
     from portalbus.streams.parking.decider import Decider
 
-    if not why.strip():
-        raise Ended(USAGE, "say why: --why is kept with each record")
-    return Decider(by or os.environ.get("PORTALBUS_OPERATOR") or getpass.getuser(), why.strip())
+    return Decider(*decider(by, why))
 
 
 def _writers(home: Path | None, registry_url: str | None) -> WriterSchemas:

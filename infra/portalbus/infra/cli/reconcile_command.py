@@ -80,11 +80,12 @@ def reconcile(
 
 
 def _agencies(given: Sequence[str]) -> list[str]:
-    from portalbus.schemas.directory import CODE, normalise_code
+    from portalbus.schemas.directory import normalise_code
+    from portalbus.schemas.spelling import AGENCY_CODE
 
     names = [normalise_code(code) for code in given]
     for name in names:
-        if not CODE.match(name):
+        if not AGENCY_CODE.fullmatch(name):
             raise Ended(USAGE, f"{name} is no agency code; an example is H26")
     return names
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from dataclasses import asdict
 from datetime import datetime
@@ -11,8 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
+from portalbus.infra.cli.exits import EPILOG, NO, Ended
+from portalbus.infra.cli.options import (
+    DatabaseUrl,
+    Home,
+    Json,
+    Who,
+    Why,
+    addresses,
+    agency_codes,
+    console,
+    decider,
+    local_time,
+)
 
 if TYPE_CHECKING:
     from portalbus.streams.ledger.source_desk import ListedSource, SourceStatus
@@ -26,8 +36,6 @@ app = typer.Typer(
 
 Agency = Annotated[str, typer.Argument(help="Agency, such as H26.")]
 Portal = Annotated[str, typer.Argument(help="Portal, such as www.")]
-Why = Annotated[str, typer.Option(help="The reason; it is kept.")]
-Who = Annotated[str | None, typer.Option(help="Who decides. [default: the user of this session]")]
 
 
 @app.command("list", epilog=EPILOG)
@@ -103,13 +111,12 @@ def _decide(
     from portalbus.streams.ledger.source_desk import SourceStatus, SourceUnknown, set_source
 
     (code,) = agency_codes([agency])
-    if not why.strip():
-        raise Ended(USAGE, "--why must say why: it is what the next one reads")
+    by, reason = decider(who, why)
     wanted = SourceStatus(status)
     where = addresses(home, ("database_url",), database_url=database_url)
     try:
         with connect(where.database_url, application="sources") as connection:
-            changed = set_source(connection, code, portal, wanted, who=who or getpass.getuser(), why=why.strip())
+            changed = set_source(connection, code, portal, wanted, who=by, why=reason)
     except SourceUnknown:
         raise Ended(NO, f"nothing was ever heard of {code}/{portal}: see `portalbus sources list`") from None
     if not changed:
@@ -129,13 +136,11 @@ def _show(found: list[ListedSource]) -> None:
 
     table = Table("source", "state", "last heard", "by", "why", box=None, header_style="bold")
     for one in found:
-        state = f"{one.status} since {_time(one.decided_at)}" if one.decided_at else one.status
-        table.add_row(f"{one.agency}/{one.portal}", state, _time(one.last_heard_at), one.decided_by or "–", one.why)
+        state = f"{one.status} since {local_time(one.decided_at)}" if one.decided_at else one.status
+        table.add_row(
+            f"{one.agency}/{one.portal}", state, local_time(one.last_heard_at), one.decided_by or "–", one.why
+        )
     console().print(table, markup=False)
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _plain(value: object) -> str:

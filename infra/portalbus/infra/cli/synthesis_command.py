@@ -56,13 +56,20 @@ def _show(found: Synthesis) -> None:
     else:
         say("answered 0", markup=False)
     if found.refusals:
-        say(f"refused {sum(found.refusals.values())}: {_named(found.refusals)}", markup=False)
+        say(f"refused {found.refused}: {_named(found.refusals)}", markup=False)
     say(f"answers overdue {sum(one.count for one in found.overdue)}", markup=False)
     for one in found.overdue[:10]:
-        say(f"  {one.agency}: {one.count}, the oldest since {one.oldest:%Y-%m-%d}", markup=False)
+        say(f"  {one.agency}: {one.count}, the oldest since {_there(one.oldest):.10}", markup=False)
     for incident in found.incidents:
-        until = f"until {incident.closed_at:%Y-%m-%d %H:%M}" if incident.closed_at else "still open"
-        say(f"warned {incident.kind} {incident.topic} since {incident.since:%Y-%m-%d %H:%M}, {until}", markup=False)
+        until = f"until {_there(incident.closed_at)}" if incident.closed_at else "still open"
+        say(f"warned {incident.kind} {incident.topic} since {_there(incident.since)}, {until}", markup=False)
+
+
+def _there(moment: datetime) -> str:
+    """A time in Viet Nam, whose day this is."""
+    from portalbus.schemas.working_time import ZONE
+
+    return f"{moment.astimezone(ZONE):%Y-%m-%d %H:%M}"
 
 
 def _named(counts: Mapping[str, int]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,11 @@ from portalbus.infra.cli.options import (
     Home,
     Json,
     RegistryUrl,
+    Who,
     addresses,
     agency_codes,
     console,
+    decider,
     home_folder,
     quiet_logs,
 )
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from portalbus.producers import Verdict
     from portalbus.schemas.models import FeedbackProgressed
     from portalbus.streams.casework.assigning import Assigned, Speaker
+    from portalbus.streams.ledger.case_desk import CaseDecision
     from portalbus.streams.reading.undecided import Undecided
 
 WAIT_SECONDS = 30.0
@@ -68,7 +71,7 @@ def assign(
     case_id: Annotated[str, typer.Argument(metavar="CASE", help="The case, such as H26-2026-000123.")],
     to: Annotated[str, typer.Option(metavar="AGENCY", help="The body that has it from now on, such as G09.")],
     why: Annotated[str, typer.Option(help="The reason; it is kept, and the bodies concerned read it.")],
-    who: Annotated[str | None, typer.Option(help="Who decides. [default: the user of this session]")] = None,
+    who: Who = None,
     outbox: Annotated[
         Path | None,
         typer.Option(help="Folder of the outbox. [env: PORTALBUS_OUTBOX; default: <home>/outbox]", show_default=False),
@@ -99,7 +102,8 @@ def assign(
         kafka=kafka_from_env(),
     )
     step = _step(case_id, agency, why)
-    said = _decide(speaker, where.database_url, step, who or getpass.getuser(), wait=wait)
+    by, _ = decider(who, why)
+    said = _decide(speaker, where.database_url, step, by, wait=wait)
     verdict = said.verdict
     _say(case_id, said.owner, agency, said.event_id, verdict, as_json=json_)
     if verdict is not None and verdict.status.value != "ACCEPTED":
@@ -113,8 +117,6 @@ def decisions(
     home: Home = None,
 ) -> None:
     """List what persons decided about cases: who, when, why, and what the judge said to it."""
-    from rich.table import Table
-
     from portalbus.streams.ledger.case_desk import case_decisions
     from portalbus.streams.ledger.database import connect
 
@@ -123,13 +125,21 @@ def decisions(
         found = case_decisions(connection, case_id)
     if json_:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False, default=str))
-        return
+    elif not found:
+        console().print("nothing was decided")
+    else:
+        _show_decisions(found)
+
+
+def _show_decisions(found: Sequence[CaseDecision]) -> None:
+    from rich.table import Table
+
     table = Table("case", "from", "to", "by", "at", "why", "judged", box=None, header_style="bold")
     for one in found:
         at = one.decided_at.astimezone().strftime("%Y-%m-%d %H:%M")
         judged = one.rule or "not yet"
         table.add_row(one.case_id, one.from_agency, one.to_agency, one.decided_by, at, one.why, judged)
-    console().print(table if found else "nothing was decided")
+    console().print(table, markup=False)
 
 
 def _step(case_id: str, agency: str, why: str) -> FeedbackProgressed:
@@ -153,11 +163,12 @@ def _decide(speaker: Speaker, database_url: str, step: FeedbackProgressed, who: 
     """Decides, and where it was asked for waits for the verdict."""
     from portalbus.schemas.errors import EventRefused
     from portalbus.streams.casework.assigning import assign as decide
-    from portalbus.streams.ledger.case_desk import CaseNotOpen
+    from portalbus.streams.ledger.case_desk import CaseMoved, CaseNotOpen
 
     try:
-        said = decide(database_url, speaker, step, who, wait_s=WAIT_SECONDS if wait else None)
-    except CaseNotOpen as error:
+        with speaker.voice(verdicts=wait) as voice:
+            said = decide(database_url, voice, step, who, wait_s=WAIT_SECONDS if wait else None)
+    except (CaseMoved, CaseNotOpen) as error:
         raise Ended(NO, str(error)) from None
     except EventRefused as refusal:
         finding = refusal.findings[0]
@@ -166,7 +177,8 @@ def _decide(speaker: Speaker, database_url: str, step: FeedbackProgressed, who: 
     if wait and said.verdict is None:
         raise Ended(
             UNREACHABLE,
-            f"it was not judged within {WAIT_SECONDS:g} s; `portalbus trace {said.event_id}` shows it later",
+            f"it was not judged within {WAIT_SECONDS:g} s; what was not sent lies in {speaker.outbox} and goes with the"
+            f" next decision from there, and `portalbus trace {said.event_id}` shows when it was judged",
         )
     return said
 

@@ -24,6 +24,7 @@ from portalbus.infra.cli.options import (
     addresses,
     agency_codes,
     console,
+    local_time,
 )
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def _show(found: list[ListedSubscription]) -> None:
     for one in found:
         mark = "[red]✗[/red]" if one.failed else "[yellow]●[/yellow]" if one.queued else "[green]✓[/green]"
         gets = " ".join([*(one.types or ["all"]), *one.agencies, *one.languages, *(["whole"] if one.whole else [])])
-        error = f"{_time(one.last_failed_at)} {one.last_error}" if one.last_error else ""
+        error = f"{local_time(one.last_failed_at)} {one.last_error}" if one.last_error else ""
         table.add_row(
             mark, one.id, one.url, gets, str(one.delivered), str(one.queued), str(one.failed), error.replace("[", "\\[")
         )
@@ -300,7 +301,7 @@ def _show_failed(found: list[FailedDelivery]) -> None:
             one.event_type,
             one.key,
             str(one.failures),
-            _time(one.given_up_at),
+            local_time(one.given_up_at),
             str(one.behind),
             (one.last_error or "").replace("[", "\\["),
         )
@@ -316,7 +317,3 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
         name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
         for name, value in fields.items()
     }
-
-
-def _time(moment: datetime | None) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "–"

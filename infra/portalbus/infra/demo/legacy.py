@@ -70,7 +70,7 @@ class LegacySystems:
         self._records: dict[int, Record] = {}
         self._places = _places(addresses.database_url)
         self._producer = Producer(
-            {**librdkafka_settings(addresses.bootstrap), "enable.idempotence": True, "linger.ms": 0}
+            {**librdkafka_settings(addresses.bootstrap, {}), "enable.idempotence": True, "linger.ms": 0}
         )
         self._thread = threading.Thread(target=self._work, name="demo-legacy", daemon=True)
 
@@ -153,7 +153,7 @@ class LegacySystems:
 
     def _read(self, lane: str, offset: int) -> Record:
         consumer = Consumer(
-            {**librdkafka_settings(self._bootstrap), "group.id": "demo-legacy", "enable.auto.commit": False}
+            {**librdkafka_settings(self._bootstrap, {}), "group.id": "demo-legacy", "enable.auto.commit": False}
         )
         try:
             consumer.assign([TopicPartition(lane, 0, offset)])

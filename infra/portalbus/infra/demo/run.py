@@ -243,7 +243,7 @@ class DemoRun:
 def _relay_is_level(connection: psycopg.Connection[Any], bootstrap: str) -> bool:
     """True when the relay has sent everything that was judged, by the position that it keeps in Kafka."""
     row = connection.execute("select next - 1 from ledger.position").fetchone()
-    return row is None or read_position(bootstrap) >= row[0]
+    return row is None or read_position(bootstrap, {}) >= row[0]
 
 
 def _verdicts(

@@ -46,7 +46,7 @@ def read_from(bootstrap: str, places: Mapping[tuple[str, int], int]) -> Iterator
 def _consumer(bootstrap: str) -> Iterator[Consumer]:
     consumer = Consumer(
         {
-            **librdkafka_settings(bootstrap),
+            **librdkafka_settings(bootstrap, {}),
             "group.id": "portalbus-demo-check",
             "enable.auto.commit": False,
             "enable.partition.eof": True,

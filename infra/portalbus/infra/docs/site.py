@@ -20,7 +20,8 @@ from portalbus.infra.docs.catalogue import entries
 from portalbus.infra.docs.measured import Measured
 from portalbus.infra.docs.openapi import openapi
 from portalbus.infra.docs.rule_examples import example_of
-from portalbus.schemas.catalogue import LANGUAGES, catalogue
+from portalbus.schemas.catalogue import catalogue
+from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.streams.metrics.defined import METRICS
 
 PAGES = ("events", "rules", "metrics", "machine")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import yaml
@@ -17,12 +17,16 @@ BYTES_A_SECOND = 2_097_152
 """An agency's quota: its highest day is a thousandth of it, and no agency can fill the brokers' network alone."""
 
 
-def strimzi_resources(agencies: Iterable[str], cluster: str = "portalbus", replicas: int = REPLICAS) -> str:
+def strimzi_resources(
+    agencies: Iterable[str], cluster: str = "portalbus", replicas: int = REPLICAS, namespace: str = "portalbus"
+) -> str:
     """All KafkaTopic and KafkaUser resources as one YAML stream. Codes in their present form."""
     codes = sorted(set(agencies))
     resources = [_topic(topic, cluster, replicas) for topic in wanted_topics(codes).values()]
     resources += [_agency_user(code, cluster) for code in codes]
     resources += list(_centre_users(cluster))
+    for resource in resources:
+        resource["metadata"]["namespace"] = namespace
     return yaml.safe_dump_all(resources, sort_keys=False, allow_unicode=True, explicit_start=True)
 
 
@@ -83,6 +87,7 @@ def _centre_users(cluster: str) -> Iterator[dict[str, Any]]:
         ],
         "webhooks": [
             _allow("topic", "central.", "Read", "Describe", pattern="prefix"),
+            _allow("topic", "verdict.", "Read", "Describe", pattern="prefix"),
             _allow("group", "portalbus-", "Read", pattern="prefix"),
         ],
         # The console reads lanes for what an operator asks, and says on the centre's lane what one decides.
@@ -120,6 +125,6 @@ def _allow(kind: str, name: str, *operations: str, pattern: str = "literal") -> 
     }
 
 
-def _head(kind: str, name: str, cluster: str) -> Mapping[str, Any]:
+def _head(kind: str, name: str, cluster: str) -> dict[str, Any]:
     labels = {"strimzi.io/cluster": cluster, "app.kubernetes.io/part-of": "portalbus"}
     return {"apiVersion": API, "kind": kind, "metadata": {"name": name, "labels": labels}}

@@ -15,15 +15,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-
-import requests
-from jgo.maven import MavenContext, PythonResolver
+from typing import TYPE_CHECKING
 
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.jars import App, Lock, LockedFile, is_whole, refuse_unless_locked, verify
 from portalbus.infra.stack.preflight import require_disk
 from portalbus.infra.stack.progress import Progress
 from portalbus.infra.stack.together import run_together
+
+if TYPE_CHECKING:
+    from jgo.maven import MavenContext
 
 CONNECTIONS = 6
 TIMEOUT_S = 30
@@ -97,6 +98,8 @@ class Downloads:
             yield
 
     def _fetch(self, app: App, wanted: list[LockedFile], check: Check) -> None:
+        from jgo.maven import MavenContext, PythonResolver  # a command that fetches nothing has no need of it
+
         size = sum(entry.size for entry in wanted)
         unpacked = sum(entry.size for entry in self._lock.installed(app))
         require_disk(self._cache, size + unpacked, "the downloads of the Java parts")
@@ -126,6 +129,8 @@ class Downloads:
                 path.replace(self.folder / entry.relative_path)
 
     def _download(self, context: MavenContext, entry: LockedFile) -> Path:
+        import requests
+
         group, artifact, version, classifier, packaging = entry.coordinate
         component = context.project(group, artifact).at_version(version)
         try:

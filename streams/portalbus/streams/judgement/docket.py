@@ -20,7 +20,7 @@ from portalbus.streams.judgement.aggregates import judge_aggregate, rank
 from portalbus.streams.judgement.decision import CANARY, Decision, parked, rejected, waiting
 from portalbus.streams.judgement.gaps import WAITS_FOR_GAP
 from portalbus.streams.judgement.history import REVIEW, History, SourceState, WaitingEvent
-from portalbus.streams.judgement.holding import Holding
+from portalbus.streams.judgement.holding import Holding, Room
 from portalbus.streams.judgement.judge import judge
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.judgement.parked import HELD, Claim, ParkedRecord, claim_of
@@ -37,8 +37,8 @@ class Bounds:
     """How long an event may wait for its cause (lane time), and how many of one agency may wait for one key.
 
     And how long a parked record holds its key, and how many undecided ones may hold the same one. And how long the
-    events of a source are held behind a gap in its order (zero: not at all), and how many. And how long after an answer
-    the centre may return it (lane time; zero: not at all).
+    events of a source are held behind a gap in its order (zero: not at all), how many, and how many bytes of them. And
+    how long after an answer the centre may return it (lane time; zero: not at all).
     """
 
     wait: timedelta = timedelta(days=7)
@@ -47,7 +47,13 @@ class Bounds:
     parked_per_key: int = 10
     gap_hold: timedelta = timedelta(seconds=25)
     held_per_source: int = 1_000
+    held_bytes_per_source: int = 2 << 20
     review: timedelta = REVIEW
+
+    @property
+    def room(self) -> Room:
+        """How much of one source is held at most."""
+        return Room(self.held_per_source, self.held_bytes_per_source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ class Docket:
         bounds = self.bounds
         self.history.directory, self.history.review = self.directory, bounds.review
         self.first_position = self.next_position
-        self._holding = Holding(self.history, bounds.gap_hold, bounds.held_per_source, self._freed, self.tell)
+        self._holding = Holding(self.history, bounds.gap_hold, bounds.room, self._freed, self.tell)
 
     def hear(self, items: Iterable[Item]) -> None:
         """Judges these records, in this order."""

@@ -36,7 +36,7 @@ from portalbus.streams.judgement.reconciling import Reconciling
 @dataclass(slots=True)
 class SourceState:
     """One source: how far its sequence came, which were passed over (`gaps`, by epoch and first), and how many events
-    are held behind them.
+    are held behind them, with how many bytes of values.
 
     `clock_leads` are those of its last heartbeats (milliseconds).
     `set_aside` are the places of parked records: used up, and free for the one who comes to fill them after all; those
@@ -52,6 +52,7 @@ class SourceState:
     last_sequence: int = 0
     clock_offset_before: int = 0
     held: int = 0
+    held_bytes: int = 0
     clock_leads: Sequence[int] = ()
     newest: tuple[Envelope, datetime] | None = None
     gaps: dict[tuple[int, int], Gap] = field(default_factory=dict)

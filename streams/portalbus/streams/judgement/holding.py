@@ -39,8 +39,22 @@ Freed = Callable[[WaitingEvent, datetime], None]
 Tell = Callable[[Notice], None]
 
 
+class Room(NamedTuple):
+    """How much of one source is held at most: events, and bytes of their values (the last one may go beyond)."""
+
+    events: int
+    size: int
+
+    def is_full(self, source: SourceState) -> bool:
+        """True when one more would be too much."""
+        return source.held >= self.events or source.held_bytes >= self.size
+
+
+NO_ROOM = Room(0, 0)
+
+
 class Heard(NamedTuple):
-    """What matters here of a record: its lane, its lane time, and what it says of its source, if it says anything.
+    """What matters here of a record: its lane, its lane time, what it says of its source, if anything, and its bytes.
 
     Of a record that cannot be read it is what its headers claim: once parked, it uses up its place.
     """
@@ -48,18 +62,19 @@ class Heard(NamedTuple):
     lane_agency: str
     now: datetime
     said: Envelope | SourceManifest | Claim | None
+    size: int
 
 
 class Holding:
     """The holds of one docket. `freed` judges an event that is held no longer, `tell` sends a notice.
 
-    `bound` is how long events are held at most (lane time), `most` how many of one source.
+    `bound` is how long events are held at most (lane time), `room` how much of one source.
     """
 
-    def __init__(self, history: History, bound: timedelta, most: int, freed: Freed, tell: Tell) -> None:
+    def __init__(self, history: History, bound: timedelta, room: Room, freed: Freed, tell: Tell) -> None:
         self._history = history
         self._bound = bound
-        self._most = most
+        self._room = room
         self._freed = freed
         self._tell = tell
         self._earliest: dict[str, datetime] = {}
@@ -100,7 +115,7 @@ class Holding:
         """What an event has to wait for; None when it stands in its place."""
         source = self._history.sources.get((lane_agency, envelope.portal))
         missing = held_behind(envelope, source) if self._bound else None
-        if missing and source is not None and source.held >= self._most:
+        if missing and source is not None and self._room.is_full(source):
             end_holds(source)
             self._go_on(source, now)
             missing = held_behind(envelope, source)
@@ -130,6 +145,7 @@ class Holding:
             )
         )
         source.held += 1
+        source.held_bytes += len(record.value or b"")
 
     def settle(self, source: SourceState, now: datetime) -> None:
         """After an event: lets those go on that nothing holds any more."""
@@ -161,6 +177,7 @@ class Holding:
         self._history.held[source.name] = [seat for seat in room if barrier and seat.rank > barrier.first]
         self._history.released += free
         source.held -= len(free)
+        source.held_bytes -= sum(len(seat.value) for seat in free)
         for seat in free:
             self._freed(seat, now)
 
@@ -187,20 +204,22 @@ def request(source: SourceState, gap: Gap, now: datetime) -> Notice:
     )
 
 
-def may_go_on(history: History, heard: Iterable[Heard], most: int) -> list[SourceState]:
+def may_go_on(history: History, heard: Iterable[Heard], room: Room) -> list[SourceState]:
     """The sources of which held events may be judged when this is heard: theirs are needed, the others' are not.
 
     It may name one too many, never one too few.
     """
     latest: dict[str, datetime] = {}
     spoke: Counter[tuple[str, str]] = Counter()
+    sizes: Counter[tuple[str, str]] = Counter()
     moved: set[tuple[str, str]] = set()
-    for lane_agency, now, said in heard:
+    for lane_agency, now, said, size in heard:
         latest[lane_agency] = max(now, latest.get(lane_agency, now))
         if said is None or said.portal is None:
             continue
         name = (lane_agency, said.portal)
         spoke[name] += 1
+        sizes[name] += size
         source = history.sources.get(name)
         if source is not None and source.held and _may_move(source, said):
             moved.add(name)
@@ -208,7 +227,12 @@ def may_go_on(history: History, heard: Iterable[Heard], most: int) -> list[Sourc
         source
         for name, source in history.sources.items()
         if source.held
-        and (name in moved or source.held + spoke[name] > most or _is_over(source, latest.get(source.agency)))
+        and (
+            name in moved
+            or source.held + spoke[name] > room.events
+            or source.held_bytes + sizes[name] > room.size
+            or _is_over(source, latest.get(source.agency))
+        )
     ]
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.models import PAYLOADS
+from portalbus.schemas.spelling import CASE, PORTAL_ID
 from portalbus.streams.records import LaneRecord
 
 HELD = "key.parked-before"
@@ -21,9 +22,7 @@ HELD = "key.parked-before"
 
 MAX_SEQUENCE = 2**63 - 1
 EVENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-PORTAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DIRECTIVE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
-CASE_ID = re.compile(r"[A-Y][0-9]{2}(\.[A-Z0-9]+)*-[A-Za-z0-9-]{4,64}")
 NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -68,7 +67,7 @@ def claim_of(record: LaneRecord) -> Claim:
     said = {name: text for name, value in record.headers if (text := _text(value)) is not None}
     source = said.get("ce_source", "")
     portal = source.removeprefix(f"/{record.agency}/")
-    if portal == source or not PORTAL.fullmatch(portal):
+    if portal == source or not PORTAL_ID.fullmatch(portal):
         return Claim(key=_key(record))
     event_id, sequence = said.get("ce_id", ""), said.get("ce_sequence", "")
     event_type = said.get("ce_type", "").removeprefix(f"{NAMESPACE}.")
@@ -89,7 +88,7 @@ def held_until(parked: Iterable[ParkedRecord], lane_offset: int, now: datetime) 
 def _key(record: LaneRecord) -> str | None:
     """The record's key, when it could be one of a directive of this lane's agency or of a case."""
     key = _text(record.key) or ""
-    if CASE_ID.fullmatch(key):
+    if CASE.fullmatch(key):
         return key
     directive_id = key.removeprefix(f"{record.agency}/")
     return key if directive_id != key and DIRECTIVE_ID.fullmatch(directive_id) else None

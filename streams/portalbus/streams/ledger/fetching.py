@@ -13,7 +13,7 @@ from portalbus.schemas.models import Canary, DirectivePublished, Envelope, Event
 from portalbus.streams.judgement.docket import Item, Unreadable, lane_time
 from portalbus.streams.judgement.gaps import MOST_GAPS, WAITS_FOR_GAP
 from portalbus.streams.judgement.history import DirectiveState, History, SourceState, WaitingEvent
-from portalbus.streams.judgement.holding import Heard, may_go_on
+from portalbus.streams.judgement.holding import NO_ROOM, Heard, Room, may_go_on
 from portalbus.streams.judgement.parked import Claim, ParkedRecord, Place, claim_of
 from portalbus.streams.ledger.case_rows import case_of
 from portalbus.streams.ledger.gap_rows import gap_of
@@ -39,7 +39,7 @@ TOUCHED_SOURCES = f"(select * from {NAMED_SOURCES} union {HOLDING_LANES}) q"
 """The sources of a batch, and those of its lanes that hold events: any record of the lane may end a hold."""
 SOURCES = f"""
 select s.agency, s.portal, s.first_heard_at, s.last_heard_at, s.status, s.epoch, s.last_sequence, s.clock_offset_ms,
-       s.held, s.clock_leads
+       s.held, s.held_bytes, s.clock_leads
 from {TOUCHED_SOURCES} join ledger.source s using (agency, portal)"""
 GAPS = f"""
 select g.agency, g.portal, g.epoch, g.first, g.last, g.opened_at, g.missing, g.state, g.hold_until, g.asked, g.ask_at
@@ -79,11 +79,11 @@ Decode = Callable[[bytes], Decoded]
 
 
 def fetch_history(
-    connection: Connection[Any], items: Sequence[Item], decode: Decode, keys: Iterable[str] = (), held_most: int = 0
+    connection: Connection[Any], items: Sequence[Item], decode: Decode, keys: Iterable[str] = (), room: Room = NO_ROOM
 ) -> History:
     """The working copy for these items, and for what waits for these keys. `decode` reads waiting events' values.
 
-    Events held behind a gap come with it when the items may free them, or make more than `held_most` of a source.
+    Events held behind a gap come with it when the items may free them, or fill the `room` of a source.
     """
     wanted = _Wanted()
     for item in items:
@@ -91,7 +91,7 @@ def fetch_history(
     wanted.rooms.extend(keys)
     history = _fetch(connection, wanted, decode)
     if any(source.held for source in history.sources.values()):
-        freed = may_go_on(history, map(heard_of, items), held_most)
+        freed = may_go_on(history, map(heard_of, items), room)
         _fetch_rooms(connection, [source.hold_key for source in freed], wanted, history, decode)
     return history
 
@@ -197,7 +197,7 @@ def note_parked(history: History, rows: Iterable[Any]) -> None:
 
 def heard_of(item: Item) -> Heard:
     """What a record may move in the order of its source."""
-    return Heard(item.record.agency, lane_time(item.record.timestamp_ms), _said(item))
+    return Heard(item.record.agency, lane_time(item.record.timestamp_ms), _said(item), len(item.record.value or b""))
 
 
 def _said(item: Item) -> Envelope | SourceManifest | Claim | None:

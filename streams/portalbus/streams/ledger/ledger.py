@@ -142,7 +142,7 @@ class Ledger:
         with connection.pipeline():
             ledger = _take_the_ledger(connection)
             lanes = _take_the_lanes(connection, items)
-            history = fetch_history(connection, items, self._decode, held_most=self._bounds.held_per_source)
+            history = fetch_history(connection, items, self._decode, room=self._bounds.room)
             position, before = _position(ledger), dict(lanes.fetchall())
         new, after = _what_is_new(items, before)
         docket = Docket(history, self._directory, position, self._bounds)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import version
+from sys import maxsize
 from typing import Any, NamedTuple
 
 from psycopg import Connection
@@ -136,8 +137,12 @@ def written_bounds(bounds: Bounds) -> str:
 
 
 def read_bounds(written: Mapping[str, Any]) -> Bounds:
-    """Bounds as they were written; what is not said is as usual. Raises TypeError for a name that is none of theirs."""
+    """Bounds as they were written; what is not said is as usual, or bounded nothing yet.
+
+    Raises TypeError for a name that is none of theirs.
+    """
     usual = asdict(Bounds())
+    written = {"held_bytes_per_source": maxsize, **written}
     said: dict[str, Any] = {
         name: timedelta(seconds=float(value)) if isinstance(usual.get(name), timedelta) else value
         for name, value in written.items()

@@ -174,10 +174,11 @@ def _write_sources(connection: Connection[Any], history: History) -> None:
     many(
         connection,
         "insert into ledger.source (agency, portal, epoch, last_sequence, first_heard_at, last_heard_at,"
-        " clock_offset_ms, held, clock_leads, manifest) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " clock_offset_ms, held, held_bytes, clock_leads, manifest)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " on conflict (agency, portal) do update set epoch = excluded.epoch, last_sequence = excluded.last_sequence,"
         " last_heard_at = excluded.last_heard_at, clock_offset_ms = excluded.clock_offset_ms,"
-        " held = excluded.held, clock_leads = excluded.clock_leads,"
+        " held = excluded.held, held_bytes = excluded.held_bytes, clock_leads = excluded.clock_leads,"
         " manifest = coalesce(excluded.manifest, source.manifest)",
         [_source_row(source) for source in sources],
     )
@@ -210,6 +211,7 @@ def _source_row(source: SourceState) -> tuple[Any, ...]:
         source.last_heard_at,
         source.clock_offset_ms,
         source.held,
+        source.held_bytes,
         list(source.clock_leads),
         Jsonb(manifest) if manifest else None,
     )

@@ -77,6 +77,7 @@ class Synthesis:
     median_hours: float | None
     ninth_hours: float | None
     """Nine of ten were answered within so many hours."""
+    refused: int
     refusals: dict[str, int]
     overdue: tuple[Overdue, ...]
     incidents: tuple[Warned, ...]
@@ -99,6 +100,7 @@ def read_synthesis(connection: Connection[Any], day: date, agency: str | None = 
         answered=answered[0],
         median_hours=_hours(answered[1]),
         ninth_hours=_hours(answered[2]),
+        refused=sum(count for _, count in refused),
         refusals=dict(refused[:MOST]),
         overdue=tuple(Overdue(*row) for row in connection.execute(OVERDUE, values)),
         incidents=tuple(Warned(*row) for row in connection.execute(WARNED, values)),

@@ -70,7 +70,7 @@ class ShadowLedger(Ledger):
         self._bounds = bounds
         everything = [item for some in items for item in some]
         before = self._before(connection, everything)
-        history = fetch_history(connection, everything, self._decode, held_most=bounds.held_per_source)
+        history = fetch_history(connection, everything, self._decode, room=bounds.room)
         docket = Docket(history, self._directory, take_position(connection), bounds)
         begun: list[int] = []
         for step, some in zip(steps, items, strict=True):

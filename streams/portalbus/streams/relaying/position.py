@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from portalbus.schemas.kafka_settings import librdkafka_settings
@@ -11,15 +13,15 @@ FIRST_LOOK_BACK = 64
 TIMEOUT_SECONDS = 15.0
 
 
-def read_position(bootstrap: str) -> int:
+def read_position(bootstrap: str, properties: Mapping[str, str] | None = None) -> int:
     """The ledger position up to which everything was sent; 0 when nothing was.
 
     Every transaction of the relay writes one record here, so the last record that a `read_committed` reader sees
-    belongs to the last transaction that took effect. Raises KafkaException.
+    belongs to the last transaction that took effect. `properties` as for `librdkafka_settings`. Raises KafkaException.
     """
     consumer = Consumer(
         {
-            **librdkafka_settings(bootstrap),
+            **librdkafka_settings(bootstrap, properties),
             "group.id": "portalbus-relay-position",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.topics import RELAY_POSITION
@@ -21,6 +21,12 @@ TRANSACTION_TIMEOUT_MS = 30_000
 INIT_TIMEOUT_SECONDS = 60.0
 COMMIT_TIMEOUT_SECONDS = 60.0
 QUEUE_MESSAGES = 50_000
+MEND = {
+    KafkaError._UNKNOWN_TOPIC: "make the topic: portalbus prepare, or portalbus topics apply --agency <code>",
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "make the topic: portalbus prepare, or portalbus topics apply --agency <code>",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "give the relay's login the right to write it",
+}
+"""What an operator can do when a topic refuses; nothing goes out to anybody until it is done."""
 
 Known = Callable[[Collection[Named]], Collection[Named]]
 """Which of these messages were sent before."""
@@ -51,6 +57,7 @@ class Sender:
     bootstrap: str
     schemas: Mapping[str, int]
     _producer: Producer = field(init=False)
+    _refused: set[str] = field(init=False, default_factory=set)
 
     def open(self) -> None:
         """Takes the transactional id: from here on an older relay can commit nothing. Raises KafkaException."""
@@ -76,10 +83,11 @@ class Sender:
         found = [(outgoing.position, message) for outgoing in batch for message in messages_of(outgoing, self.schemas)]
         before = known({(message.topic, message.name) for _, message in found if message.name is not None})
         producer = self._producer
+        self._refused.clear()
         producer.begin_transaction()
         for position, message in found:
             if (message.topic, message.name) not in before:
-                self._produce(message, _placed(position, places))
+                self._produce(message, self._placed(position, places))
         producer.produce(RELAY_POSITION, str(batch[-1].position).encode(), b"relay", partition=0)
         self._commit()
         return places
@@ -97,13 +105,16 @@ class Sender:
                 return
             except KafkaException as error:
                 if not error.args[0].retriable():
+                    self._producer.poll(0)  # which topic refused, before all is given up
                     raise
                 log.warning("relay.commit-retried", error=error.args[0].name())
 
+    def _placed(self, position: int, places: list[Place]) -> Any:
+        def on_delivery(error: Any, message: Any) -> None:
+            if error is None:
+                places.append(Place(position, message.topic(), message.partition(), message.offset()))
+            elif (mend := MEND.get(error.code())) is not None and message.topic() not in self._refused:
+                self._refused.add(message.topic())
+                log.error("relay.topic-refused", topic=message.topic(), error=error.name(), mend=mend)
 
-def _placed(position: int, places: list[Place]) -> Any:
-    def on_delivery(error: Any, message: Any) -> None:
-        if error is None:
-            places.append(Place(position, message.topic(), message.partition(), message.offset()))
-
-    return on_delivery
+        return on_delivery

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from portalbus.connectors.central.services import Services, services
 from portalbus.connectors.central.wording import Words, all_words
-from portalbus.schemas.catalogue import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES
 
 
 class Page:

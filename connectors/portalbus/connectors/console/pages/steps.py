@@ -13,16 +13,17 @@ from portalbus.connectors.console.deciding import Step
 from portalbus.connectors.console.journal import What
 from portalbus.connectors.console.office import PRIVATE, PageBehindLogin, SignedForm
 from portalbus.schemas.case_rules import MIN_REASON_CHARACTERS, is_reason
-from portalbus.schemas.directory import CODE
+from portalbus.schemas.spelling import AGENCY_CODE, CASE, PORTAL_ID
 
 router = APIRouter(prefix="/office", include_in_schema=False)
 
 LONGEST_WHY = 500
 NUMBERS = re.compile(r"[0-9]{1,18}")
 SHAPES = {
-    "portal": re.compile(r"[a-z0-9._-]{1,64}"),
-    "case_id": re.compile(r"[A-Z0-9.]{3,35}-[A-Za-z0-9._/-]{1,64}"),
-    "to": CODE,
+    "portal": PORTAL_ID,
+    "case_id": CASE,
+    "to": AGENCY_CODE,
+    "owner": AGENCY_CODE,
 }
 ABOUT: dict[What, tuple[str, ...]] = {
     What.REDRIVE: ("lane_offset",),
@@ -30,7 +31,7 @@ ABOUT: dict[What, tuple[str, ...]] = {
     What.CLOSE_GAP: ("portal", "epoch", "first", "last"),
     What.ASK: ("portal",),
     What.RECONCILE: (),
-    What.ASSIGN: ("case_id", "to"),
+    What.ASSIGN: ("case_id", "to", "owner"),
     What.BLOCK: ("portal",),
     What.UNBLOCK: ("portal",),
 }
@@ -49,27 +50,39 @@ async def take_step(page: PageBehindLogin, form: SignedForm) -> Response:
     hands, who = page.office.hands, page.account.name
     if not hands.can(step.what):
         raise HTTPException(422, f"{step.what.value} needs what this process was not told of: the registry, an outbox")
+    back = "undecided" if step.what is What.ASSIGN else f"agencies/{step.agency}"
+    if (wanting := _wanting(step)) is not None:
+        shown: dict[str, Any] = {
+            "step": step,
+            "wanting": wanting,
+            "back": back,
+            "longest": LONGEST_WHY,
+            "words": MIN_REASON_CHARACTERS,
+        }
+        return page.render("office_again.html", status=422, path=f"/{back}", **shown)
     number = await page.office.threads.run(lambda connection: hands.begin(connection, who, step))
     if step.what in LONG:
         page.office.do_later(number, who, step)
     else:
         await anyio.to_thread.run_sync(hands.finish, number, who, step)
-    back = "undecided" if step.what is What.ASSIGN else f"agencies/{step.agency}"
     return RedirectResponse(f"/office/{page.language}/{back}?done={number}", 303, PRIVATE)
 
 
 def step_of(form: dict[str, str]) -> Step:
-    """The step that a form describes. Raises 422 for one that is not whole."""
+    """The step that a form describes, its reason as it was typed. Raises 422 for one that no page of ours sent."""
     try:
         what = What(form.get("what", ""))
     except ValueError:
         raise HTTPException(422, "what: this is no step of the console") from None
     why = " ".join(form.get("why", "").split())
-    if not why or len(why) > LONGEST_WHY:
-        raise HTTPException(422, f"why: say in up to {LONGEST_WHY} characters why; it is kept with the step")
-    if what is What.ASSIGN and not is_reason(why):
-        raise HTTPException(422, f"why: give the reason in words, at least {MIN_REASON_CHARACTERS} characters")
     return Step(what, form.get("agency", ""), why, {name: _value(name, form.get(name, "")) for name in ABOUT[what]})
+
+
+def _wanting(step: Step) -> str | None:
+    """The name of the text that says what the reason lacks."""
+    if not step.why or len(step.why) > LONGEST_WHY:
+        return "again.why"
+    return "again.words" if step.what is What.ASSIGN and not is_reason(step.why) else None
 
 
 def _value(name: str, text: str) -> Any:

@@ -48,7 +48,8 @@ async def show_undecided(page: PageBehindLogin, done: Annotated[int, Query(ge=0,
 
     def read(connection: Connection[Any]) -> tuple[list[Undecided], list[CaseDecision], Deed | None]:
         found = undecided(connection, directory(), competence(), today)
-        return found, case_decisions(connection, limit=DECISIONS), deed(connection, done) if done else None
+        decided = case_decisions(connection, limit=DECISIONS, agency=account.agency)
+        return found, decided, deed(connection, done) if done else None
 
     found, decided, last = await page.office.threads.run(read)
     mine = [one for one in found if concerns(account, (one.case.owner, one.case.receiver, *one.case.passed))]
@@ -57,8 +58,9 @@ async def show_undecided(page: PageBehindLogin, done: Annotated[int, Query(ge=0,
         here="undecided",
         cases=[_open(one) for one in mine[:SHOWN]],
         more=max(len(mine) - SHOWN, 0),
-        decisions=[one for one in decided if concerns(account, (one.from_agency, one.to_agency))],
-        done=last if last is not None and last.what == What.ASSIGN and account.agency is None else None,
+        decisions=decided,
+        done=(shown := last if last is not None and last.what == What.ASSIGN and account.agency is None else None),
+        done_rule=_refusal(shown),
         bodies=page.services.names.current(today),
         decides=account.agency is None,
         can_assign=page.office.hands.can(What.ASSIGN),
@@ -68,6 +70,14 @@ async def show_undecided(page: PageBehindLogin, done: Annotated[int, Query(ge=0,
 def concerns(account: Account, agencies: Iterable[str]) -> bool:
     """True for the centre, and for an agency that has or had the case, or got it from somebody."""
     return any(account.may_see(agency) for agency in agencies)
+
+
+def _refusal(done: Deed | None) -> Finding | None:
+    """The rule by which a decision came to nothing, for whoever took it."""
+    if done is None or done.outcome not in ("rejected", "refused"):
+        return None
+    rule = (done.figures or {}).get("rule", "")
+    return Finding(rule, "", {}) if rule in catalogue() else None
 
 
 def _open(one: Undecided) -> Open:

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from portalbus.connectors.gateway.services import services
 from portalbus.connectors.web.accept_language import preferred
-from portalbus.schemas.catalogue import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES
 
 router = APIRouter(include_in_schema=False)
 

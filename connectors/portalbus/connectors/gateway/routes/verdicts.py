@@ -17,8 +17,8 @@ from portalbus.connectors.gateway.keys import ApiKey
 from portalbus.connectors.gateway.problems import Refusal
 from portalbus.connectors.gateway.services import Services, services
 from portalbus.connectors.gateway.source import Source
-from portalbus.producers.settings import PORTAL
 from portalbus.schemas.errors import PortalbusError
+from portalbus.schemas.spelling import PORTAL
 
 router = APIRouter()
 
@@ -26,7 +26,6 @@ RETRY_MS = 3_000
 MOST = 500
 CURSOR = r"^[0-9]{1,18}$"
 EVENT_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-PORTAL_ID = rf"^{PORTAL.pattern}$"
 PAGE = {
     "description": "Verdicts, oldest first, and the cursor behind them.",
     "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="VerdictPage")}}},
@@ -37,7 +36,7 @@ STREAM = {
 }
 Portal = Annotated[
     str | None,
-    Query(pattern=PORTAL_ID, description="Which portal; needed with a key that is for all portals of its agency."),
+    Query(pattern=PORTAL, description="Which portal; needed with a key that is for all portals of its agency."),
 ]
 After = Annotated[
     str | None, Query(pattern=CURSOR, description="Only what came behind this cursor: the `next` of the last answer.")
