@@ -31,7 +31,7 @@ status: ## tell what is running
 	$(SETUP) && exec $(BIN)/portalbus status $(ARGS)
 
 test: lint ## lint, then all tests, on real Kafka, registry and PostgreSQL
-	$(SETUP) && exec $(BIN)/python -m pytest tests -m "not chaos" -n $(PROCESSES) --dist loadfile $(ARGS)
+	$(SETUP) && exec $(BIN)/python -m pytest tests -m "not chaos" -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint ## lint, then the quick tests alone (seconds, nothing is started)
 	$(SETUP) && exec $(BIN)/python -m pytest tests/unit tests/contract -m "not chaos" -n $(PROCESSES) --dist loadfile $(ARGS)

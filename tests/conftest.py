@@ -21,8 +21,9 @@ from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.postgres import SUPERUSER, Postgres, new_passwords, uri
 from portalbus.streams.ledger.database import migrate
 from running_stack import endpoints, pytest_configure, stack
+from scheduling import pytest_xdist_make_scheduler
 
-__all__ = ["endpoints", "imap", "mariadb", "pytest_configure", "stack"]
+__all__ = ["endpoints", "imap", "mariadb", "pytest_configure", "pytest_xdist_make_scheduler", "stack"]
 
 # A shell without job control starts what it puts into the background with Ctrl-C ignored, and programs hand that on
 # to those they start. The tests press Ctrl-C on theirs.

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ from portalbus.infra.stack.process import Service
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.streams.relaying.position import read_position
+
+RETURN_SECONDS = 300.0
+"""What is killed is up again after some seconds, or a hundred where others leave the machine a third of a core."""
 
 FROZEN_SECONDS = 9.0
 """Longer than the session timeout of these tests, 6 s."""
@@ -103,21 +107,25 @@ class Killer:
 
     def __init__(self, bus: Bus, portals: Portals, random: Random) -> None:
         self._bus, self._portals, self._random = bus, portals, random
-        self._returning: dict[str, threading.Thread] = {}
+        self._returning: dict[str, Future[None]] = {}
         self._waking: list[threading.Timer] = []
+        self._starting = ThreadPoolExecutor(thread_name_prefix="start")
         self.kills: Counter[str] = Counter()
         self.trace: list[str] = []
 
     def kill_all(self, planned: Iterable[str], pause: tuple[float, float]) -> None:
         """Kills one after the other, with a pause of so many seconds between them; what is down has its turn later."""
         rest = deque(planned)
-        deadline = time.monotonic() + 3 * len(rest) * pause[1]
+        last = time.monotonic()
         while rest:
             time.sleep(self._random.uniform(*pause))  # the kill comes at any instant of the work
             what = rest.popleft()
-            if not self.kill(what):
-                rest.append(what)
-            assert time.monotonic() < deadline, f"these do not come back to be killed again: {Counter(rest)}"
+            if self.kill(what):
+                last = time.monotonic()
+                continue
+            rest.append(what)
+            waited = time.monotonic() - last
+            assert waited < RETURN_SECONDS, f"these do not come back to be killed again: {Counter(rest)}"
 
     def kill(self, what: str) -> bool:
         """Kills one of these: a worker, the relay, portals, postgres, kafka; or freezes a worker past its session."""
@@ -177,22 +185,22 @@ class Killer:
         return True
 
     def _kill_service(self, service: Service) -> bool:
-        thread = self._returning.get(service.name)
-        if thread is not None and thread.is_alive():
-            return False  # it is on its way back from the last time
+        returned = self._returning.get(service.name)
+        if returned is not None:
+            if not returned.done():
+                return False  # it is on its way back from the last time
+            returned.result()
         service.kill()
-        thread = threading.Thread(target=service.start, name=f"start {service.name}")
-        self._returning[service.name] = thread
-        thread.start()
+        service.start_patience_s = RETURN_SECONDS
+        self._returning[service.name] = self._starting.submit(service.start)
         return True
 
     def wait_for_services(self) -> None:
         """Waits until every service that was killed answers again, and every frozen worker has woken up."""
         for timer in self._waking:
             timer.join()
-        for thread in self._returning.values():
-            thread.join(120)
-            assert not thread.is_alive(), f"{thread.name}: not back"
+        for returned in self._returning.values():
+            returned.result(RETURN_SECONDS)
 
 
 def plan(random: Random, kills: Mapping[str, int]) -> list[str]:

@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-from killing import Killer, Portals, agencies_of, judged_history, plan, wait_for_rest
+from killing import RETURN_SECONDS, Killer, Portals, agencies_of, judged_history, plan, wait_for_rest
 from portalbus.infra.bus import supervisor
 from portalbus.infra.bus.bus import Bus
 from portalbus.schemas.directory import directory
@@ -50,8 +50,8 @@ def kill_anything(folder: Path, kills: Mapping[str, int], pause: tuple[float, fl
             killer.kill_all(plan(random, kills), pause)
             killer.wait_for_services()
             under_fire = time.monotonic() - began
-            portals.finish(within=120)
-            rest = wait_for_rest(bus, agencies_of(SOURCES), within=120)
+            portals.finish(within=RETURN_SECONDS)
+            rest = wait_for_rest(bus, agencies_of(SOURCES), within=RETURN_SECONDS)
         finally:
             portals.end()
         report = judged_history(bus, portals.history, agencies_of(SOURCES))
@@ -67,6 +67,7 @@ def kill_anything(folder: Path, kills: Mapping[str, int], pause: tuple[float, fl
         assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
 
 
+@pytest.mark.timeout(1_200)
 def test_whatever_is_killed_what_was_acknowledged_takes_effect_once_and_in_order(tmp_path: Path) -> None:
     kill_anything(tmp_path, SHORT, (0.2, 1.6))
 

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from killing import Killer, Portals, agencies_of, judged_history, unrest, wait_for_rest
+from killing import RETURN_SECONDS, Killer, Portals, agencies_of, judged_history, unrest, wait_for_rest
 from portalbus.infra.bus.bus import Bus
 from portalbus.schemas.directory import directory
 
@@ -55,6 +55,7 @@ def go_without(bus: Bus, portals: Portals, seconds: float) -> None:
     stack = bus.stack
     for name, service in (("database", stack.postgres), ("Kafka", stack.kafka), ("registry", stack.registry)):
         service.stop()
+        service.start_patience_s = RETURN_SECONDS
         before = acknowledged(portals)
         if name == "registry":  # whoever starts now has to do without it
             killer.kill("portals")
@@ -63,7 +64,7 @@ def go_without(bus: Bus, portals: Portals, seconds: float) -> None:
         time.sleep(seconds)
         promised = acknowledged(portals) - before
         service.start()
-        back = until(lambda: few_behind(bus), f"after the {name} was away: the lanes to be judged", 120)
+        back = until(lambda: few_behind(bus), f"after the {name} was away: the lanes to be judged", RETURN_SECONDS)
         print(
             f"\n{name} away for {seconds:g} s: {promised} events acknowledged meanwhile, caught up {back:.1f} s after"
         )
@@ -78,14 +79,15 @@ def few_behind(bus: Bus) -> bool:
 
 def assert_nothing_is_missing(bus: Bus, portals: Portals) -> None:
     """All is delivered, judged, and sound."""
-    portals.finish(within=120)
-    wait_for_rest(bus, agencies_of(SOURCES), within=120)
+    portals.finish(within=RETURN_SECONDS)
+    wait_for_rest(bus, agencies_of(SOURCES), within=RETURN_SECONDS)
     report = judged_history(bus, portals.history, agencies_of(SOURCES))
     print(report.figures())
     assert report.clean, report
     assert bus.failed() == []
 
 
+@pytest.mark.timeout(1_200)
 def test_database_kafka_and_registry_may_be_away_for_a_while(bus: Bus, portals: Portals) -> None:
     go_without(bus, portals, 6.0)
     assert_nothing_is_missing(bus, portals)

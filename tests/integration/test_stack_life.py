@@ -25,6 +25,7 @@ from portalbus.infra.stack import (
     wait_until_up,
 )
 from portalbus.infra.stack.jars import Lock
+from portalbus.infra.stack.kafka import Kafka
 from portalbus.infra.stack.ports import Ports
 
 Eventually = Callable[[Callable[[], bool]], bool]
@@ -270,3 +271,15 @@ def test_the_whole_stack_at_rest_takes_less_than_a_gigabyte(home: Path) -> None:
     with Stack(home, usual_ports=None) as stack:
         resident = sum(service.resident or 0 for service in stack.status().services)
     assert resident < 1_000_000_000
+
+
+def test_a_service_that_does_not_answer_leaves_in_its_log_what_it_was_doing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Kafka, "is_ready", lambda _: False)
+    monkeypatch.setattr(Kafka, "start_patience_s", 6.0)
+    with pytest.raises(StackError, match="Kafka did not answer within 6 s") as raised, Stack(home, usual_ports=None):
+        pass
+    assert "kafka.log" in raised.value.remedy
+    assert "Full thread dump" in (home / "logs" / "kafka.log").read_text()
+    assert of_home(home) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import signal
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,7 @@ class Kafka(Service):
     """The broker; `jars` gives its class path, and is asked only when the JVM is about to start."""
 
     name = "Kafka"
+    dump_signal = signal.SIGQUIT
 
     def __init__(self, state: StateFolder, port: int, controller_port: int, jars: Callable[[], list[Path]]) -> None:
         super().__init__(state.logs / "kafka.log", state.run / "kafka.pid")

@@ -169,6 +169,8 @@ class Service:
     ports: tuple[int, ...] = ()
     was_started = False
     stop_signal = signal.SIGTERM
+    dump_signal: signal.Signals | None = None
+    """What makes it write to its log what its threads are doing, where it knows such a signal, as a JVM does."""
     stop_patience_s = 15.0
     start_patience_s = 120.0
 
@@ -230,7 +232,11 @@ class Service:
             if code is not None:
                 self._fail(f"ended with status {code} while starting", log_start)
             if time.monotonic() > deadline:
-                self._fail(f"did not answer within {self.start_patience_s:.0f} s", log_start)
+                try:
+                    self._fail(f"did not answer within {self.start_patience_s:.0f} s", log_start)
+                finally:  # what it said last comes first, and then why it says nothing
+                    if self.dump_signal is not None:
+                        popen.send_signal(self.dump_signal)
             time.sleep(0.05)
 
     def _listens(self, pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
@@ -50,6 +51,7 @@ class Registry(Service):
     """The schema registry; `jars` gives its files, and is asked only when the JVM is about to start."""
 
     name = "Apicurio Registry"
+    dump_signal = signal.SIGQUIT
 
     def __init__(
         self,

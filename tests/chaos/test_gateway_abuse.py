@@ -1,4 +1,4 @@
-"""The gateway under abuse, for some seconds; `tests/chaos/test_gateway.py` has minutes."""
+"""The gateway under abuse, for some seconds; `test_gateway.py` has minutes."""
 
 from __future__ import annotations
 
