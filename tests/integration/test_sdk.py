@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -224,11 +225,12 @@ def test_publishing_needs_neither_broker_nor_registry(
 def test_a_missing_lane_is_named_and_used_once_it_is_there(
     endpoints: Endpoints, open_portal: Callable[..., Portal], eventually: Eventually
 ) -> None:
-    with open_portal("www", "H29") as portal:
+    agency = f"H29.{secrets.token_hex(3).upper()}"
+    with open_portal("www", agency) as portal:
         portal.publish(directive(1))
-        assert eventually(lambda: "lane.H29 does not exist" in (portal.status().last_error or ""))
+        assert eventually(lambda: f"lane.{agency} does not exist" in (portal.status().last_error or ""))
         assert portal.status().undelivered == 1
-        make_topics(endpoints.bootstrap, "H29")
+        make_topics(endpoints.bootstrap, agency)
         assert portal.flush(60)
         assert eventually(lambda: portal.status().last_error is None)
 
