@@ -276,16 +276,18 @@ def test_two_workers_with_causes_and_effects_across_their_lanes_leave_nobody_wai
     assert_sound(look)
 
 
+@pytest.mark.parametrize("bytes_at_once", [1 << 20, 1])
 @pytest.mark.parametrize("seed", range(6))
 def test_the_database_ends_where_the_same_history_in_memory_does(
-    url: str, look: psycopg.Connection[Any], seed: int
+    url: str, look: psycopg.Connection[Any], seed: int, bytes_at_once: int
 ) -> None:
+    bounds = Bounds(bytes_at_once=bytes_at_once)
     history = past(seed, 120)
     random = Random(seed)
     items = history.interleaved(random)
     memory = MemoryLedger()
     start = 0
-    with opened(url) as one_worker, opened(url) as other:
+    with opened(url, bounds=bounds) as one_worker, opened(url, bounds=bounds) as other:
         while start < len(items):
             end = start + random.randint(1, 25)
             random.choice((one_worker, other)).take_in(items[start:end])
@@ -478,6 +480,66 @@ def test_a_source_that_skips_every_other_number_does_not_slow_the_ledger_down(
     print("seconds a batch, most with most gaps:", [round(took, 2) for took in seconds])
 
 
+# ---- what was held -----------------------------------------------------------------------------------------------
+
+BEHIND = 10
+"""So many events each portal has behind the one that is missing."""
+
+
+def held_back(ledger: Ledger, lanes: dict[str, list[str]]) -> dict[str, Lane]:
+    """Portals whose first event is missing, and the others held: by agency the portals."""
+    found = {agency: Lane(agency) for agency in lanes}
+    for agency, portals in lanes.items():
+        later = [
+            found[agency].say(directive(f"d-{portal}-{number}"), portal=portal, sequence=number)
+            for portal in portals
+            for number in range(2, 2 + BEHIND)
+        ]
+        ledger.take_in(later)
+    return found
+
+
+def steps(look: psycopg.Connection[Any], kind: str) -> list[int]:
+    """How many positions each step of a kind took."""
+    return [
+        after - before
+        for before, after in rows(look, "select position, after from ledger.step where kind = %s order by id", kind)
+        if after > before
+    ]
+
+
+def test_what_a_batch_frees_is_taken_up_in_portions(url: str, look: psycopg.Connection[Any]) -> None:
+    portals = [f"p{number}" for number in range(16)]
+    with opened(url) as ledger:
+        lane = held_back(ledger, {"H26": portals})["H26"]
+    size = int(one(look, "select max(held_bytes) from ledger.source"))
+    assert size > 0
+    look.execute("truncate ledger.step")
+    firsts = [lane.say(directive(f"d-{portal}-1"), portal=portal, sequence=1) for portal in portals]
+    with opened(url, bounds=Bounds(bytes_at_once=4 * size)) as ledger:
+        taken = ledger.take_in(firsts)
+    assert (taken.judged, taken.replayed) == (16 * (BEHIND + 1), 0)
+    assert taken.next_offsets == {"H26": len(lane.items)}
+    assert sum(taken.by_status.values()) == 16 * (BEHIND + 1)
+    assert len(portions := steps(look, "records")) == 4
+    assert max(portions) < 16 * BEHIND / 2
+    assert one(look, "select count(*) from ledger.event where rule = 'event.accepted'") == 16 * (BEHIND + 1)
+    assert (counts(look)["waiting"], counts(look)["gap"]) == (0, 0)
+    assert_sound(look)
+
+
+def test_holds_that_are_over_at_once_end_lane_by_lane(url: str, look: psycopg.Connection[Any]) -> None:
+    with opened(url) as ledger:
+        lanes = held_back(ledger, {agency: ["www", "edu"] for agency in AGENCIES})
+        look.execute("truncate ledger.step")
+        later = {agency: lane.now + timedelta(minutes=2) for agency, lane in lanes.items()}
+        assert ledger.tend_gaps(later) == len(AGENCIES) * 2 * BEHIND
+        assert ledger.tend_gaps(later) == 0
+    assert len(steps(look, "holds")) == len(AGENCIES)
+    assert counts(look)["waiting"] == 0
+    assert_sound(look)
+
+
 # ---- the waiting room --------------------------------------------------------------------------------------------
 
 
@@ -492,6 +554,20 @@ def test_what_waited_too_long_is_refused_in_portions(url: str, look: psycopg.Con
     assert counts(look)["waiting"] == 1
     refused = "select count(*) from ledger.event where rule = 'waiting.time-up' and final and status = 'REJECTED'"
     assert one(look, refused) == 700
+    assert_sound(look)
+
+
+def test_large_events_that_waited_too_long_are_refused_a_few_at_a_time(url: str, look: psycopg.Connection[Any]) -> None:
+    lane = Lane("H26")
+    now = [lane.now + timedelta(days=1)]
+    bounds = Bounds(wait=timedelta(hours=1), bytes_at_once=2_000)
+    with opened(url, bounds=bounds, clock=lambda: now[0]) as ledger:
+        ledger.take_in([lane.say(answer(f"H26-{number:04}")) for number in range(60)])
+        ledger.take_in([lane.say(answer("H26-9999"), after=timedelta(days=2))])
+        size = one(look, "select avg(octet_length(value)) from ledger.waiting")
+        portions = [ledger.expire() for _ in range(60)]
+    assert sum(portions) == 60
+    assert 1 < portions[0] <= 2_000 / float(size) + 1
     assert_sound(look)
 
 

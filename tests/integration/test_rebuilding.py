@@ -36,7 +36,9 @@ from remembered_lanes import RememberedLanes
 
 DEADLY_RECORD = Unreadable(DEADLY, "the decoder died on this record")
 BROKEN = Unreadable("record.undecodable", "EOFError while decoding")
-BOUNDS = Bounds(wait=timedelta(seconds=20), gap_hold=timedelta(seconds=5), waiting_per_key=4, held_per_source=6)
+BOUNDS = Bounds(
+    wait=timedelta(seconds=20), gap_hold=timedelta(seconds=5), waiting_per_key=4, held_per_source=6, bytes_at_once=2_000
+)
 BLOCKED = "select agency, portal from ledger.source where status = 'blocked' order by 1, 2"
 HAN = Decider("han@example.gov.vn", "mended")
 

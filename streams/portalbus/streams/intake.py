@@ -80,8 +80,10 @@ class Intake:
             await self._in_hand.popleft()
 
     async def expire(self) -> None:
-        """Refuses what waited too long."""
-        expired = await asyncio.get_running_loop().run_in_executor(self._committing, self._ledger.expire)
+        """Refuses what waited too long, in portions; batches are committed in between."""
+        expired, loop = 0, asyncio.get_running_loop()
+        while portion := await loop.run_in_executor(self._committing, self._ledger.expire):
+            expired += portion
         if expired:
             log.info("waiting.expired", events=expired)
 

@@ -38,7 +38,8 @@ class Bounds:
 
     And how long a parked record holds its key, and how many undecided ones may hold the same one. And how long the
     events of a source are held behind a gap in its order (zero: not at all), how many, and how many bytes of them. And
-    how long after an answer the centre may return it (lane time; zero: not at all).
+    how many bytes of events that waited are taken up again in one step, if there is more than one thing to begin with.
+    And how long after an answer the centre may return it (lane time; zero: not at all).
     """
 
     wait: timedelta = timedelta(days=7)
@@ -48,6 +49,7 @@ class Bounds:
     gap_hold: timedelta = timedelta(seconds=25)
     held_per_source: int = 1_000
     held_bytes_per_source: int = 2 << 20
+    bytes_at_once: int = 4 << 20
     review: timedelta = REVIEW
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from sys import maxsize
 from typing import Any
 
 from psycopg import Connection
@@ -62,8 +63,10 @@ SEATS = "select agency, lane_offset, key, rule, rank, until, received_at, value,
 WAITING = f"{SEATS} where key = any(string_to_array(%s, ','))"
 KEYS_OVER = f"""
 select distinct key from (
-    select key from ledger.waiting where until < %s and rule <> '{WAITS_FOR_GAP}'
-        order by until, agency, lane_offset limit %s) over_due"""
+    select key, sum(size) over (order by until, agency, lane_offset) - size bytes_before from (
+        select key, until, agency, lane_offset, octet_length(value) size from ledger.waiting
+        where until < %s and rule <> '{WAITS_FOR_GAP}' order by until, agency, lane_offset limit %s) over_due) counted
+where bytes_before < %s"""
 
 HOLDING = """
 select agency, lane_offset, key, holds_until, portal, null, null
@@ -78,12 +81,22 @@ PARKED = f"{HOLDING} union all {PLACES}"
 Decode = Callable[[bytes], Decoded]
 
 
+class TooMuchAtOnce(Exception):
+    """These items may free more held events than one transaction should take up: take them in as two halves."""
+
+
 def fetch_history(
-    connection: Connection[Any], items: Sequence[Item], decode: Decode, keys: Iterable[str] = (), room: Room = NO_ROOM
+    connection: Connection[Any],
+    items: Sequence[Item],
+    decode: Decode,
+    keys: Iterable[str] = (),
+    room: Room = NO_ROOM,
+    most: int = maxsize,
 ) -> History:
     """The working copy for these items, and for what waits for these keys. `decode` reads waiting events' values.
 
-    Events held behind a gap come with it when the items may free them, or fill the `room` of a source.
+    Events held behind a gap come with it when the items may free them, or fill the `room` of a source. Raises
+    TooMuchAtOnce when several items together may free more than `most` bytes of them.
     """
     wanted = _Wanted()
     for item in items:
@@ -92,6 +105,8 @@ def fetch_history(
     history = _fetch(connection, wanted, decode)
     if any(source.held for source in history.sources.values()):
         freed = may_go_on(history, map(heard_of, items), room)
+        if len(items) > 1 and sum(source.held_bytes for source in freed) > most:
+            raise TooMuchAtOnce
         _fetch_rooms(connection, [source.hold_key for source in freed], wanted, history, decode)
     return history
 
@@ -105,10 +120,13 @@ def fetch_held(connection: Connection[Any], agencies: Iterable[str], decode: Dec
     return history
 
 
-def fetch_overdue(connection: Connection[Any], now: Any, limit: int, decode: Decode) -> History:
-    """The working copy for the events whose time to wait is over, with their directives and cases."""
+def fetch_overdue(connection: Connection[Any], now: Any, limit: int, most: int, decode: Decode) -> History:
+    """The working copy for the events whose time to wait is over, with their directives and cases.
+
+    For `limit` of them, or as many as have `most` bytes together; the last one may go beyond.
+    """
     wanted = _Wanted()
-    wanted.rooms.extend(key for (key,) in connection.execute(KEYS_OVER, (now, limit)))
+    wanted.rooms.extend(key for (key,) in connection.execute(KEYS_OVER, (now, limit, most)))
     return _fetch(connection, wanted, decode) if wanted.rooms else History()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +18,7 @@ from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.judgement.docket import Bounds, Docket, Item
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
-from portalbus.streams.ledger.fetching import fetch_held, fetch_history, fetch_overdue
+from portalbus.streams.ledger.fetching import TooMuchAtOnce, fetch_held, fetch_history, fetch_overdue
 from portalbus.streams.ledger.gap_tending import ask_again, overdue_holds
 from portalbus.streams.ledger.order import TAKE, advance_position
 from portalbus.streams.ledger.steps import Told, expiry_told, holds_told, records_told, write_step
@@ -38,12 +40,21 @@ class LaneJump(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one ledger transaction did."""
+    """What one ledger transaction did, or some that followed each other."""
 
     judged: int
     replayed: int
     next_offsets: Mapping[str, int]
     by_status: Mapping[VerdictStatus, int]
+
+    def then(self, later: Taken) -> Taken:
+        """Both together."""
+        return Taken(
+            self.judged + later.judged,
+            self.replayed + later.replayed,
+            {**self.next_offsets, **later.next_offsets},
+            Counter(self.by_status) + Counter(later.by_status),
+        )
 
 
 class Ledger:
@@ -107,11 +118,15 @@ class Ledger:
     def take_in(self, items: Sequence[Item]) -> Taken:
         """Judges these records and commits everything that follows from it.
 
-        Records that the ledger has already are passed over. Raises LaneJump when records are missing before them, and
-        ParkingStopped, with nothing taken in, when too many of them could not be read.
+        Records that the ledger has already are passed over. In one transaction, or in several where they free so much
+        that was held that it would not fit into the memory at once. Raises LaneJump when records are missing before
+        them, and ParkingStopped, with nothing of that transaction taken in, when too many of them could not be read.
         """
         try:
             return self._session.transact(lambda connection: self._take_in(connection, items))
+        except TooMuchAtOnce:
+            half = len(items) // 2
+            return self.take_in(items[:half]).then(self.take_in(items[half:]))
         except ParkingStopped as stopped:
             behind = {item.record.agency: item.record.offset + 1 for item in items}
             found, limit, now = stopped.excess, self._parking_limit, self._clock()
@@ -130,7 +145,10 @@ class Ledger:
         `heard_until` says by agency when its lane had been taken in to its end, by this worker's clock.
         """
         overdue = self._session.transact(lambda connection: overdue_holds(connection, heard_until))
-        freed = self._session.transact(lambda connection: self._end_holds(connection, overdue)) if overdue else 0
+        freed = sum(
+            self._session.transact(partial(self._end_holds, overdue={agency: heard}))
+            for agency, heard in overdue.items()
+        )
         self._session.transact(lambda connection: ask_again(connection, self._clock()))
         return freed
 
@@ -142,7 +160,9 @@ class Ledger:
         with connection.pipeline():
             ledger = _take_the_ledger(connection)
             lanes = _take_the_lanes(connection, items)
-            history = fetch_history(connection, items, self._decode, room=self._bounds.room)
+            history = fetch_history(
+                connection, items, self._decode, room=self._bounds.room, most=self._bounds.bytes_at_once
+            )
             position, before = _position(ledger), dict(lanes.fetchall())
         new, after = _what_is_new(items, before)
         docket = Docket(history, self._directory, position, self._bounds)
@@ -156,7 +176,7 @@ class Ledger:
     def _expire(self, connection: Connection[Any]) -> int:
         position = _position(_take_the_ledger(connection))
         now = self._clock()
-        history = fetch_overdue(connection, now, EXPIRY_BATCH, self._decode)
+        history = fetch_overdue(connection, now, EXPIRY_BATCH, self._bounds.bytes_at_once, self._decode)
         docket = Docket(history, self._directory, position, self._bounds)
         docket.expire(now)
         if docket.entries:

@@ -142,7 +142,7 @@ def read_bounds(written: Mapping[str, Any]) -> Bounds:
     Raises TypeError for a name that is none of theirs.
     """
     usual = asdict(Bounds())
-    written = {"held_bytes_per_source": maxsize, **written}
+    written = {"held_bytes_per_source": maxsize, "bytes_at_once": maxsize, **written}
     said: dict[str, Any] = {
         name: timedelta(seconds=float(value)) if isinstance(usual.get(name), timedelta) else value
         for name, value in written.items()
