@@ -16,10 +16,10 @@ from secured_kafka import SecuredKafka
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[[Callable[[], bool]], bool]:
-    """Give a function that asks again and again until the answer is yes, for 30 seconds at most."""
+    """Give a function that asks again and again until the answer is yes, for 90 seconds at most."""
 
     def ask(condition: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not condition():
             if time.monotonic() > deadline:
                 return False
