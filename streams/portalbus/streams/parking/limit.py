@@ -55,7 +55,7 @@ class Excess:
 
 
 class ParkingStopped(Exception):
-    """Too large a share of the newest records cannot be read: nothing of this batch was taken in."""
+    """Too large a share of the newest records cannot be read: nothing of this transaction was taken in."""
 
     def __init__(self, excess: Excess) -> None:
         self.excess = excess
