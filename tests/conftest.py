@@ -11,7 +11,6 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 import structlog
-from psycopg import sql
 
 from central_process import CentralProcess, free_port
 from imap_server import imap
@@ -22,6 +21,7 @@ from portalbus.infra.stack.postgres import SUPERUSER, Postgres, new_passwords, u
 from portalbus.streams.ledger.database import migrate
 from running_stack import endpoints, pytest_configure, stack
 from scheduling import pytest_xdist_make_scheduler
+from scratch_databases import create_database, drop_database
 
 __all__ = ["endpoints", "imap", "mariadb", "pytest_configure", "pytest_xdist_make_scheduler", "stack"]
 
@@ -65,11 +65,11 @@ def ledger_url(postgres_url: str) -> Iterator[str]:
     """A migrated ledger in a database of its own."""
     name = f"ledger_{secrets.token_hex(4)}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        create_database(connection, name)
         url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
         migrate(url)
         yield url
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+        drop_database(connection, name)
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ import pymysql
 import pytest
 from django.conf import settings
 from django.db import connections, transaction
-from psycopg import sql
 from sqlalchemy import Engine, NullPool, create_engine, text
 
 from mariadb_server import MariaDbServer
@@ -28,6 +27,7 @@ from portalbus.producers.intents.intent import Intent
 from portalbus.producers.intents.intent_table import IntentTable
 from portalbus.producers.sql_outbox import SqlOutbox
 from portalbus.schemas.models import Payload
+from scratch_databases import create_database, drop_database
 
 CASES = "create table if not exists my_case (number integer primary key, state varchar(20) not null)"
 ENGINES = ("sqlite", "postgresql", "mariadb")
@@ -205,11 +205,11 @@ def fresh_postgresql(server: str) -> Iterator[str]:
     """An empty database on a PostgreSQL; dropped afterwards, with whoever is still connected."""
     name = f"intents_{secrets.token_hex(4)}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        create_database(connection, name)
         try:
             yield urlunsplit(urlsplit(server)._replace(scheme="postgresql+psycopg", path=f"/{name}"))
         finally:
-            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+            drop_database(connection, name)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from mariadb_server import MariaDbAccount, MariaDbServer, connect
+from scratch_databases import create_database, drop_database
 
 DOCUMENTS = """
     create table van_ban (
@@ -118,7 +119,7 @@ def postgresql_portal(url: str) -> Iterator[PostgreSqlPortal]:
     name, password = f"portal_{secrets.token_hex(4)}", secrets.token_hex(8)
     reader = f"{name}_reader"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        create_database(connection, name)
         connection.execute(sql.SQL("create role {} login password {}").format(sql.Identifier(reader), password))
         # Its sessions may still be ending when the database is dropped; then the owner ends them.
         connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(reader)))
@@ -129,7 +130,7 @@ def postgresql_portal(url: str) -> Iterator[PostgreSqlPortal]:
             portal.run(f"grant select on v_van_ban to {reader}")
             yield portal
         finally:
-            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+            drop_database(connection, name)
             connection.execute(sql.SQL("drop role {}").format(sql.Identifier(reader)))
 
 

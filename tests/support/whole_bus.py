@@ -20,7 +20,6 @@ import psycopg
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from psycopg import sql
 
 from portalbus.infra.bus.addresses import Addresses
 from portalbus.infra.stack import Endpoints
@@ -30,6 +29,7 @@ from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import CANONICAL, RELAY_POSITION, contracts, lane_of, verdicts_of
 from portalbus.streams.ledger.database import migrate
 from portalbus.streams.ledger.ledger import Ledger
+from scratch_databases import create_database, drop_database
 
 SESSION_TIMEOUT_S = 6
 """The broker's minimum."""
@@ -91,7 +91,7 @@ class Bus:
         """Makes a fresh ledger beside the topics that are there."""
         name = f"bus_{secrets.token_hex(4)}"
         with psycopg.connect(self.endpoints.database_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+            create_database(connection, name)
         self.database_url = urlunsplit(urlsplit(self.endpoints.database_url)._replace(path=f"/{name}"))
         migrate(self.database_url)
         self.schema_ids = register_all(SchemaRegistry(self.endpoints.registry_url))
@@ -110,7 +110,7 @@ class Bus:
         self.look.close()
         with psycopg.connect(self.endpoints.database_url, autocommit=True) as connection:
             name = urlsplit(self.database_url).path[1:]
-            self.wait_until(lambda: _dropped(connection, name), f"{name} is dropped")
+            drop_database(connection, name)
 
     @property
     def addresses(self) -> Addresses:
@@ -220,15 +220,6 @@ class Bus:
 
 def _shown(admin: AdminClient) -> set[str]:
     return {name for name, topic in admin.list_topics(timeout=30).topics.items() if topic.partitions}
-
-
-def _dropped(connection: psycopg.Connection[Any], name: str) -> bool:
-    """Drops a database; False while the server's own vacuum is at work in it, which only a superuser may end."""
-    try:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
-    except psycopg.errors.InsufficientPrivilege:
-        return False
-    return True
 
 
 def outgoing_topics(agencies: Iterable[str]) -> list[str]:
