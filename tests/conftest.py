@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from central_process import CentralProcess, free_port
+from figures import pytest_terminal_summary
 from imap_server import imap
 from ledger_rows import LedgerRows
 from mariadb_server import mariadb
@@ -23,7 +24,15 @@ from running_stack import endpoints, pytest_configure, stack
 from scheduling import pytest_xdist_make_scheduler
 from scratch_databases import create_database, drop_database
 
-__all__ = ["endpoints", "imap", "mariadb", "pytest_configure", "pytest_xdist_make_scheduler", "stack"]
+__all__ = [
+    "endpoints",
+    "imap",
+    "mariadb",
+    "pytest_configure",
+    "pytest_terminal_summary",
+    "pytest_xdist_make_scheduler",
+    "stack",
+]
 
 # A shell without job control starts what it puts into the background with Ctrl-C ignored, and programs hand that on
 # to those they start. The tests press Ctrl-C on theirs.

@@ -1,6 +1,6 @@
 """A process of several portals that publish without end, each word of it written down before and after.
 
-usage: publishing_portals.py BOOTSTRAP REGISTRY_URL FOLDER HISTORY RATE SOURCE…
+usage: publishing_portals.py BOOTSTRAP REGISTRY_URL FOLDER HISTORY RATE SEED SOURCE…
 
 It may be killed at any moment, and started again with the same folder. On SIGTERM it stops publishing, waits until
 everything is delivered, and ends.
@@ -68,10 +68,10 @@ def publish(writing: Writing, history: HistoryFile) -> None:
 
 def main() -> None:
     """Publishes at `RATE` events a second over all sources."""
-    bootstrap, registry_url, folder, path, rate, *sources = sys.argv[1:]
+    bootstrap, registry_url, folder, path, rate, seed, *sources = sys.argv[1:]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    random = Random()
+    random = Random(int(seed))
     history = HistoryFile(Path(path))
     writings = []
     for source in sources:

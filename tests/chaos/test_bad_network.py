@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from portalbus.infra.stack.ports import LOOPBACK, Ports, is_free
 from portalbus.schemas.registration import SchemaIds, register_all
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import lane_of, verdicts_of
+from seeds import fresh_seed
 
 AGENCY = "H26"
 PROGRAM = Path(__file__).with_name("steady_portal.py")
@@ -68,7 +68,7 @@ class StackBehind(Stack):
 
 @pytest.fixture
 def network() -> Iterator[FaultyNetwork]:
-    with FaultyNetwork(0, int.from_bytes(os.urandom(4))) as network:
+    with FaultyNetwork(0, fresh_seed("the faults of the network")) as network:
         yield network
 
 
@@ -109,7 +109,7 @@ def publish_through(
         portal.wait()
     report = lanes_of(stack, history)
     print(f"\n{count} events at {rate:g}/s: {published}, {drained}; {report.figures()}")
-    assert report.clean, report
+    report.must_be_clean()
     assert report.seen["acknowledged"] == count
     assert published["p99_ms"] < p99_ms
     assert drained["grown_mb"] < GROWN_MB

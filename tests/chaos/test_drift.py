@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from portalbus.schemas.directory import directory
 from portalbus.schemas.identifiers import new_event_id
 from portalbus.schemas.models import DirectiveAction, DirectivePublished
 from portalbus_command import Portalbus
+from seeds import fresh_seed
 from whole_bus import Bus
 
 AGENCIES = tuple(agency.code for agency in directory().current(datetime.now(UTC).date())[:8])
@@ -115,7 +115,7 @@ def public_rows(bus: Bus) -> dict[str, set[str]]:
 
 def drift(bus: Bus, tmp_path: Path, directives: int) -> None:
     """The whole test, with so many directives."""
-    seed = int(os.environ.get("DRIFT_SEED") or int.from_bytes(os.urandom(4)))
+    seed = fresh_seed("what drifts")
     each = directives // 100
     with ExitStack() as stack:
         portals = {agency: stack.enter_context(open_portal(bus, agency, tmp_path)) for agency in AGENCIES}

@@ -27,6 +27,7 @@ from portalbus.streams.judgement.docket import Content, Item
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.limit import ParkingLimit
 from portalbus.streams.reading.proof import prove_verdicts
+from seeds import fresh_seed
 
 PROGRAM = Path(__file__).parent / "mutated_payloads.py"
 GROWTH = 50 * 2**20
@@ -73,10 +74,6 @@ def figures(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
     return found
 
 
-def fresh_seed() -> int:
-    return int.from_bytes(os.urandom(4))
-
-
 def told(records: int, found: list[dict[str, Any]]) -> str:
     """The figures of one or more processes in a line."""
     rules: Counter[str] = Counter()
@@ -92,7 +89,7 @@ def told(records: int, found: list[dict[str, Any]]) -> str:
 
 
 def test_20_000_mutated_records_are_each_judged_or_parked_under_a_rule() -> None:
-    found = figures(start(fresh_seed(), 20_000), 120)
+    found = figures(start(fresh_seed("groups of mutated records from"), 20_000), 120)
     assert found["records"] >= 20_000
     assert set(found["outcomes"]) >= REACHED
     print(told(20_000, [found]))
@@ -101,7 +98,7 @@ def test_20_000_mutated_records_are_each_judged_or_parked_under_a_rule() -> None
 @pytest.mark.chaos
 @pytest.mark.timeout(1_800)
 def test_a_million_mutated_records_are_each_judged_or_parked_under_a_rule() -> None:
-    first, cores = fresh_seed(), os.cpu_count() or 1
+    first, cores = fresh_seed("groups of mutated records from"), os.cpu_count() or 1
     started = [start(first + number * 10**6, 1_000_000 // cores + 1) for number in range(cores)]
     found = [figures(process, 1_500) for process in started]
     assert sum(one["records"] for one in found) >= 1_000_000
@@ -128,7 +125,7 @@ def test_what_a_reader_or_judge_lets_through_is_noticed_and_can_be_seen_again(mo
 
 def test_a_ledger_on_postgresql_takes_whatever_was_mutated_and_every_record_has_its_verdict(ledger_url: str) -> None:
     """The database has bounds of its own: numbers, times and characters that Python has and PostgreSQL has not."""
-    seed, offsets = fresh_seed(), Counter[str]()
+    seed, offsets = fresh_seed("groups of mutated records from"), Counter[str]()
     ledger = Ledger(ledger_url, writers(), directory(), parking_limit=ParkingLimit(share=1))
     taken = 0
     try:

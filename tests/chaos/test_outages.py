@@ -13,6 +13,7 @@ import pytest
 from killing import RETURN_SECONDS, Killer, Portals, agencies_of, judged_history, unrest, wait_for_rest
 from portalbus.infra.bus.bus import Bus
 from portalbus.schemas.directory import directory
+from seeds import fresh_seed
 
 RATE = 120.0
 AGENCIES = [agency.code for agency in directory().current(datetime.now(UTC).date())[:4]]
@@ -50,7 +51,7 @@ def until(holds: Callable[[], bool], what: str, within: float) -> float:
 
 def go_without(bus: Bus, portals: Portals, seconds: float) -> None:
     """Database, Kafka and registry are away for so long, one after the other; nobody does anything about it."""
-    killer = Killer(bus, portals, Random())
+    killer = Killer(bus, portals, Random(fresh_seed("what is killed while the registry is away")))
     until(lambda: portals.history.exists() and acknowledged(portals) > 100, "publishing begins", 60)
     stack = bus.stack
     for name, service in (("database", stack.postgres), ("Kafka", stack.kafka), ("registry", stack.registry)):
@@ -83,7 +84,7 @@ def assert_nothing_is_missing(bus: Bus, portals: Portals) -> None:
     wait_for_rest(bus, agencies_of(SOURCES), within=RETURN_SECONDS)
     report = judged_history(bus, portals.history, agencies_of(SOURCES))
     print(report.figures())
-    assert report.clean, report
+    report.must_be_clean()
     assert bus.failed() == []
 
 

@@ -124,7 +124,7 @@ def soak(bus: Bus, folder: Path, minutes: float) -> None:
             f" {held.threads[-1]} threads ({Samples.more(held.threads):+g}), {held.files[-1]} files"
             f" ({Samples.more(held.files):+g})"
         )
-    assert report.clean, report
+    report.must_be_clean()
     assert bus.failed() == []
     assert [one.part for one in delays] == list(range(1, PARTS + 1)), "every part has its events"
     assert delays[-1].p99 < P99_S

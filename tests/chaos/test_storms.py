@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.models import Event
 from portalbus.schemas.topics import lane_of
+from seeds import fresh_seed
 from whole_bus import Bus, Running
 
 AGENCIES = ("G22", "H26", "H29", "G09")
@@ -96,7 +96,7 @@ class Stalls:
 
 def come_and_go(bus: Bus, changes: int, pause: tuple[float, float]) -> None:
     """So many workers join or leave, by SIGTERM or by kill -9, while events come in."""
-    seed = int.from_bytes(os.urandom(4))
+    seed = fresh_seed("workers come and go")
     random = Random(seed)
     workers: list[Running] = [bus.start_worker(), bus.start_worker()]
     done = {"join": 0, "term": 0, "kill": 0}
@@ -122,7 +122,7 @@ def come_and_go(bus: Bus, changes: int, pause: tuple[float, float]) -> None:
         f"\nseed {seed}: {done}, slowest SIGTERM {slowest_stop:.1f} s, longest standstill {stalls.longest:.1f} s,"
         f" at rest after {rest:.1f} s; {report.figures()}"
     )
-    assert report.clean, report
+    report.must_be_clean()
     assert_sound(bus.look)
     assert stalls.longest < LONGEST_STALL_S
 
@@ -165,7 +165,7 @@ def test_forty_workers_come_and_go_within_four_minutes(bus: Bus) -> None:
 
 def send_again_and_again(bus: Bus, events: int, times: int, producers: int) -> None:
     """Every event so many times, by several producers, each in an order of its own."""
-    seed = int.from_bytes(os.urandom(4))
+    seed = fresh_seed("sent again and again")
     records = [_record(bus, number) for number in range(events)]
     copies = [times // producers + (place < times % producers) for place in range(producers)]
     began = time.monotonic()

@@ -114,7 +114,7 @@ def upgrade_under_load(bus: Bus, folder: Path, rounds: int) -> None:
     print(f"\n{done} replaced in {ended - began:.1f} s at {rate:.0f} events/s; no event accepted for at most", end=" ")
     print(f"{judging:.2f} s, no verdict sent for at most {sending:.2f} s; slowest end {rolling.slowest_end:.2f} s")
     print(report.figures())
-    assert report.clean, str(report)
+    report.must_be_clean()
     assert report.seen["acknowledged"] > 3 * RATE
     assert judging < LONGEST_PAUSE_S
     assert sending < LONGEST_PAUSE_S

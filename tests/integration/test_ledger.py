@@ -282,7 +282,7 @@ def test_the_database_ends_where_the_same_history_in_memory_does(
     url: str, look: psycopg.Connection[Any], seed: int, bytes_at_once: int
 ) -> None:
     bounds = Bounds(bytes_at_once=bytes_at_once)
-    history = past(seed, 120)
+    history = past(Random(seed), 120)
     random = Random(seed)
     items = history.interleaved(random)
     memory = MemoryLedger()

@@ -86,9 +86,9 @@ def rules(look: psycopg.Connection[Any], agency: str = "H26") -> list[str]:
 
 
 def decide(url: str, action: str, filters: Filters | None = None, by: WriterSchemas | None = None) -> list[Outcome]:
-    """What an operator's program does."""
+    """What an operator's program does, on the day on which the records came."""
     with psycopg.connect(url, autocommit=True) as connection:
-        parking = Parking(connection, by or writers(), directory())
+        parking = Parking(connection, by or writers(), directory(), clock=lambda: NOON + timedelta(minutes=30))
         places = parked_places(connection, filters or Filters())
         return list((parking.redrive if action == "redrive" else parking.discard)(places, HAN))
 

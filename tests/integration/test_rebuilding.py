@@ -91,7 +91,7 @@ class Life:
     def __init__(self, url: str, seed: int, steps: int) -> None:
         self.url = url
         self.random = Random(seed)
-        history = past(seed, steps)
+        history = past(Random(seed), steps)
         for lane in history.lanes.values():
             self._disturb(lane)
         items = history.interleaved(self.random)

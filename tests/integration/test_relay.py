@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -36,6 +35,7 @@ from portalbus.streams.records import LaneRecord
 from portalbus.streams.relaying.outgoing import Told
 from portalbus.streams.relaying.position import read_position
 from portalbus.streams.relaying.sender import Sender
+from seeds import fresh_seed
 from whole_bus import RELAY_POSITION, Bus, outgoing_topics
 
 AGENCIES = ("G22", "H26")
@@ -182,7 +182,7 @@ def assert_each_once_in_order(bus: Bus, filler: Filler) -> None:
 
 
 def test_relays_killed_again_and_again_send_everything_once_in_order(bus: Bus, filler: Filler) -> None:
-    seed = int.from_bytes(os.urandom(4))
+    seed = fresh_seed("a relay killed again and again")
     random = Random(seed)
     stopped = threading.Event()
 

@@ -26,6 +26,7 @@ from portalbus.schemas.codec import encode_envelope, encode_payload, frame
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event
 from portalbus.streams.rebuilding.lane_reader import LaneReader
+from seeds import fresh_seed
 from whole_bus import Bus, Running
 
 AGENCIES = ("G22", "H26", "H29", "G09")
@@ -197,7 +198,7 @@ class Load:
 
 
 def test_workers_killed_again_and_again_under_load_lose_nothing_and_repeat_nothing(bus: Bus) -> None:
-    seed = int.from_bytes(os.urandom(4))
+    seed = fresh_seed("workers killed again and again")
     random = Random(seed)
     load = Load(bus, per_second=400)
     workers = [bus.start_worker(), bus.start_worker()]

@@ -46,9 +46,8 @@ class Past:
         return sum(len(lane.items) for lane in self.lanes.values())
 
 
-def past(seed: int, steps: int) -> Past:
+def past(random: Random, steps: int) -> Past:
     """A history: mostly in order, with every kind of disorder that the judge has an answer for."""
-    random = Random(seed)
     found = Past(random, {agency: Lane(agency) for agency in AGENCIES})
     codes = iter(range(1, 1_000_000))
     for _ in range(steps):

@@ -1,6 +1,6 @@
 """One checker for every test that breaks things: reads what was seen, one JSON object a line, and says what is wrong.
 
-    python tests/support/history_checker.py FILE… [--late SECONDS] [--stages laid,judged,…] [--json]
+    python tests/support/history_checker.py FILE… [--late SECONDS] [--stages laid,judged,…] [--all-sound] [--json]
 
 Each line names what it `saw`:
 
@@ -38,6 +38,10 @@ STAGES = ("laid", "judged", "effect", "canonical", "verdict")
 SHOWN = 10
 
 
+class BrokenPromise(AssertionError):
+    """A history breaks a promise. No hiccup of the machine does that: such a test is never run a second time."""
+
+
 @dataclass
 class Report:
     """What is wrong with a history, by kind, and how much there was of everything."""
@@ -61,6 +65,11 @@ class Report:
         """True when nothing is wrong."""
         return not any(self.counts.values())
 
+    def must_be_clean(self, context: str = "") -> None:
+        """Raises BrokenPromise, with the faults and what the test knows about them, when anything is wrong."""
+        if not self.clean:
+            raise BrokenPromise(f"{self}\n{context}".strip())
+
     def figures(self) -> str:
         """One line for people."""
         seen = ", ".join(f"{count} {name}" for name, count in self.seen.items())
@@ -77,8 +86,17 @@ class Report:
         return "\n".join(lines)
 
 
-def check(lines: Iterable[Line], *, stages: Collection[str] = STAGES, late: float | None = None) -> Report:
-    """Checks a history. `stages` were recorded; `late` bounds the seconds from acknowledgement to final verdict."""
+def check(
+    lines: Iterable[Line],
+    *,
+    stages: Collection[str] = STAGES,
+    late: float | None = None,
+    all_sound: bool = False,
+) -> Report:
+    """Checks a history. `stages` were recorded; `late` bounds the seconds from acknowledgement to final verdict.
+
+    `all_sound` says that portals published nothing that deserves a refusal: what was refused all the same is lost.
+    """
     history = _History(lines)
     report = Report(seen=Counter({saw: len(found) for saw, found in history.by_kind.items()}))
     _check_promises(history, report)
@@ -86,6 +104,8 @@ def check(lines: Iterable[Line], *, stages: Collection[str] = STAGES, late: floa
         _check_lanes(history, report)
     if "judged" in stages:
         _check_judgements(history, report, laid="laid" in stages)
+        if all_sound:
+            _check_refusals(history, report)
         _check_delay(history, report, late)
     if "effect" in stages:
         _check_effects(history, report, judged="judged" in stages)
@@ -200,6 +220,17 @@ def _check_events(history: _History, report: Report) -> None:
         f"{_name(line)} was acknowledged and has no final verdict"
         for line in history.acknowledged
         if line["id"] not in decided
+    ]
+
+
+def _check_refusals(history: _History, report: Report) -> None:
+    """What was acknowledged was accepted; what was not decided at all is named elsewhere."""
+    accepted = {line["id"] for line in history.accepted.values()}
+    refusals = {line["id"]: line["rule"] for line in history.judged if line["status"] == "REJECTED"}
+    report.lost += [
+        f"{_name(line)} was acknowledged and then refused by {refusals[line['id']]}"
+        for line in history.acknowledged
+        if line["id"] in refusals and line["id"] not in accepted
     ]
 
 
@@ -348,10 +379,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--late", type=float, help="seconds from acknowledgement to final verdict that are too many")
     parser.add_argument("--stages", default=",".join(STAGES), help=f"what was recorded (default {','.join(STAGES)})")
+    parser.add_argument("--all-sound", action="store_true", help="nothing was published that deserves a refusal")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     asked = parser.parse_args(arguments)
     try:
-        report = check(read_history(*asked.files), stages=asked.stages.split(","), late=asked.late)
+        lines, stages = read_history(*asked.files), asked.stages.split(",")
+        report = check(lines, stages=stages, late=asked.late, all_sound=asked.all_sound)
     except (OSError, ValueError, KeyError) as error:
         print(f"cannot read the history: {error}", file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from history_checker import FAULTS, Line, check, main
+from history_checker import FAULTS, BrokenPromise, Line, check, main
 
 EVENTS = 6
 
@@ -132,6 +132,23 @@ def test_each_kind_of_fault_is_named(fault: str, break_it: Callable[[list[Line]]
     break_it(history)
     report = check(history, late=10)
     assert report.counts[fault] > 0, report
+
+
+def refused(lines: list[Line]) -> None:
+    """The third event, wrongly refused: nothing of it is shown or sent."""
+    event = one(lines, "judged")
+    event.update(status="REJECTED", rule="source.sequence-reused")
+    for saw in ("effect", "canonical"):
+        lines[:] = [line for line in lines if line["saw"] != saw or line["position"] != event["position"]]
+
+
+def test_a_refusal_is_a_loss_where_nothing_deserved_one() -> None:
+    history = sound()
+    refused(history)
+    assert check(history).clean
+    assert check(history, all_sound=True).counts["lost"] == 1
+    with pytest.raises(BrokenPromise, match=r"refused by source\.sequence-reused(?s:.*)seed 7"):
+        check(history, all_sound=True).must_be_clean("seed 7")
 
 
 def test_an_event_in_a_gap_that_the_ledger_has_named_comes_late_and_rightly_so() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from random import Random, SystemRandom
+from random import Random
 
 import pytest
 
@@ -15,6 +14,7 @@ from portalbus.schemas.working_time import DAY_SECONDS, WorkingTime
 from portalbus.streams.silence.cadence import Cadence, State
 from portalbus.streams.silence.deadlines import PATIENCE, UNKNOWN, Deadlines, event_type_deadlines
 from portalbus.streams.silence.learning import hear_all
+from seeds import fresh_seed
 from silence_season import EVENT_TYPES, Manner
 
 SOURCES = 43
@@ -48,16 +48,9 @@ class Ear:
         self.last = hear_all(self.cadence, self.last, [at], WORKING, PATIENCE)
 
 
-def seed_of(name: str) -> int:
-    given = os.environ.get("PORTALBUS_TEST_SEED")
-    seed = int(given) if given else SystemRandom().randrange(2**32)
-    print(f"{name}: PORTALBUS_TEST_SEED={seed}")
-    return seed
-
-
 @pytest.mark.parametrize("known_for", [0, 120], ids=["from nothing", "known for four months"])
 def test_fewer_than_one_false_alarm_a_source_and_quarter(known_for: int) -> None:
-    random = Random(seed_of("false alarms"))
+    random = Random(fresh_seed("false alarms"))
     start = datetime.combine(FIRST, datetime.min.time(), UTC)
     alarms: Counter[int] = Counter()
     for source in range(SOURCES):
@@ -76,7 +69,7 @@ def test_fewer_than_one_false_alarm_a_source_and_quarter(known_for: int) -> None
 
 
 def test_an_event_type_that_is_switched_off_is_named_within_its_bound() -> None:
-    random = Random(seed_of("switched off"))
+    random = Random(fresh_seed("switched off"))
     delays: list[float] = []
     unknown = 0
     for _ in range(SOURCES):
