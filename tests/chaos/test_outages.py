@@ -99,3 +99,26 @@ def test_database_kafka_and_registry_may_be_away_for_a_while(bus: Bus, portals: 
 def test_database_kafka_and_registry_may_be_away_for_minutes(bus: Bus, portals: Portals) -> None:
     go_without(bus, portals, 150.0)
     assert_nothing_is_missing(bus, portals)
+
+
+BACK_SECONDS = {"kafka": 30.0, "postgres": 5.0}
+"""How soon after a service answers again the lanes have to be judged up to a moment ago."""
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("name", BACK_SECONDS)
+def test_ten_kills_of_a_service_are_caught_up_with_at_once_each_time(bus: Bus, portals: Portals, name: str) -> None:
+    service = getattr(bus.stack, name)
+    until(lambda: portals.history.exists() and acknowledged(portals) > 100, "publishing begins", 60)
+    until(lambda: few_behind(bus), "the bus keeps up", 60)
+    workers = {one.name: one.pid for one in bus._processes if one.name.startswith("worker")}
+    took = []
+    for _ in range(10):
+        service.kill()
+        service.start()
+        took.append(until(lambda: few_behind(bus), f"after a kill of {name}", RETURN_SECONDS))
+    print(f"{name} killed 10 times: caught up within {max(took):.1f} s of its return")
+    assert_nothing_is_missing(bus, portals)
+    assert max(took) <= BACK_SECONDS[name]
+    assert {one.name: one.pid for one in bus._processes if one.name.startswith("worker")} == workers, "a worker ended"

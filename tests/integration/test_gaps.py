@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from portalbus.infra.stack import Endpoints
 from portalbus.producers import Bounds, Portal, Receipt
 from portalbus.producers.backlog import Backlog
 from portalbus.schemas.models import Event
+from seeds import fresh_seed
 from whole_bus import Bus
 
 HELD = "source.waits-for-gap"
@@ -104,6 +107,38 @@ def test_a_lost_event_is_asked_for_and_healed_within_seconds_and_nobody_else_not
     assert_sound(bus.look)
     print(f"healed {healed_took:.2f} s after publishing; the other portal took {others_took:.2f} s")
     assert healed_took < 10
+
+
+def test_fifty_lost_of_two_thousand_are_each_asked_for_once_and_nothing_else_is(bus: Bus, lose: set[str]) -> None:
+    random = Random(fresh_seed("what is lost"))
+    bus.start_worker()
+    bus.start_relay()
+    names = ("www", "edu", "tax", "land")
+    with ExitStack() as stack:
+        portals = [stack.enter_context(open_portal(bus, name)) for name in names]
+        warm = [receipt for place, portal in enumerate(portals) for receipt in publish(portal, range(place, place + 1))]
+        bus.wait_until(lambda: len(finals(bus, warm)) == len(names), "the bus is warm")
+        bus.wait_until(lambda: all(map(notices_heard_from, portals)), "the portals listen")
+        numbers = range(10, 2_010)
+        missing = set(random.sample(numbers, 50))
+        receipts: dict[int, Receipt] = {}
+        for number in numbers:
+            lost = number if number in missing else -1
+            [receipts[number]] = publish(portals[number % len(names)], range(number, number + 1), lose, lost=lost)
+        began = time.monotonic()
+        bus.wait_until(lambda: len(finals(bus, [*receipts.values()])) == len(numbers), "everything is there", within=60)
+        healed = time.monotonic() - began
+    asked = rows(
+        bus.look,
+        "select value ->> 'portal', (value ->> 'first')::int8, (value ->> 'last')::int8 from ledger.notice"
+        " where record = 'ResendRequested'",
+    )
+    places = {(portal, sequence) for portal, first, last in asked for sequence in range(first, last + 1)}
+    assert places == {(names[number % len(names)], receipts[number].sequence) for number in missing}
+    assert set(finals(bus, [*receipts.values()])) == {"event.accepted"}
+    assert one(bus.look, "select count(*) from ledger.gap") == 0
+    assert_sound(bus.look)
+    print(f"50 of {len(numbers)} lost: all asked for and healed {healed:.1f} s after the last was published")
 
 
 def notices_heard_from(portal: Portal) -> bool:

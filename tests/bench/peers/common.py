@@ -23,6 +23,8 @@ set subject = excluded.subject, content = excluded.content, sequence = excluded.
 
 LANES = os.environ["BENCH_LANES"].split(",")
 GROUP = os.environ["BENCH_GROUP"]
+SESSION_S = int(os.environ.get("BENCH_SESSION_S", "45"))
+"""After so many seconds without a sign of life, a member's lanes go to another one."""
 BOOTSTRAP = os.environ["PORTALBUS_BOOTSTRAP"]
 
 

@@ -1,6 +1,6 @@
 """The hand-written loop: confluent-kafka, batches of 1,000, one upsert a batch, offsets committed after it."""
 
-from common import BOOTSTRAP, GROUP, LANES, connect, read, upsert, writers
+from common import BOOTSTRAP, GROUP, LANES, SESSION_S, connect, read, upsert, writers
 from confluent_kafka import Consumer
 
 allowed, connection = writers(), connect()
@@ -10,6 +10,7 @@ consumer = Consumer(
         "group.id": GROUP,
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
+        "session.timeout.ms": SESSION_S * 1_000,
     }
 )
 consumer.subscribe(LANES)

@@ -3,7 +3,7 @@
 import asyncio
 
 import faust
-from common import BOOTSTRAP, GROUP, LANES, connect, read, upsert, writers
+from common import BOOTSTRAP, GROUP, LANES, SESSION_S, connect, read, upsert, writers
 
 allowed, connection = writers(), connect()
 app = faust.App(
@@ -14,6 +14,7 @@ app = faust.App(
     topic_allow_declare=False,
     topic_disable_leader=True,
     web_enabled=False,
+    broker_session_timeout=SESSION_S,
     consumer_auto_offset_reset="earliest",
 )
 lanes = app.topic(*LANES, value_type=bytes)

@@ -1,0 +1,228 @@
+"""The same load and the same faults for portalbus and for its peers: a plain confluent-kafka loop and stock Faust.
+
+Two processes of a program share four lanes, and one that has ended is started again, as a service manager would.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import psycopg
+
+from bus_events import envelope, receipt, value_of
+from history_checker import Line, Report, check
+from portalbus.schemas.models import Event
+from portalbus.schemas.topics import lane_of
+from whole_bus import SESSION_TIMEOUT_S, Bus
+
+AGENCIES = ("G22", "H26", "H29", "G09")
+PEERS = Path(__file__).parents[1] / "bench" / "peers"
+PER_SECOND = 400
+TOGETHER = 20
+QUIET_SECONDS = 5.0 * SESSION_TIMEOUT_S
+"""Nothing happens any more: much longer than a dead member's lanes wait for another one."""
+
+TABLES = """
+create schema peer;
+create table peer.feedback (case_id text primary key, public_code text not null, agency text not null,
+    portal text not null, sequence bigint not null, regime text not null, category int not null,
+    received_at timestamptz not null, subject text not null, content text not null);
+create table peer.applied (number bigint generated always as identity primary key, case_id text not null);
+create function peer.note() returns trigger language plpgsql as $$
+begin insert into peer.applied (case_id) values (new.case_id); return null; end $$;
+create trigger note after insert or update on peer.feedback for each row execute function peer.note()"""
+
+
+class Program(NamedTuple):
+    """One of those that are compared: how to start it, and where to read what took effect."""
+
+    name: str
+    effects: str
+
+    def start(self, bus: Bus) -> subprocess.Popen[bytes]:
+        """Starts one process of it, in the group of the others."""
+        if self.name == "portalbus":
+            return bus.start_worker().process
+        folder = bus.folder / f"{self.name}-{time.time_ns()}"  # Faust keeps files where it is started
+        folder.mkdir()
+        environment = {
+            **os.environ,
+            "PORTALBUS_BOOTSTRAP": bus.endpoints.bootstrap,
+            "PORTALBUS_REGISTRY": bus.endpoints.registry_url,
+            "PORTALBUS_DATABASE": bus.database_url,
+            "BENCH_LANES": ",".join(map(lane_of, AGENCIES)),
+            "BENCH_GROUP": bus.group,
+            "BENCH_SESSION_S": str(SESSION_TIMEOUT_S),
+        }
+        with (folder / "log").open("wb") as log:
+            command = [sys.executable, str(PEERS / f"{self.name}.py")]
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+
+
+APPLIED = "select number, case_id from peer.applied order by number"
+PROGRAMS = {
+    "portalbus": Program(
+        "portalbus",
+        "select j.position, e.key from ledger.judgement j join ledger.event e using (agency, lane_offset)"
+        " where j.status = 'ACCEPTED' order by j.position",
+    ),
+    "confluent_loop": Program("confluent_loop", APPLIED),
+    "stock_faust": Program("stock_faust", APPLIED),
+}
+
+
+class Pair:
+    """Two processes of a program; whoever ends is started again."""
+
+    def __init__(self, bus: Bus, program: Program) -> None:
+        self.program = program
+        self.restarts = 0
+        self._bus = bus
+        self._lock = threading.Lock()
+        self._running = [program.start(bus), program.start(bus)]
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def kill_one(self, random: Random) -> None:
+        """kill -9."""
+        with self._lock:
+            random.choice(self._running).kill()
+
+    def freeze_one(self, random: Random, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT after so many seconds."""
+        with self._lock:
+            process = random.choice(self._running)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """Ends both."""
+        self._ended.set()
+        self._thread.join(30)
+        for process in self._running:
+            process.kill()
+            process.wait()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.2):
+            with self._lock:
+                for place, process in enumerate(self._running):
+                    if process.poll() is not None:
+                        self._running[place] = self.program.start(self._bus)
+                        self.restarts += 1
+
+
+class Load:
+    """So many cases of four agencies, each sent `copies` times; what the broker has confirmed is acknowledged.
+
+    With `poison_every`, a record that nobody can read comes after each so many, under a key of its own.
+    """
+
+    def __init__(self, bus: Bus, events: int, *, copies: int = 1, poison_every: int = 0) -> None:
+        self.lines: list[Line] = []
+        self._bus, self._events, self._copies, self._poison_every = bus, events, copies, poison_every
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until the broker has everything."""
+        self._thread.join(300)
+        assert not self._thread.is_alive()
+
+    @property
+    def running(self) -> bool:
+        """True while something is still to be sent."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        for first in range(1, self._events // len(AGENCIES) + 1, TOGETHER):
+            time.sleep(max(0.0, due - time.monotonic()))
+            due += len(AGENCIES) * TOGETHER / PER_SECOND
+            for place, agency in enumerate(AGENCIES):
+                self._send(agency, place * 1_000_000, range(first, first + TOGETHER))
+
+    def _send(self, agency: str, offset: int, numbers: range) -> None:
+        records: list[tuple[bytes, bytes]] = []
+        for number in numbers:
+            event = Event(envelope(offset + number, agency, number), receipt(f"{agency}-{number:06}", offset + number))
+            records.append((event.key.encode(), value_of(event, self._bus.schema_ids)))
+        records *= self._copies
+        if self._poison_every and numbers.start % self._poison_every < TOGETHER:
+            records.insert(TOGETHER // 2, (b"poison", b"\x00" * 40))
+        self._bus.publish(agency, records)
+        self.lines += [{"saw": "acknowledged", **case_line(agency, number)} for number in numbers]
+
+
+def case_line(agency: str, number: int) -> Line:
+    """An event, named by its case."""
+    return {"id": f"{agency}-{number:06}", "source": f"{agency}/www", "epoch": 1, "sequence": number}
+
+
+def run(
+    bus: Bus, program: Program, load: Callable[[Bus], Load], fault: Callable[[Pair, Load], None]
+) -> tuple[Report, int]:
+    """Puts a program under load and faults, waits until it has done everything or moves no more, and judges it.
+
+    Returns the report, and how often one of its processes had to be started again.
+    """
+    pair = Pair(bus, program)
+    try:
+        wait_for_lanes(bus, pair)
+        sending = load(bus)
+        fault(pair, sending)
+        sending.wait()
+        effects = wait_until_quiet(bus, program, len(sending.lines))
+    finally:
+        pair.end()
+    return check([*sending.lines, *effects], stages=("effect",)), pair.restarts
+
+
+def wait_for_lanes(bus: Bus, pair: Pair) -> None:
+    """Until a first event of each lane has taken effect: before that, nobody is at work yet."""
+    for agency in AGENCIES:
+        number = 900_000 + AGENCIES.index(agency)
+        first = Event(envelope(number, agency, 1, portal="edu"), receipt(f"{agency}-first", number))
+        bus.publish(agency, [(first.key.encode(), value_of(first, bus.schema_ids))])
+    bus.wait_until(lambda: len(took_effect(bus, pair.program, first=True)) == len(AGENCIES), "all are at work", 120)
+
+
+def took_effect(bus: Bus, program: Program, *, first: bool = False) -> list[Line]:
+    """What took effect, in the order in which it did; the first events of the lanes alone, or all but these.
+
+    Nothing, when the database is away.
+    """
+    try:
+        with psycopg.connect(bus.database_url, autocommit=True) as look:
+            rows = look.execute(program.effects).fetchall()
+    except psycopg.OperationalError:
+        return []
+    found = []
+    for position, case in rows:
+        agency, _, number = case.partition("-")
+        if (number == "first") == first:
+            line = {"id": case} if first else case_line(agency, int(number))
+            found.append({"saw": "effect", **line, "position": position})
+    return found
+
+
+def wait_until_quiet(bus: Bus, program: Program, wanted: int) -> list[Line]:
+    """What took effect, once everything has, or once nothing has moved for long; both kept for a moment longer."""
+    effects, since = took_effect(bus, program), time.monotonic()
+    while time.monotonic() - since < (2.0 if len({line["id"] for line in effects}) == wanted else QUIET_SECONDS):
+        time.sleep(0.5)
+        now = took_effect(bus, program)
+        if len(now) != len(effects):
+            effects, since = now, time.monotonic()
+    return effects
