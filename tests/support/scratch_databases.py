@@ -10,9 +10,10 @@ _PATIENCE_S = 60.0
 _PAUSE_S = 0.2
 
 
-def create_database(connection: psycopg.Connection[Any], name: str) -> None:
-    """Creates an empty database."""
-    connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+def create_database(connection: psycopg.Connection[Any], name: str, template: str = "") -> None:
+    """Creates an empty database, or a copy of another one to which nobody is connected."""
+    copied = sql.SQL(" template {}").format(sql.Identifier(template)) if template else sql.SQL("")
+    connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)) + copied)
 
 
 def drop_database(connection: psycopg.Connection[Any], name: str) -> None:

@@ -31,6 +31,7 @@ COMMANDS = [
     "parked",
     "verdicts",
     "rebuild",
+    "migrations",
 ]
 
 

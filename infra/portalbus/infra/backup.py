@@ -21,13 +21,11 @@ from portalbus.schemas.models import Verdict
 from portalbus.schemas.topics import CANONICAL, VERDICT_PREFIX
 from portalbus.streams.ledger.database import connect, migrate
 from portalbus.streams.ledger.order import free_position
+from portalbus.streams.ledger.stepping_back import connected_processes
 from portalbus.streams.relaying.position import read_position
 from portalbus.streams.relaying.sent_before import Named, event_name, settle, verdict_name
 
 TIMEOUT_SECONDS = 20.0
-PROCESSES = """
-select distinct application_name from pg_stat_activity
-where datname = current_database() and pid <> pg_backend_pid() and application_name like 'portalbus-%'"""
 SCHEMAS = """
 select nspname from pg_namespace
 where nspname not in ('public', 'information_schema') and nspname not like 'pg\\_%'"""
@@ -74,7 +72,7 @@ def put_back(database_url: str, file: Path) -> None:
 
 def refuse_while_running(connection: Connection[Any]) -> None:
     """Raises BackupError when a process of the bus is connected."""
-    running = sorted(name for (name,) in connection.execute(PROCESSES))
+    running = connected_processes(connection)
     if running:
         raise BackupError(f"{', '.join(running)} is connected to the database", "stop the processes of the bus first")
 

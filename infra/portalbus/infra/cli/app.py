@@ -26,6 +26,7 @@ from portalbus.infra.cli import (
     gaps_command,
     gateway_commands,
     generate_commands,
+    migrations_commands,
     outbox_commands,
     parked_commands,
     prepare_command,
@@ -98,6 +99,7 @@ app.add_typer(connect_commands.app, name="connect")
 app.add_typer(gateway_commands.app, name="gateway")
 app.add_typer(alerting_commands.app, name="alerting")
 app.add_typer(topics_commands.app, name="topics")
+app.add_typer(migrations_commands.app, name="migrations")
 app.add_typer(generate_commands.app, name="generate")
 app.add_typer(docs_command.app, name="docs")
 

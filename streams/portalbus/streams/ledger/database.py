@@ -1,10 +1,11 @@
-"""Connections to the ledger, and its numbered migrations."""
+"""Connections to the ledger, and its numbered migrations; back again: `stepping_back`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout, LockNotAvailable, Pr
 from psycopg.rows import TupleRow
 
 from portalbus.streams.ledger.locks import AdvisoryLock
+from portalbus.streams.ledger.migration_steps import take_step
 
 log = structlog.get_logger(__name__)
 
@@ -140,8 +142,11 @@ def connect(
     )
 
 
-def migrate(database_url: str, package: str = "portalbus.streams") -> list[str]:
-    """Applies a package's migrations that are not in the database yet, each in a transaction; returns their names."""
+def migrate(database_url: str, package: str = "portalbus.streams", *, to: str | None = None) -> list[str]:
+    """Applies a package's migrations that are not in the database yet, each in a transaction; returns their names.
+
+    `to` names the last one; without it, all. The bus may go on meanwhile. Raises MigrationBlocked.
+    """
     applied: list[str] = []
     with connect(database_url, application="migrate", autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", (AdvisoryLock.MIGRATION.value,))
@@ -151,16 +156,28 @@ def migrate(database_url: str, package: str = "portalbus.streams") -> list[str]:
         )
         done = {row[0] for row in connection.execute("select name from public.portalbus_migration")}
         for name, sql in migrations(package):
-            if name not in done:
-                with connection.transaction():
-                    connection.execute(sql)
-                    connection.execute("insert into public.portalbus_migration (name) values (%s)", (name,))
+            if name not in done and (to is None or name <= to):
+                take_step(connection, name, partial(_apply, connection, name, sql))
                 applied.append(name)
     return applied
+
+
+def _apply(connection: Connection[Any], name: str, sql: bytes) -> None:
+    connection.execute(sql)
+    connection.execute("insert into public.portalbus_migration (name) values (%s)", (name,))
+
+
+BACK = ".down.sql"
 
 
 def migrations(package: str = "portalbus.streams") -> list[tuple[str, bytes]]:
     """Name and SQL of every migration of a package, in order. Names are unique among all packages."""
     folder = files(package).joinpath("migrations")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return [(name.removesuffix(".sql"), folder.joinpath(name).read_bytes()) for name in names]
+    return [(name.removesuffix(".sql"), folder.joinpath(name).read_bytes()) for name in names if BACK not in name]
+
+
+def way_back(name: str, package: str = "portalbus.streams") -> str | None:
+    """The SQL that undoes a migration; None when the package has none."""
+    file = files(package).joinpath("migrations", name + BACK)
+    return file.read_text(encoding="utf-8") if file.is_file() else None

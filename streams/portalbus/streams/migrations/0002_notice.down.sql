@@ -1,0 +1,2 @@
+-- lost notices: select count(*) from ledger.notice
+drop table ledger.notice;
