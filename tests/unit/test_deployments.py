@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -195,7 +197,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     units = []
     for unit in sorted((ROOT / "infra" / "systemd").glob("*.service")):
         text = unit.read_text(encoding="utf-8").replace("/opt/portalbus/bin/python", "/usr/bin/env")
-        copy = tmp_path / unit.name.replace("@.", "@1.")
+        copy = tmp_path / unit.name.replace("@.", "@10.")
         copy.write_text(text, encoding="utf-8")
         units.append(copy)
     done = subprocess.run(
@@ -204,6 +206,25 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     ours = [line for line in done.stderr.splitlines() if "portalbus" in line and "RestartSteps" not in line]
     # RestartSteps and RestartMaxDelaySec are of systemd 254; an older one says that it passes them over.
     assert [line for line in ours if "RestartMaxDelaySec" not in line] == []
+
+
+def test_every_worker_of_a_machine_has_a_port_of_its_own_for_its_metrics(tmp_path: Path) -> None:
+    units = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "infra" / "systemd").glob("*.service")}
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    taken = re.findall(r"^Environment=PORTALBUS_METRICS_PORT=(\d+)$", "\n".join(units.values()), re.MULTILINE)
+    for number in (1, 2, 9, 10, 11, 64, 99, 100, 1000):
+        command = re.search(r"^ExecStart=(.+)$", units["portalbus-worker@"], re.MULTILINE)
+        assert command is not None
+        line = (
+            command[1].replace("%i", str(number)).replace("$$", "$").replace("/opt/portalbus/bin/python", str(python))
+        )
+        said = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True).stdout.split()
+        assert said[:2] == ["-m", "portalbus.streams.worker"]
+        taken.append(said[said.index("--metrics-port") + 1])
+    assert len(set(taken)) == len(taken) > 9
+    assert all(1024 < int(port) < 65536 for port in taken)
 
 
 def test_systemd_finds_a_unit_that_is_wrong(tmp_path: Path) -> None:
