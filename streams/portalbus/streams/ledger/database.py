@@ -179,5 +179,5 @@ def migrations(package: str = "portalbus.streams") -> list[tuple[str, bytes]]:
 
 def way_back(name: str, package: str = "portalbus.streams") -> str | None:
     """The SQL that undoes a migration; None when the package has none."""
-    file = files(package).joinpath("migrations", name + BACK)
+    file = files(package).joinpath("migrations").joinpath(name + BACK)
     return file.read_text(encoding="utf-8") if file.is_file() else None
