@@ -43,7 +43,7 @@ lint: ## style, format, types and the direction of imports
 	$(BIN)/mypy schemas producers streams connectors infra tests
 	$(BIN)/lint-imports
 
-chaos: ## the tests that break things, in full: two hours (`make test` has them in a short form)
+chaos: ## the tests that break things, in full: some three hours (`make test` has them in a short form)
 	$(SETUP) && exec $(BIN)/python -m pytest tests -m chaos -s $(ARGS)
 
 bench: ## the figures, each as a ratio with both sides

@@ -193,8 +193,15 @@ select agency, lane_offset, uuidv7((n - %(rows)s) * interval '3 seconds'), true,
 from numbered"""
 
 
-def measure_sources(endpoints: Endpoints, folder: Path, counts: Sequence[int], events: int, found: Found) -> None:
-    """A burst of so many sources, then a steady stream of them, into one worker."""
+def measure_sources(
+    endpoints: Endpoints,
+    folder: Path,
+    counts: Sequence[int],
+    events: int,
+    found: Found,
+    seconds: float = STEADY_SECONDS,
+) -> None:
+    """A burst of so many sources, then a steady stream of them for so long, into one worker."""
     for count in counts:
         bus = Bus(endpoints, folder, AGENCIES).open()
         sources = Sources(bus.schema_ids["FeedbackReceived"], count)
@@ -202,10 +209,10 @@ def measure_sources(endpoints: Endpoints, folder: Path, counts: Sequence[int], e
         burst = sources.events(max(events // count, 2) * count)
         fill(bus, burst)
         burst_rate = rate(bus, len(burst))
-        late = sorted(_steady(bus, sources.events(int(max(count / 20, 10.0) * STEADY_SECONDS)), len(burst)))
+        late = sorted(_steady(bus, sources.events(int(max(count / 20, 10.0) * seconds)), len(burst), seconds))
         found.sources[count] = {
             "burst, events/s": round(burst_rate),
-            "steady, events/s": round(len(late) / STEADY_SECONDS),
+            "steady, events/s": round(len(late) / seconds),
             "p50, ms": round(statistics.median(late), 1),
             "p99, ms": round(late[int(len(late) * 0.99)], 1),
             "latest, ms": round(late[-1], 1),
@@ -216,7 +223,7 @@ def measure_sources(endpoints: Endpoints, folder: Path, counts: Sequence[int], e
         bus.close()
 
 
-def _steady(bus: Bus, events: Sequence[Record], before: int) -> list[float]:
+def _steady(bus: Bus, events: Sequence[Record], before: int, seconds: float) -> list[float]:
     """Sends the events evenly over the time; milliseconds from each one's acknowledgement to the ledger's commit."""
     acknowledged: dict[str, list[tuple[int, float]]] = {agency: [] for agency in AGENCIES}
     late: list[float] = []
@@ -235,7 +242,7 @@ def _steady(bus: Bus, events: Sequence[Record], before: int) -> list[float]:
             del waiting[: len(judged)]
 
     producer = Producer({"bootstrap.servers": bus.endpoints.bootstrap, "enable.idempotence": True, "linger.ms": 5})
-    began, pause = time.monotonic(), STEADY_SECONDS / len(events)
+    began, pause = time.monotonic(), seconds / len(events)
     for number, (topic, key, value) in enumerate(events):
         while time.monotonic() < began + number * pause:
             producer.poll(0.002)

@@ -40,6 +40,7 @@ from scratch_databases import create_database, drop_database
 
 NAMES = [name for name, _ in migrations()]
 NEWEST = int(NAMES[-1][:4])
+PATIENT = "-c lock_timeout=20s"
 FOLDED = 8
 """Going back to this one and forward again, the fold of the lanes is whole."""
 ANEW = {
@@ -232,7 +233,7 @@ def test_the_commands_tell_go_back_and_go_forward(lived: str, capsys: pytest.Cap
 def test_a_migration_waits_for_a_long_query_and_nobody_waits_behind_the_migration(lived: str) -> None:
     """A lock that is waited for without an end makes all wait who come after it, readers too."""
     step_back(lived, NEWEST - 1)
-    with psycopg.connect(lived) as reader, psycopg.connect(lived, autocommit=True) as worker:
+    with psycopg.connect(lived) as reader, psycopg.connect(lived, autocommit=True, options=PATIENT) as worker:
         reader.execute("select count(*) from ledger.source")  # its transaction stays open
         migrating = threading.Thread(target=migrate, args=(lived,))
         migrating.start()
