@@ -89,8 +89,8 @@ class ReceiverQueue:
             return None
         return max(self._heads[0][0], self._rest_until)
 
-    def delivered(self, number: int, now: float) -> None:
-        """It has arrived: the next one of its key is free, and the receiver is awake."""
+    def delivered(self, number: int, now: float) -> int:
+        """It has arrived: the next one of its key is free, and the receiver is awake. Gives the attempts."""
         self._under_way.discard(number)
         gone = self._waiting.pop(number, None)
         if gone is not None:
@@ -101,6 +101,7 @@ class ReceiverQueue:
             else:
                 self._offer(row[0])
         self._hear(now)
+        return 1 if gone is None else gone.failures + 1
 
     def failed(self, number: int, why: Failure, now: float, chance: float) -> Waiting | None:
         """It has not arrived; gives the delivery as it stands now, None when it is not wanted any more."""

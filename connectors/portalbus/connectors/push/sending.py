@@ -92,8 +92,8 @@ class Receiver:
         posted = await self._post(body) if body is not None else Posted(None, Failure("its message is gone"), 0)
         now = time.time()
         if posted.failure is None:
-            self._queue.delivered(number, now)
-            self._journal.write(Delivered(self.subscription.id, number))
+            attempts = self._queue.delivered(number, now)
+            self._journal.write(Delivered(self.subscription.id, number, attempts, now))
         else:
             stands = self._queue.failed(number, posted.failure, now, random.random())  # noqa: S311 - jitter
             self._say(posted, body, stands)

@@ -31,6 +31,20 @@ FAILED = """
 update push.delivery set failures = %s, due_at = %s, first_failed_at = %s, last_failed_at = now(), last_error = %s,
     given_up_at = case when %s then now() end
 where subscription = %s and message = %s"""
+KEPT_DAYS = 90
+ARRIVED = """
+with gone as (
+    delete from push.delivery d
+    using unnest(%s::text[], %s::bigint[], %s::integer[], %s::timestamptz[])
+        as arrived(subscription, message, tries, at)
+    where d.subscription = arrived.subscription and d.message = arrived.message
+    returning arrived.*
+)
+insert into push.ended (message, subscription, delivered, attempts, ended_at)
+select message, subscription, true, tries, at from gone
+on conflict (message, subscription) do update
+    set delivered = true, attempts = excluded.attempts, ended_at = excluded.ended_at"""
+FORGET = f"delete from push.ended where ended_at < now() - interval '{KEPT_DAYS} days'"
 SWEEP = """
 delete from push.message m where not exists (select 1 from push.delivery d where d.message = m.number)"""
 
@@ -55,10 +69,12 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """It has arrived."""
+    """It has arrived: after so many attempts, at `at` seconds since 1970."""
 
     subscription: str
     message: int
+    attempts: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +183,15 @@ def bodies(connection: Connection[Any], numbers: Sequence[int]) -> dict[int, Bod
 
 def write_results(connection: Connection[Any], results: Sequence[Delivered | Undelivered]) -> None:
     """Writes down what became of deliveries."""
-    arrived = [(one.subscription, one.message) for one in results if isinstance(one, Delivered)]
+    arrived = [one for one in results if isinstance(one, Delivered)]
     failed = [one for one in results if isinstance(one, Undelivered)]
     last_errors = {one.subscription: one.error for one in failed}
     with connection.cursor() as cursor:
         if arrived:
-            cursor.execute(
-                "delete from push.delivery d using unnest(%s::text[], %s::bigint[]) as gone(subscription, message)"
-                " where d.subscription = gone.subscription and d.message = gone.message",
-                ([subscription for subscription, _ in arrived], [message for _, message in arrived]),
-            )
-            cursor.execute(DELIVERED, ([subscription for subscription, _ in arrived],))
+            subscriptions = [one.subscription for one in arrived]
+            numbers, attempts = [one.message for one in arrived], [one.attempts for one in arrived]
+            cursor.execute(ARRIVED, (subscriptions, numbers, attempts, [_time(one.at) for one in arrived]))
+            cursor.execute(DELIVERED, (subscriptions,))
         if failed:
             cursor.executemany(FAILED, [_failed_row(one) for one in failed])
             cursor.executemany(
@@ -187,7 +201,8 @@ def write_results(connection: Connection[Any], results: Sequence[Delivered | Und
 
 
 def sweep(connection: Connection[Any]) -> int:
-    """Deletes the messages that everybody has; tells how many."""
+    """Deletes the messages that everybody has, and what ended long ago; tells how many messages."""
+    connection.execute(FORGET)
     return connection.execute(SWEEP).rowcount
 
 

@@ -39,6 +39,14 @@ WAIT_FOR_SENDER = "select 1 from push.sender for update"
 CHOSEN = """
 d.given_up_at is not null and d.subscription = %(subscription)s and m.number = d.message
 and (%(webhook_ids)s::text[] is null or m.webhook_id = any(%(webhook_ids)s))"""
+DROP = f"""
+with gone as (
+    delete from push.delivery d using push.message m where {CHOSEN} returning d.message, d.subscription, d.failures
+)
+insert into push.ended (message, subscription, delivered, attempts, ended_at)
+select message, subscription, false, failures, now() from gone
+on conflict (message, subscription) do update
+    set delivered = false, attempts = excluded.attempts, ended_at = excluded.ended_at"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +187,7 @@ def redrive(connection: Connection[Any], subscription_id: str, webhook_ids: Sequ
 
 def drop_failed(connection: Connection[Any], subscription_id: str, webhook_ids: Sequence[str]) -> int:
     """Takes failed deliveries away for good: what waits behind them goes out. Tells how many."""
-    return _decide(
-        connection, f"delete from push.delivery d using push.message m where {CHOSEN}", subscription_id, webhook_ids
-    )
+    return _decide(connection, DROP, subscription_id, webhook_ids)
 
 
 def _decide(

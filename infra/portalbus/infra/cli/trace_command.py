@@ -1,9 +1,10 @@
-"""`portalbus trace`: from a portal's publish to the page, with times."""
+"""`portalbus trace`: from a portal's publish to the page, the feeds and the webhooks, with times."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,10 +27,10 @@ from portalbus.schemas.tracing import trace_id
 if TYPE_CHECKING:
     from rich.tree import Tree
 
+    from portalbus.connectors.central.feeds.addresses import FeedAddress
     from portalbus.infra.bus.addresses import Addresses
-    from portalbus.streams.reading.tracing import SentOn, Trace, TracedEvent, TracedJudgement
+    from portalbus.streams.reading.tracing import SentOn, ToReceiver, Trace, TracedEvent, TracedJudgement
 
-MOST_LOOKED_UP = 40
 COLOURS = {"ACCEPTED": "green", "WAITING": "yellow", "DUPLICATE": "cyan"}
 
 
@@ -37,7 +38,9 @@ def trace(
     id_: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="Event id, case id, public code, directive key or id, address of a page, or H26@17."
+            metavar="ID",
+            help="Id of an event, trace, case, directive, feed entry or webhook, public code, address of a page or"
+            " feed, or H26@17.",
         ),
     ],
     json_: Json = False,
@@ -46,56 +49,66 @@ def trace(
     bootstrap: Bootstrap = None,
     home: Home = None,
 ) -> None:
-    """Follow an event, a case or a directive: portal, lane, every judgement, canonical topic, page.
+    """Follow an event, a case or a directive: portal, lane, every judgement, canonical topic, page, feeds, webhooks.
 
     \b
       portalbus trace 0199b2c4-7a1e-7c44-9d3e-5f0e8a1b2c3d     an event
       portalbus trace 7GQ2M0Z4KX9A                             a case by its public code
       portalbus trace G22/ct-015-2026                          a directive by its key; its id alone does too
+      portalbus trace https://hanoi.gov.vn/van-ban/15-ct-ubnd  a directive by its address on its own portal
+      portalbus trace '/vi/feed.atom?agency=H26'               a feed: its entries, with their ids
       portalbus trace lane.H26@17                              a record that nobody could read
 
     Exit status 1 when the ledger knows nothing of it.
     """
+    where = addresses(home, ("database_url",), database_url=database_url, bootstrap=bootstrap)
+    asked = id_.strip()
+    found = _found(asked, where)
+    if found is None:
+        from portalbus.connectors.tracing.hints import hint
+
+        raise Ended(NO, f"the ledger knows nothing of {id_}. {in_language(hint(asked), lang)}")
+    site = f"{where.central_url}/{lang.value}" if where.central_url else ""
+    page = f"{site}{found.page}" if found.page and site else None
+    if json_:
+        typer.echo(json.dumps(_as_json(found, page, site, lang), ensure_ascii=False, indent=2))
+    else:
+        _print(found, page, site, lang)
+
+
+def _found(asked: str, where: Addresses) -> Trace | None:
     import psycopg
 
-    from portalbus.streams.reading.tracing import Tracer
+    from portalbus.connectors.central.feeds.addresses import FeedAddress
+    from portalbus.connectors.tracing.following import follow
+    from portalbus.streams.reading.kafka_times import timed
 
-    where = addresses(home, ("database_url",), database_url=database_url, bootstrap=bootstrap)
+    address = FeedAddress.read(asked)
     with psycopg.connect(where.database_url, autocommit=True, connect_timeout=5) as connection:
-        found = Tracer(connection).trace(id_.strip())
-    if found is None:
-        raise Ended(
-            NO, f"the ledger knows nothing of {id_}: it may still be at the portal, see `portalbus outbox status`"
-        )
-    found = _with_times(found, where)
-    page = f"{where.central_url}/{lang.value}{found.page}" if found.page and where.central_url else None
-    if json_:
-        typer.echo(json.dumps(_as_json(found, page, lang), ensure_ascii=False, indent=2))
-    else:
-        _print(found, page, lang)
+        found = follow(connection, asked) if address is None else None
+    if address is not None:
+        return asyncio.run(_of_feed(where.database_url, asked, address))
+    return timed(found, where.bootstrap) if found is not None else None
 
 
-def _with_times(found: Trace, where: Addresses) -> Trace:
-    from portalbus.streams.reading.kafka_times import kafka_times
+async def _of_feed(database_url: str, asked: str, address: FeedAddress) -> Trace:
+    from portalbus.connectors.central.feeds.desk import FeedDesk
+    from portalbus.connectors.tracing.following import follow_feed
+    from portalbus.streams.reading.pool import reading_pool
 
-    places = [place for event in found.events for judgement in event.judgements for place in judgement.sent_on]
-    if not where.bootstrap or not places:
-        return found
-    times = kafka_times(where.bootstrap, places[:MOST_LOOKED_UP])
-
-    def timed(judgement: TracedJudgement) -> TracedJudgement:
-        return replace(judgement, sent_on=tuple(replace(place, at=times.get(place)) for place in judgement.sent_on))
-
-    events = tuple(replace(event, judgements=tuple(timed(item) for item in event.judgements)) for event in found.events)
-    return replace(found, events=events)
+    async with reading_pool(database_url, size=1, application="trace") as pool:
+        return await follow_feed(FeedDesk(pool), asked, address)
 
 
-def _print(found: Trace, page: str | None, language: str) -> None:
+def _print(found: Trace, page: str | None, site: str, language: str) -> None:
+    from rich.markup import escape
     from rich.tree import Tree
 
-    root = Tree(f"[bold]{found.kind} {found.key or found.asked}[/bold]")
+    root = Tree(f"[bold]{escape(f'{found.kind} {found.key or found.asked}')}[/bold]")
+    for entry in found.entries:
+        root.add(escape(f"{_shown(entry.updated)}  {entry.traced_by}  {entry.entry}  {entry.title}"))
     for event in found.events:
-        _add_event(root, event, language)
+        _add_event(root, event, site, language)
     for kind, row in found.rows.items():
         shown = ", ".join(
             f"{name} {_shown(value)}" for name, value in row.items() if value is not None and name != "key"
@@ -106,7 +119,7 @@ def _print(found: Trace, page: str | None, language: str) -> None:
     console().print(root, soft_wrap=False)
 
 
-def _add_event(root: Tree, event: TracedEvent, language: str) -> None:
+def _add_event(root: Tree, event: TracedEvent, site: str, language: str) -> None:
     source = f"{event.agency}/{event.portal} sequence {event.sequence}" if event.portal else "source unknown"
     epoch = f" epoch {event.epoch}" if event.epoch and event.epoch > 1 else ""
     branch = root.add(f"[bold]{event.event_type or 'unreadable record'}[/bold] {event.event_id or ''} {source}{epoch}")
@@ -131,6 +144,10 @@ def _add_event(root: Tree, event: TracedEvent, language: str) -> None:
         )
         for place in judgement.sent_on:
             leaf.add(_sent_on(place, judgement.judged_at))
+        for feed in judgement.feeds:
+            leaf.add(f"in a feed   {_shown(feed.at)}  {site}{feed.path}  {feed.entry}")
+        for hook in judgement.webhooks:
+            leaf.add(_webhook(hook, judgement))
         before = judgement.judged_at
     if event.waits_until is not None:
         branch.add(f"waits until {_shown(event.waits_until)}")
@@ -141,6 +158,16 @@ def _add_event(root: Tree, event: TracedEvent, language: str) -> None:
 def _sent_on(place: SentOn, judged_at: datetime) -> str:
     time = f"{_shown(place.at)}{_later(judged_at, place.at)}  " if place.at else ""
     return f"sent on     {time}{place.topic}[{place.partition}]@{place.offset}"
+
+
+def _webhook(hook: ToReceiver, judgement: TracedJudgement) -> str:
+    from rich.markup import escape
+
+    time = f"{_shown(hook.at)}{_later(judgement.judged_at, hook.at)}  " if hook.at else ""
+    tries = "1 attempt" if hook.attempts == 1 else f"{hook.attempts} attempts"
+    said = f"  {hook.error}" if hook.error else ""
+    receiver = hook.receiver or "a receiver that was removed"
+    return escape(f"webhook     {time}{hook.state} {tries}{said}  {hook.subscription} {receiver}  {hook.webhook_id}")
 
 
 def _shown(value: object) -> str:
@@ -156,7 +183,7 @@ def _later(before: datetime | None, after: datetime) -> str:
     return f"  ({seconds:+.0f} s)" if abs(seconds) < 7200 else f"  ({seconds / 3600:+.1f} h)"
 
 
-def _as_json(found: Trace, page: str | None, language: str) -> dict[str, Any]:
+def _as_json(found: Trace, page: str | None, site: str, language: str) -> dict[str, Any]:
     fields = asdict(found)
     for event, traced in zip(fields["events"], found.events, strict=True):
         event["trace_id"] = trace_id(traced.event_id) if traced.event_id else None
@@ -165,6 +192,8 @@ def _as_json(found: Trace, page: str | None, language: str) -> dict[str, Any]:
                 in_language(said.message, language),
                 in_language(said.mend, language),
             )
+            for feed in judgement["feeds"]:
+                feed["address"] = f"{site}{feed.pop('path')}"
     return _plain({**fields, "page": page})  # type: ignore[no-any-return]
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 
+from psycopg import Connection as SyncConnection
 from psycopg.rows import class_row
 
+from portalbus.schemas.topics import CANONICAL
 from portalbus.streams.reading.directives import EXCERPT_CHARACTERS, DirectiveRow
 from portalbus.streams.reading.pool import Connection
 from portalbus.streams.reading.shown import HIDDEN
@@ -93,6 +95,15 @@ async def accepted_at(connection: Connection, positions: Sequence[int]) -> tuple
             {"positions": list(positions), "types": ["FeedbackResolved"]},
         )
         return tuple(await cursor.fetchall())
+
+
+def accepted_rows(connection: SyncConnection[Any], positions: Sequence[int]) -> tuple[AcceptedRow, ...]:
+    """What was accepted at these positions; those at which nothing was are left out."""
+    with connection.cursor(row_factory=class_row(AcceptedRow)) as cursor:
+        cursor.execute(
+            f"{ACCEPTED} and j.position = any(%(positions)s)", {"positions": list(positions), "types": list(CANONICAL)}
+        )
+        return tuple(cursor.fetchall())
 
 
 async def _rows(

@@ -4,10 +4,11 @@ for the console's page, which so show the same."""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, Literal
+from urllib.parse import unquote, urldefrag, urlsplit
 from uuid import UUID
 
 from psycopg import Connection
@@ -20,6 +21,10 @@ PUBLIC_CODE = re.compile(r"^[0-9A-HJKMNP-TV-Z]{12}$")
 # One look at each lane instead of one at each event: the index on ids begins with the agency.
 BY_ID = "e.claims_id and (e.agency, e.event_id) in (select agency, %s::uuid from ledger.lane)"
 BY_ANY_ID = "e.event_id = %s"
+VERDICT = re.compile(r"^verdict-(?P<position>[0-9]{1,18})$")
+"""The webhook id of a verdict."""
+TRACE_ID = re.compile(r"^(?:[0-9a-f]{2}-)?(?P<trace>[0-9a-f]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2})?$", re.IGNORECASE)
+"""A trace id, alone or in a W3C `traceparent`: an event id without its hyphens."""
 PLACE = re.compile(r"^(?:lane\.)?(?P<agency>[A-Y][0-9]{2}(?:\.[A-Z0-9]+)*)@(?P<offset>[0-9]+)$")
 
 
@@ -34,8 +39,32 @@ class SentOn:
 
 
 @dataclass(frozen=True)
+class InFeed:
+    """A feed of the central portal that carries it, from the event's lane time on. `path` is without the language, as
+    Atom; the same is there as RSS. `entry` is the id of its entry."""
+
+    path: str
+    entry: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ToReceiver:
+    """What became of one webhook. `at` is when it arrived, was let go, given up, or failed last; None before that.
+    `receiver` is the receiver's host, None when its subscription was removed."""
+
+    subscription: str
+    receiver: str | None
+    webhook_id: str
+    state: Literal["delivered", "queued", "given_up", "dropped"]
+    attempts: int
+    at: datetime | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class TracedJudgement:
-    """One judgement on an event."""
+    """One judgement on an event, and what carried it on; feeds and webhooks are not looked up here."""
 
     position: int
     status: str
@@ -46,6 +75,8 @@ class TracedJudgement:
     mend: Texts | None
     judged_at: datetime
     sent_on: tuple[SentOn, ...] = ()
+    feeds: tuple[InFeed, ...] = ()
+    webhooks: tuple[ToReceiver, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,8 +102,19 @@ class TracedEvent:
 
 
 @dataclass(frozen=True)
+class EntryOfFeed:
+    """One entry of a feed, and what to ask for to trace it: an event id or the key of a directive."""
+
+    entry: str
+    traced_by: str
+    title: str
+    updated: datetime
+
+
+@dataclass(frozen=True)
 class Trace:
-    """Everything the ledger knows about what was asked for. `page` is the path of its page, without the language."""
+    """Everything the ledger knows about what was asked for. `page` is the path of its page, without the language;
+    `entries` are those of a feed."""
 
     asked: str
     kind: str
@@ -80,6 +122,7 @@ class Trace:
     events: tuple[TracedEvent, ...]
     rows: dict[str, Any] = field(default_factory=dict)
     page: str | None = None
+    entries: tuple[EntryOfFeed, ...] = ()
 
 
 ADDRESS = re.compile(
@@ -97,6 +140,10 @@ JUDGEMENT = """
     from ledger.judgement where agency = %s and lane_offset = %s order by position
 """
 RELAYED = 'select topic, partition, "offset" from ledger.relayed where position = %s order by topic'
+JUDGED_AT = "(e.agency, e.lane_offset) in (select agency, lane_offset from ledger.judgement where position = %s)"
+BY_ADDRESS = """
+select key from ledger.directive_version where document->>'canonical_url' = any(%s) order by position desc limit 1
+"""
 DIRECTIVE = """
     select key, version, withdrawn, published_at, changed_at, position from ledger.directive where key = %s
 """
@@ -118,18 +165,35 @@ class Tracer:
         self._connection = connection
 
     def trace(self, asked: str) -> Trace | None:
-        """The trace of an event id, case id, public code, directive key or id, lane place, or the address of a page of
-        one; None when unknown."""
+        """The trace of an event id, trace id, case id, public code, directive key or id, lane place, webhook id, or the
+        address of a page, here or on the directive's own portal; None when unknown."""
+        if is_address(asked) and (key := self._key_at(asked)) is not None:
+            return self._of_key(asked, key)
         asked = _named_in(asked)
         place = PLACE.match(asked)
         if place:
             events = self._events("e.agency = %s and e.lane_offset = %s", place["agency"], int(place["offset"]))
             return self._of_events(asked, "record", events)
-        event_id = _event_id(asked)
+        if verdict := VERDICT.match(asked):
+            return self._of_events(asked, "event", self._events(JUDGED_AT, int(verdict["position"])))
+        event_id = event_id_in(asked)
         if event_id is not None:
             events = self._events(BY_ID, event_id) or self._events(BY_ANY_ID, event_id)
-            return self._of_events(asked, "event", events)
+            if events or len(asked) == 36:
+                return self._of_events(asked, "event", events)
         return self._of_key(asked, self._key(asked))
+
+    def directive_keys(self) -> Iterator[str]:
+        """The keys of all directives, in no order, as they are taken."""
+        with self._connection.transaction(), self._connection.cursor("portalbus_trace_keys") as cursor:
+            cursor.itersize = 10_000
+            yield from (key for (key,) in cursor.execute("select key from ledger.directive"))
+
+    def _key_at(self, address: str) -> str | None:
+        """The directive with this address on its portal, the newest one; with or without a slash at the end."""
+        bare = urldefrag(address).url.rstrip("/")
+        row = self._connection.execute(BY_ADDRESS, ([address, bare, f"{bare}/"],)).fetchone()
+        return str(row[0]) if row else None
 
     def _of_events(self, asked: str, kind: str, events: tuple[TracedEvent, ...]) -> Trace | None:
         if not events:
@@ -207,18 +271,28 @@ class Tracer:
         return TracedJudgement(**row, message=finding.message, mend=finding.mend, sent_on=sent_on)
 
 
+def is_address(asked: str) -> bool:
+    """True for what begins like the address of a page."""
+    return asked.startswith(("https://", "http://"))
+
+
+def event_id_in(asked: str) -> UUID | None:
+    """The event id that was asked for: as it is, as the id of a feed's entry, as a trace id or in a `traceparent`."""
+    bare = asked[9:] if asked[:9].lower() == "urn:uuid:" else asked
+    found = TRACE_ID.match(bare)
+    try:
+        return UUID(found["trace"]) if found else UUID(bare) if len(bare) == 36 else None
+    except ValueError:
+        return None
+
+
 def _named_in(asked: str) -> str:
-    """What the address of a page names; anything else as it is."""
-    if not asked.startswith(("https://", "http://")):
+    """What the address of a page names, or the id of a feed's entry; anything else as it is."""
+    if asked[:9].lower() == "urn:uuid:":
+        return asked[9:]
+    if not is_address(asked):
         return asked
     found = ADDRESS.search(unquote(urlsplit(asked).path))
     if found is None:
         return asked
     return found["key"] or found["code"] or found["event"].removeprefix("answers/")
-
-
-def _event_id(asked: str) -> UUID | None:
-    try:
-        return UUID(asked) if len(asked) == 36 else None
-    except ValueError:
-        return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from portalbus.connectors.central.bodies import plain_text
 from portalbus.connectors.central.document_types import document_type_name
-from portalbus.connectors.central.feeds.feed import Entry, Feed, lasting_id
+from portalbus.connectors.central.feeds.addresses import feed_query
+from portalbus.connectors.central.feeds.feed import Entry, Feed, directive_entry_id, event_entry_id, lasting_id
 from portalbus.connectors.central.pages.page import Page
 from portalbus.connectors.central.rendering import directive_path
 from portalbus.streams.reading.accepted import AcceptedRow, DirectiveTexts
@@ -57,7 +58,7 @@ class Composer:
             explained = words("directive.withdrawn_reason", reason=reason) if reason else None
             summary = explained or words("directive.withdrawn_title")
         return Entry(
-            id=lasting_id("directive", row.key),
+            id=directive_entry_id(row.key),
             title=title,
             link=self._base + directive_path(words.language, row.key),
             published=row.published_at,
@@ -84,7 +85,7 @@ class Composer:
             title = words("feed.resolved", agency=agency, category=category, outcome=words.name("outcome", outcome))
             summary = self._resolution(agency, said)
         return Entry(
-            id=f"urn:uuid:{row.event_id}",
+            id=event_entry_id(row.event_id),
             title=title,
             link=f"{self._base}/{words.language}/agencies/{quote(row.agency.split('.')[0])}",
             published=row.received_at,
@@ -103,13 +104,6 @@ class Composer:
             lines.append(words.name("reason", said["reason_code"]))
         lines += [excerpt(str(said[name])) for name in ("reason_text", "answer") if said[name]]
         return "\n".join(lines)
-
-
-def feed_query(event_type: str, agency: str | None, language: str | None) -> str:
-    """The query of a feed's address, always the same for the same feed."""
-    asked = {"type": event_type if event_type != "DirectivePublished" else None, "agency": agency, "lang": language}
-    kept = {name: value for name, value in asked.items() if value}
-    return f"?{urlencode(kept)}" if kept else ""
 
 
 def excerpt(text: str) -> str:

@@ -44,6 +44,16 @@ class Feed:
         return max((entry.updated for entry in self.entries), default=None)
 
 
+def directive_entry_id(key: str) -> str:
+    """The id of a directive's entry: the same in every feed, for every version."""
+    return lasting_id("directive", key)
+
+
+def event_entry_id(event_id: str) -> str:
+    """The id of a feedback event's entry."""
+    return f"urn:uuid:{event_id}"
+
+
 def lasting_id(*parts: str) -> str:
     """An id that is the same whenever and wherever it is made of the same parts: `urn:uuid:…`."""
     return f"urn:uuid:{uuid5(NAMESPACE_URL, 'portalbus:' + ':'.join(parts))}"

@@ -10,7 +10,8 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
 
 from portalbus.connectors.central.event_stream import TYPES
-from portalbus.connectors.central.feeds.composing import Composer, feed_query
+from portalbus.connectors.central.feeds.addresses import feed_query
+from portalbus.connectors.central.feeds.composing import Composer
 from portalbus.connectors.central.feeds.feed import Feed
 from portalbus.connectors.central.feeds.keeping import MadeFeed
 from portalbus.connectors.central.feeds.xml_writing import MEDIA_TYPES, written

@@ -1,0 +1,1 @@
+drop index ledger.directive_version_address;
