@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psycopg
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from bus_events import Lane, directive, value_of
 from central_process import CentralProcess
@@ -20,10 +25,12 @@ from memory_ledger import directory
 from office_accounts import PASSWORD, make_account
 from office_ledger import GAP, fill_office
 from office_visitor import CSRF, Visitor
+from portalbus.connectors.central.feeds.feed import directive_entry_id
 from portalbus.connectors.console.accounts import list_accounts, revoke_account
 from portalbus.infra.cli.app import run
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.headers import cloudevents_headers
+from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.models import Event
 from portalbus.schemas.registration import SchemaIds, register_all
 from portalbus.schemas.registry import SchemaRegistry
@@ -44,7 +51,7 @@ def console(
     process = CentralProcess(
         ledger_url,
         tmp_path_factory.mktemp("console") / "central.log",
-        *("--registry-url", endpoints.registry_url, "--logins-per-minute", "1000"),
+        *("--registry-url", endpoints.registry_url, "--bootstrap", endpoints.bootstrap, "--logins-per-minute", "1000"),
     )
     process.wait_until()
     make_account(ledger_url, "centre")
@@ -327,7 +334,40 @@ def test_the_trace_page_shows_what_the_command_does(centre: Visitor, filled: int
         assert page.status_code == 200, asked
         assert "lane.H26@" in page.text
     assert "record.undecodable" in page.text
-    assert centre.get("trace?id=nothing").status_code == 404
+
+
+def test_the_trace_page_tells_when_kafka_had_what_was_sent_on_whatever_else_is_gone(
+    centre: Visitor, filled: int, look: Any, endpoints: Endpoints
+) -> None:
+    topic, at = f"central.test-{secrets.token_hex(4)}", datetime(2026, 11, 20, 2, 15, 0, 123_000, UTC)
+    made = NewTopic(topic, 1, 1, config={"message.timestamp.type": "CreateTime"})
+    admin = AdminClient(librdkafka_settings(endpoints.bootstrap))
+    admin.create_topics([made])[topic].result(30)
+    producer = Producer(librdkafka_settings(endpoints.bootstrap) | {"log_level": 2})
+    producer.produce(topic, b"sent on", timestamp=int(at.timestamp() * 1_000))
+    assert producer.flush(30) == 0
+    position = one(look, "select position from ledger.event where key = 'H26-0001' order by lane_offset limit 1")
+    for name, offset in (("central.nowhere", 0), (topic, 0)):
+        look.execute("insert into ledger.relayed values (%s, %s, 0, %s)", (position, name, offset))
+    look.execute("insert into ledger.relayed values (%s, %s, 0, 7)", (position + 1, topic))
+    page = centre.get("trace?id=H26-0001").text
+    assert f"{topic}[0]@0" in page and "central.nowhere[0]@0" in page
+    assert page.count(" 09:15:00.123</time>") == 1
+
+
+def test_the_trace_page_lists_the_entries_of_a_feed_and_helps_with_what_is_unknown(
+    centre: Visitor, hanoi: Visitor, filled: int
+) -> None:
+    for visitor in (centre, hanoi):
+        page = visitor.get("trace?id=/vi/feed.atom?agency=H26")
+        assert page.status_code == 200
+        assert "/office/en/trace?id=H26/kh-204" in page.text and directive_entry_id("H26/kh-204") in page.text
+    assert 'href="/en/feed.atom?agency=H26&amp;lang=vi"' in centre.get("trace?id=H26/kh-204").text
+    for language, said in (("en", "What can be asked for"), ("vi", "Có thể hỏi bằng"), ("zh", "可查询")):
+        visitor = Visitor(str(centre.http.base_url), "centre", language=language)
+        unknown = visitor.get("trace?id=nothing")
+        assert unknown.status_code == 404
+        assert said in unknown.text
 
 
 def test_coverage_tells_who_carries_a_central_directive(centre: Visitor, filled: int) -> None:

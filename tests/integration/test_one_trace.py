@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from gateway_process import GatewayProcess, cloud_event, post
 from ledger_rows import directive
 from otlp_collector import OtlpCollector
 from portalbus.infra.cli.app import run
@@ -18,6 +21,8 @@ from portalbus.schemas.tracing import JUDGE, PUBLISH, RELAY, span_id, trace_id, 
 from whole_bus import Bus
 
 AGENCY = "G11"
+MARGIN = timedelta(seconds=1)
+"""Clocks of PostgreSQL and Kafka."""
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -38,6 +43,26 @@ def bus(endpoints: Endpoints, collector: OtlpCollector, tmp_path: Path) -> Itera
     bus.start_relay()
     yield bus
     bus.close()
+
+
+@pytest.fixture
+def gateway(endpoints: Endpoints, bus: Bus, tmp_path: Path) -> Iterator[GatewayProcess]:
+    process = GatewayProcess(endpoints, tmp_path).start()
+    yield process
+    assert process.stop() == 0, process.log.read_text()
+
+
+def assert_linked(bus: Bus, collector: OtlpCollector, event_id: str, service: str) -> None:
+    """Publish, judge and relay are one trace, the first two linked with the trace that the sender gave."""
+    steps = (PUBLISH, JUDGE, RELAY)
+    bus.wait_until(lambda: len(collector.spans(trace_id(event_id))) == len(steps), "three spans")
+    spans = {span.name.split()[0]: span for span in collector.spans(trace_id(event_id))}
+    assert [spans[step].service for step in steps] == [service, "portalbus-worker", "portalbus-relay"]
+    assert [spans[step].span for step in steps] == [span_id(event_id, step) for step in steps]
+    assert [spans[step].parent for step in steps] == ["", spans[PUBLISH].span, spans[JUDGE].span]
+    assert [spans[step].links for step in steps] == [(GIVEN.split("-")[1],)] * 2 + [()]
+    assert spans[RELAY].attributes["portalbus.rule"] == "event.accepted"
+    assert canonical_headers(bus, event_id)["traceparent"] == traceparent(event_id, RELAY)
 
 
 def canonical_headers(bus: Bus, event_id: str) -> dict[str, str]:
@@ -71,16 +96,24 @@ def test_an_event_is_one_trace_from_publish_to_the_canonical_record(
     with Portal(AGENCY, "traced", bootstrap=ends.bootstrap, registry_url=ends.registry_url, outbox=outbox) as portal:
         receipt = portal.publish(directive("traced"), traceparent=GIVEN)
         assert portal.flush(30)
-    trace = trace_id(receipt.event_id)
-    steps = (PUBLISH, JUDGE, RELAY)
-    bus.wait_until(lambda: len(collector.spans(trace)) == len(steps), "three spans")
-    spans = {span.name.split()[0]: span for span in collector.spans(trace)}
-    assert [spans[step].service for step in steps] == ["portalbus-portal", "portalbus-worker", "portalbus-relay"]
-    assert [spans[step].span for step in steps] == [span_id(receipt.event_id, step) for step in steps]
-    assert [spans[step].parent for step in steps] == ["", spans[PUBLISH].span, spans[JUDGE].span]
-    assert [spans[step].links for step in steps] == [(GIVEN.split("-")[1],)] * 2 + [()]
-    assert spans[RELAY].attributes["portalbus.rule"] == "event.accepted"
-    assert canonical_headers(bus, receipt.event_id)["traceparent"] == traceparent(receipt.event_id, RELAY)
+    assert_linked(bus, collector, receipt.event_id, "portalbus-portal")
     capsys.readouterr()
-    assert run(["trace", receipt.event_id, "--database-url", bus.database_url]) == 0
-    assert trace in capsys.readouterr().out
+    where = ("--database-url", bus.database_url, "--bootstrap", ends.bootstrap)
+    assert run(["trace", receipt.event_id, *where]) == 0
+    assert trace_id(receipt.event_id) in capsys.readouterr().out
+    assert run(["trace", receipt.event_id, *where, "--json"]) == 0
+    (judgement,) = json.loads(capsys.readouterr().out)["events"][0]["judgements"]
+    begun, ended = datetime.fromisoformat(judgement["judged_at"]), datetime.now(UTC)
+    assert [begun - MARGIN <= datetime.fromisoformat(place["at"]) <= ended for place in judgement["sent_on"]] == [
+        True
+    ] * 2
+
+
+def test_what_a_program_posts_to_the_gateway_is_one_trace_linked_with_its_own(
+    bus: Bus, collector: OtlpCollector, gateway: GatewayProcess
+) -> None:
+    event = cloud_event(directive("posted"), f"/{AGENCY}/www")
+    with gateway.client(gateway.key(AGENCY)) as client:
+        answer = post(client, event, traceparent=GIVEN)
+    assert answer.status_code < 300, answer.text
+    assert_linked(bus, collector, event["id"], "portalbus-gateway")

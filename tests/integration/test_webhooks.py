@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -20,6 +22,7 @@ from portalbus.connectors.push.signing import new_secret
 from portalbus.connectors.push.store import Superseded
 from portalbus.connectors.push.subscriptions import add_subscription, list_failed, list_subscriptions, open_desk
 from portalbus.connectors.push.wanted import Wanted
+from portalbus.connectors.tracing.following import follow
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.models import Event, Payload
 from webhook_receiver import Receiver
@@ -199,6 +202,49 @@ def test_what_is_given_up_holds_its_key_until_it_is_redriven_or_dropped(hooks: H
         (listed,) = list_subscriptions(hooks.desk)
         hooks.bus.wait_until(lambda: list_subscriptions(hooks.desk)[0].queued == 0, "all written down")
         assert (listed.failed, list_subscriptions(hooks.desk)[0].delivered) == (0, 4)
+
+
+def outcomes(hooks: Hooks, event_id: str) -> list[tuple[str, str, int, str | None]]:
+    """Receiver, state, attempts and error of each webhook of an event, as its trace tells them."""
+    found = follow(hooks.bus.look, event_id)
+    events = found.events if found else ()
+    webhooks = [hook for event in events for judgement in event.judgements for hook in judgement.webhooks]
+    assert all(hook.webhook_id == event_id for hook in webhooks)
+    return [(hook.receiver or "", hook.state, hook.attempts, hook.error) for hook in webhooks]
+
+
+def test_a_trace_tells_what_became_of_every_webhook_of_an_event(hooks: Hooks) -> None:
+    tries = Counter[str]()
+
+    def takes_the_second_time(event: dict[str, Any]) -> int:
+        tries[event["id"]] += 1
+        return 204 if tries[event["id"]] > 1 else 500
+
+    with Receiver(takes_the_second_time) as late, Receiver(lambda event: 410) as never:
+        hooks.subscribe(late)
+        refuses = hooks.subscribe(never)
+        hooks.run("--give-up-after", str(0.2 / 3_600))
+        begun = datetime.now(UTC)
+        (event_id,) = hooks.publish("G22", directive("carried"))
+        to_late, to_never = (urlsplit(receiver.url).netloc for receiver in (late, never))
+        hooks.bus.wait_until(
+            lambda: {hook[1] for hook in outcomes(hooks, event_id)} == {"delivered", "given_up"}, "both have ended"
+        )
+        told = {receiver: rest for receiver, *rest in outcomes(hooks, event_id)}
+        assert told[to_late] == ["delivered", 2, None]
+        assert (told[to_never][0], told[to_never][2]) == ("given_up", "answered 410")
+        assert subscriptions.drop_failed(hooks.desk, refuses, [event_id]) == 1
+        assert [hook[1] for hook in outcomes(hooks, event_id) if hook[0] == to_never] == ["dropped"]
+        found = follow(hooks.bus.look, f"verdict-{late.taken()[0].position}")
+        assert found is not None
+        ended = [hook.at for hook in found.events[0].judgements[0].webhooks]
+        assert all(at is not None and begun < at < datetime.now(UTC) for at in ended)
+        subscriptions.remove_subscription(hooks.desk, refuses)
+        assert ("", "dropped") in [hook[:2] for hook in outcomes(hooks, event_id)], "the story outlives the receiver"
+    with hooks.desk.transaction():
+        hooks.desk.execute("update push.ended set ended_at = ended_at - interval '91 days' where not delivered")
+        store.sweep(hooks.desk)
+    assert [hook[1] for hook in outcomes(hooks, event_id)] == ["delivered"]
 
 
 def test_a_dead_and_a_slow_receiver_delay_nobody(hooks: Hooks) -> None:

@@ -13,17 +13,19 @@ MILLISECOND_NS = 1_000_000
 
 
 class DeliveredSpans:
-    """Made by whoever delivers, for SDK and gateway alike; opens nothing before the first event was delivered."""
+    """Made by whoever delivers: `service` is the SDK's portal or the gateway. Opens nothing before the first event was
+    delivered."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, service: str) -> None:
         self._source = source
+        self._service = service
         self._spans: Spans | None = None
 
     def delivered(self, settled: Sequence[Settled]) -> None:
         """Tells of those that the broker has taken; a link leads to the trace that the portal's own code gave."""
         ended_ns = time.time_ns()
         if self._spans is None:
-            self._spans = open_spans("portal")
+            self._spans = open_spans(self._service)
         for event in (done.event for done in settled if done.fate is Fate.DELIVERED):
             attributes: dict[str, str | int] = {
                 "portalbus.event_type": event.event_type,

@@ -65,7 +65,7 @@ class Delivery:
     """Delivers one outbox from this process whenever no other process does.
 
     `companion` runs while this one leads. `on_settled` is called by the delivery thread with each step forward: up to
-    which sequence the broker has answered, and whether it took all of it.
+    which sequence the broker has answered, and whether it took all of it. `service` is the name in its spans.
     """
 
     def __init__(
@@ -75,6 +75,8 @@ class Delivery:
         companion: Companion | None = None,
         canaries: Canaries | None = None,
         on_settled: OnSettled | None = None,
+        *,
+        service: str = "portal",
     ) -> None:
         self._settings = settings
         self._outbox = outbox
@@ -86,7 +88,7 @@ class Delivery:
         self._mark = HighWater(outbox.mark.path)
         self._ids = SchemaIds(SchemaRegistry(settings.registry_url), outbox.path.with_suffix(".schema-ids.json"))
         self._records = LaneRecords(settings, self._ids)
-        self._spans = DeliveredSpans(settings.source) if is_traced() else None
+        self._spans = DeliveredSpans(settings.source, service) if is_traced() else None
         self._files = threading.RLock()
         self._wake = threading.Event()
         self._stopping = threading.Event()

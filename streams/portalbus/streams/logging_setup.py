@@ -16,7 +16,7 @@ def log_json(process: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            _with_trace,
+            with_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(ensure_ascii=False),
@@ -28,7 +28,7 @@ def log_json(process: str) -> None:
     structlog.contextvars.bind_contextvars(process=process)
 
 
-def _with_trace(logger: object, method: str, line: EventDict) -> EventDict:
+def with_trace(logger: object, method: str, line: EventDict) -> EventDict:
     """A line about one event names its trace, under the name that OpenTelemetry's collectors look for."""
     if line.get("event_id"):
         line["trace_id"] = trace_id(str(line["event_id"]))

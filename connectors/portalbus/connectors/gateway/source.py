@@ -75,7 +75,9 @@ class Source:
         keeper = VerdictKeeper(verdicts_of(self.settings.agency), None)
         canaries = Canaries(self.settings, self.outbox)
         self._reader = CentreReader(self.settings, self.outbox, keeper, canaries)
-        self._delivery = Delivery(self.settings, self.outbox, self._reader, canaries, self._settled_in_thread)
+        self._delivery = Delivery(
+            self.settings, self.outbox, self._reader, canaries, self._settled_in_thread, service="gateway"
+        )
         self._delivery.start()
 
     def close(self) -> bool:

@@ -9,6 +9,8 @@ import traceback
 import structlog
 from structlog.typing import EventDict
 
+from portalbus.streams.logging_setup import with_trace
+
 LIBRARIES = ("uvicorn", "uvicorn.error", "psycopg", "psycopg.pool", "asyncio")
 DEEPEST_FRAMES = 12
 
@@ -18,6 +20,7 @@ def log_as_json(level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            with_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _frames_without_values,

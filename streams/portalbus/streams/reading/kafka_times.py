@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,8 +14,10 @@ from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.streams.reading.tracing import SentOn, Trace, TracedJudgement
 
 MOST_LOOKED_UP = 40
-EACH_S = 1.0
-"""How long one record is waited for that may be gone; the broker itself may take longer to answer the first time."""
+OTHERS_S = 1.0
+"""Once one partition has answered, the others are waited for so long: a topic may have been deleted."""
+
+Part = tuple[str, int]
 
 
 def timed(trace: Trace, bootstrap: str, patience_s: float = 5.0) -> Trace:
@@ -39,30 +42,39 @@ def kafka_times(bootstrap: str, places: Iterable[SentOn], patience_s: float = 5.
             "group.id": "portalbus-trace",
             "enable.auto.commit": False,
             "auto.offset.reset": "error",  # a record that is gone is said to be, at once
+            "fetch.wait.max.ms": 10,  # a fetch that waits for more holds up what is asked for next
             "log_level": 2,
         }
     )
     deadline = time.monotonic() + patience_s
+    rows: defaultdict[Part, list[SentOn]] = defaultdict(list)
+    for place in places:
+        rows[place.topic, place.partition].append(place)
     found: dict[SentOn, datetime] = {}
     try:
-        for place in places:
-            consumer.assign([TopicPartition(place.topic, place.partition, place.offset)])
-            at = _time_of(consumer, place, deadline if not found else min(deadline, time.monotonic() + EACH_S))
-            if at is not None:
-                found[place] = at
+        while rows and time.monotonic() < deadline:
+            asked = {part: row.pop(0) for part, row in rows.items()}
+            answers = _answers(consumer, asked, deadline)
+            found |= {asked[part]: at for part, at in answers.items() if at is not None}
+            rows = defaultdict(list, {part: row for part, row in rows.items() if row and part in answers})
     finally:
         consumer.close()
     return found
 
 
-def _time_of(consumer: Consumer, place: SentOn, deadline: float) -> datetime | None:
-    while (left := deadline - time.monotonic()) > 0:
+def _answers(consumer: Consumer, asked: Mapping[Part, SentOn], deadline: float) -> dict[Part, datetime | None]:
+    """The time of one record of each partition, None for one that is gone; a partition that is silent is left out."""
+    consumer.assign([TopicPartition(place.topic, place.partition, place.offset) for place in asked.values()])
+    answers: dict[Part, datetime | None] = {}
+    until = deadline
+    while len(answers) < len(asked) and (left := until - time.monotonic()) > 0:
         message = consumer.poll(left)
         if message is None:
-            return None
-        if (message.topic(), message.partition()) != (place.topic, place.partition):
-            continue  # it was on its way when the place before was asked for
-        if message.error() or message.offset() != place.offset:
-            return None
-        return datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
-    return None
+            break
+        part = message.topic() or "", message.partition() or 0
+        if part in answers or part not in asked:
+            continue
+        is_it = not message.error() and message.offset() == asked[part].offset
+        answers[part] = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC) if is_it else None
+        until = min(deadline, time.monotonic() + OTHERS_S)
+    return answers
