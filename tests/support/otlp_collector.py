@@ -31,6 +31,7 @@ class OtlpCollector:
 
     def __init__(self) -> None:
         self._spans: list[SentSpan] = []
+        self._bodies: list[bytes] = []
         self._lock = threading.Lock()
         collector = self
 
@@ -68,11 +69,22 @@ class OtlpCollector:
                 found.append(SentSpan(about["service.name"], span.name, *ids, links, given, *times))
         with self._lock:
             self._spans += found
+            self._bodies.append(body)
 
     def spans(self, trace: str) -> list[SentSpan]:
         """What came of one trace."""
         with self._lock:
             return [span for span in self._spans if span.trace == trace]
+
+    def raw(self) -> bytes:
+        """All requests as they came, to look for what must not be there."""
+        with self._lock:
+            return b"\n".join(self._bodies)
+
+    def services(self) -> set[str]:
+        """Who has sent anything."""
+        with self._lock:
+            return {span.service for span in self._spans}
 
     def everything(self) -> str:
         """All that came, to look for what must not be there."""
