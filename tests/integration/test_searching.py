@@ -27,6 +27,9 @@ DAY = date(2026, 11, 20)
 LETTERS = "ăâđêôơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹéèêëçñöü"
 VIETNAMESE = st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.sampled_from(LETTERS + LETTERS.upper()))
 
+CJK = "路灯已修好的中央政府门户网站電子ポータルガぷー々ｶｷ가로등株㈱豈ＡＢ１２、。・"
+EVERY_SCRIPT = st.text(st.sampled_from(CJK + LETTERS + " abcXYZ019,.-/\n"))
+
 
 @pytest.fixture(scope="module")
 def ask(ledger_url: str) -> Iterator[Callable[[Callable[[Connection], Coroutine[Any, Any, T]]], T]]:
@@ -229,6 +232,34 @@ def test_the_database_folds_vietnamese_as_we_do(ledger: LedgerRows, ledger_url: 
     with psycopg.connect(ledger_url) as connection:
         row = connection.execute("select search.fold(%s)", (text,)).fetchone()
     assert row == (fold(text),)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=EVERY_SCRIPT)
+def test_the_database_cuts_what_has_no_spaces_as_we_do(ledger: LedgerRows, ledger_url: str, text: str) -> None:
+    with psycopg.connect(ledger_url) as connection:
+        query = "select search.answer_words(%(text)s, null) = strip(to_tsvector('simple', %(folded)s))"
+        row = connection.execute(query, {"text": text, "folded": fold(text)}).fetchone()
+    assert row == (True,), fold(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "typed"),
+    [
+        ("您反映的路灯已修好，感谢您的意见。", "路灯"),
+        ("您反映的路灯已修好，感谢您的意见。", "路灯已修好"),
+        ("您反映的路灯已修好，感谢您的意见。", "修好 灯"),
+        ("街路灯の修理（二〇二六年）が終わりました。", "二〇二六年"),
+        ("가로등을 수리했습니다.", "가로등"),
+    ],
+)
+def test_a_public_answer_is_found_in_any_of_its_scripts(
+    find: Callable[..., list[str]], ledger: LedgerRows, said: str, typed: str
+) -> None:
+    ledger.receive(feedback("H26-0001", "7GQ2M0Z4KX9A"))
+    ledger.resolve(answer("H26-0001", answer=said, language="zh"), "H26")
+    assert find(typed, ANSWERS) == ["H26-0001"]
+    assert find("修路 " + typed, ANSWERS) == []
 
 
 def test_marks_and_numbers_are_found_through_their_indexes(ledger: LedgerRows, ledger_url: str) -> None:

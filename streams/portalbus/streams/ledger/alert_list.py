@@ -15,7 +15,8 @@ LIST = """
 select id::text, kind, agency, portal, event_type, since, expected_by, raised_at, closed_at, message,
     closed_by, closed_why
 from ledger.alert
-where (%(all)s or closed_at is null) and (%(agency)s::text is null or agency = %(agency)s)
+where (%(all)s or closed_at is null)
+    and (%(agency)s::text is null or agency = %(agency)s or agency like %(agency)s || '.%%')
 order by closed_at is not null, raised_at desc, id limit %(limit)s"""
 
 
@@ -48,7 +49,10 @@ class ListedAlert:
 def list_alerts(
     connection: Connection[Any], agency: str | None = None, *, closed: bool = False, limit: int = 1_000
 ) -> list[ListedAlert]:
-    """The open alerts, newest first, and after them the closed ones when asked for."""
+    """The open alerts, newest first, and after them the closed ones when asked for.
+
+    Those about an agency and its units; with an empty `agency`, those that are about none.
+    """
     with connection.cursor(row_factory=class_row(ListedAlert)) as cursor:
         cursor.execute(LIST, {"all": closed, "agency": agency, "limit": limit})
         return cursor.fetchall()

@@ -81,7 +81,7 @@ DIRECTIVES = Shelf(
 ANSWERS = Shelf(
     "ledger.case c",
     "case_id",
-    "search.answer(answer, reason_text)",
+    "search.answer_words(answer, reason_text)",
     "search.marks('', answered_by, regime, answer_language, field, (answered_at at time zone 'UTC')::date)",
     "(answered_at at time zone 'UTC')::date",
     f"answer_public and answered_at is not null and (answer is not null or reason_text is not null) and {SHOWN}",

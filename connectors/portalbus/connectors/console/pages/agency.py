@@ -32,6 +32,7 @@ from portalbus.streams.reading.desk import (
 )
 from portalbus.streams.reading.pace import Pace, pace
 from portalbus.streams.reading.standing import sources
+from portalbus.streams.silence.judging import EVENT_TYPE_SILENT, SOURCE_SILENT
 
 router = APIRouter(prefix="/office", include_in_schema=False)
 
@@ -43,7 +44,7 @@ class Desk:
     """Everything that the page of an agency shows, of one moment each."""
 
     conditions: list[Condition]
-    gaps: list[ListedGap]
+    all_gaps: list[ListedGap]
     parked: list[ParkedLine]
     alerts: list[ListedAlert]
     waiting: list[OwnEvent]
@@ -59,6 +60,26 @@ class Desk:
     def in_step(self) -> bool:
         """True when every source is."""
         return all(condition.in_step for condition in self.conditions)
+
+    @property
+    def gaps(self) -> list[ListedGap]:
+        """As many gaps as the page shows."""
+        return self.all_gaps[:SHOWN]
+
+    @property
+    def more_gaps(self) -> int:
+        """How many gaps it does not show."""
+        return len(self.all_gaps) - len(self.gaps)
+
+    @property
+    def more_parked(self) -> int:
+        """How many unreadable records it does not show."""
+        return max(sum(row.parked for row in self.conditions) - len(self.parked), 0)
+
+    @property
+    def more_waiting(self) -> int:
+        """How many waiting events it does not show."""
+        return max(sum(row.waiting for row in self.conditions) - len(self.waiting), 0)
 
     @property
     def since(self) -> datetime | None:
@@ -84,6 +105,8 @@ async def show_agency(page: PageBehindLogin, code: str, done: Annotated[int, Que
         sources=rows,
         clocks=[row for row in rows if row.clock in ("ahead", "behind")],
         silent=_silent(desk),
+        alerts=_alerts(desk),
+        shown=SHOWN,
         done=next((deed for deed in desk.deeds if deed.id == done), None),
         running=[deed for deed in desk.deeds if deed.outcome is None and (now - deed.at).total_seconds() < 120],
         rate=rate_chart(desk.pace),
@@ -99,7 +122,7 @@ async def show_agency(page: PageBehindLogin, code: str, done: Annotated[int, Que
 def _read(connection: Connection[Any], code: str, now: datetime) -> Desk:
     return Desk(
         conditions(connection, code),
-        list_gaps(connection, code)[:SHOWN],
+        list_gaps(connection, code),
         parked_lines(connection, Filters(code), SHOWN),
         list_alerts(connection, code),
         waiting_events(connection, code, SHOWN),
@@ -113,9 +136,15 @@ def _read(connection: Connection[Any], code: str, now: datetime) -> Desk:
     )
 
 
+def _alerts(desk: Desk) -> list[ListedAlert]:
+    """The alerts that say something which no other entry of the page says with a button beside it."""
+    told = {"store.differs": any(row.differing for row in desk.conditions), "gap.open": bool(desk.all_gaps)}
+    return [alert for alert in desk.alerts if not told.get(alert.kind)]
+
+
 def _silent(desk: Desk) -> list[Condition]:
     """Sources that are late or silent, for which no alert has been raised (yet)."""
-    told = {alert.portal for alert in desk.alerts}
+    told = {alert.portal for alert in desk.alerts if alert.kind in (SOURCE_SILENT, EVENT_TYPE_SILENT)}
     return [row for row in desk.conditions if row.state in ("late", "silent") and row.portal not in told]
 
 
