@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import secrets
@@ -19,14 +20,17 @@ from confluent_kafka.cimpl import NewTopic
 
 from bus_events import Lane, directive, value_of
 from central_process import CentralProcess
+from event_stream_reader import events
 from ledger_facts import one, rows
 from ledger_rows import LedgerRows
 from memory_ledger import directory
 from office_accounts import PASSWORD, make_account
-from office_ledger import GAP, fill_office
+from office_ledger import GAP, fill_office, owe_answers, raise_alert
 from office_visitor import CSRF, Visitor
 from portalbus.connectors.central.feeds.feed import directive_entry_id
+from portalbus.connectors.central.wording import all_words
 from portalbus.connectors.console.accounts import list_accounts, revoke_account
+from portalbus.connectors.console.office import PACKAGE
 from portalbus.infra.cli.app import run
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.headers import cloudevents_headers
@@ -84,7 +88,8 @@ def look(ledger_url: str, ledger: LedgerRows) -> Iterator[psycopg.Connection[Any
     with psycopg.connect(ledger_url, autocommit=True) as connection:
         connection.execute(
             "truncate ledger.gap, ledger.gap_closing, ledger.repair, ledger.cadence, ledger.reconciliation,"
-            " ledger.lane, ledger.notice, ledger.parking_decision, ledger.step, ledger.relayed, console.action"
+            " ledger.lane, ledger.notice, ledger.alert, ledger.parking_decision, ledger.step, ledger.relayed,"
+            " console.action"
         )
         yield connection
 
@@ -193,6 +198,25 @@ def test_logging_out_ends_the_session_on_the_server(console: CentralProcess) -> 
     assert again.status_code == 303
 
 
+def test_who_is_logged_in_no_more_hears_nothing_more(
+    console: CentralProcess, filled: int, ledger: LedgerRows, ledger_url: str, look: Any
+) -> None:
+    make_account(ledger_url, "leaving")
+    visitor = Visitor(console.address, "leaving")
+    with visitor.http.stream("GET", "/office/en/live") as answer:
+        stream = events(answer)
+        assert next(stream).event == "hello"
+        ledger.park("H29")
+        assert next(stream).event == "tile"
+        seen = one(look, "select max(seen_at) from console.session where account = 'leaving'")
+        revoke_account(look, "leaving")
+        ledger.park("H57")
+        told = list(stream)
+    assert told[-1].event == "over"
+    assert not [event for event in told if "tile-H57" in event.text and "unreadable" in event.text]
+    assert one(look, "select max(seen_at) from console.session where account = 'leaving'") == seen
+
+
 # ---- what the buttons do ------------------------------------------------------------------------------------------
 
 
@@ -283,6 +307,11 @@ def test_without_a_registry_the_console_says_so_and_offers_what_it_can(
     csrf = CSRF.findall(page)[0]
     assert visitor.post("steps", csrf=csrf, what="redrive", agency="H26", lane_offset=1, why="x").status_code == 422
     assert process.stop() == 0
+
+
+def shown(page: str) -> str:
+    """What a page shows, without its tags."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
 
 
 # ---- what it says -------------------------------------------------------------------------------------------------
@@ -388,22 +417,71 @@ def test_the_journal_of_an_agency_is_its_own(hanoi: Visitor, centre: Visitor, fi
     assert "by the centre" in centre.get("journal").text
 
 
-def test_the_page_says_which_cases_are_late_by_law(hanoi: Visitor, filled: int, look: Any) -> None:
-    look.execute("truncate casework.handling, casework.deadline")
-    for number, (days, state) in enumerate(((-3, "MISSED"), (4, "OPEN"), (9, "OPEN"))):
+def test_the_page_says_which_cases_are_late_by_law(hanoi: Visitor, filled: int, ledger_url: str) -> None:
+    owe_answers(ledger_url, "H26", {-3: ["MISSED"], 4: ["OPEN"], 9: ["OPEN"]})
+    assert "In hand 3 Past the legal term 1 Next answer due" in shown(hanoi.get("agencies/H26").text)
+
+
+def test_the_answers_due_are_drawn_day_by_day_for_an_agency_and_for_all(
+    hanoi: Visitor, centre: Visitor, filled: int, ledger_url: str
+) -> None:
+    owe_answers(ledger_url, "H26.12", {-7: ["LATE"], -2: ["MET", "MET", "LATE", "VOID"], 0: ["MISSED"], 7: ["OPEN"]})
+    for page in (hanoi.get("agencies/H26").text, centre.get("").text):
+        assert "2 in time, 2 late, 1 still to come" in page
+        assert [page.count(f'class="{bar}"') for bar in ("bar-met", "bar-refused", "bar-owed")][0::2] == [1, 1]
+    assert "No answer falls due in these two weeks." in centre.get("agencies/H29").text
+
+
+def test_the_overview_draws_how_long_the_events_of_all_took(centre: Visitor, filled: int) -> None:
+    page = centre.get("").text
+    assert page.count('class="line-median"') >= 1
+    (_, median) = re.findall(r"(\d+) ms</td>", page[page.index("pace-title") :])[:2]
+    assert int(median) >= 0
+
+
+@pytest.mark.parametrize("kind", ["case.overdue", "feedback.surge"])
+def test_an_agency_in_step_is_told_what_else_is_the_matter(
+    centre: Visitor, filled: int, ledger_url: str, look: Any, kind: str
+) -> None:
+    assert "Nothing to do." in centre.get("agencies/H29").text
+    raise_alert(ledger_url, kind, "H29", count="2", case="H29-0007")
+    page = centre.get("agencies/H29").text
+    assert "Nothing to do." not in page
+    assert "In step" in page
+    todo = page[page.index('id="todo-title"') : page.index('id="sources-title"')]
+    assert f'data-alert="{kind}"' in todo
+    assert html.escape(all_words(PACKAGE)["en"](f"alert_text.{kind}"), quote=True) in todo
+    assert "Check the portal" not in todo
+
+
+def test_what_a_button_of_the_page_mends_is_not_said_again_as_an_alert(
+    hanoi: Visitor, filled: int, ledger_url: str
+) -> None:
+    for kind in ("store.differs", "gap.open", "canary.late"):
+        raise_alert(ledger_url, kind, "H26", differences="2")
+    page = hanoi.get("agencies/H26").text
+    assert re.findall(r'data-alert="([^"]*)"', page) == ["canary.late"]
+    assert "Portal www is later than it said" in page
+
+
+def test_what_concerns_no_agency_is_shown_to_the_centre(centre: Visitor, filled: int, ledger_url: str) -> None:
+    assert 'id="centre-alerts"' not in centre.get("").text
+    raise_alert(ledger_url, "lane.unheard", "", lanes="H26")
+    assert 'data-alert="lane.unheard"' in centre.get("").text
+
+
+def test_what_is_not_listed_is_counted(hanoi: Visitor, filled: int, ledger: LedgerRows, look: Any) -> None:
+    for _ in range(21):
+        ledger.park("H26")
+    for number in range(22):
         look.execute(
-            "insert into casework.handling (case_id, number, agency, level, regime, category, received_at, returned,"
-            " extended, reopened, told_late) values (%s, 1, 'H26', 'L1', 'R1', 1, now(), 0, 0, false, false)",
-            (f"H26-{number}",),
+            "insert into ledger.gap (agency, portal, epoch, first, last, missing, opened_at, asked)"
+            " values ('H26', 'www', 1, %(n)s, %(n)s, 1, now(), 0)",
+            {"n": 100 + 2 * number},
         )
-        look.execute(
-            "insert into casework.deadline (case_id, handling, duty, number, agency, rule, law, due_on, due_at, state)"
-            " values (%(case)s, 1, 'ANSWER', 1, 'H26', 'x', 1, current_date + %(days)s,"
-            " now() + %(days)s * interval '1 day', %(state)s)",
-            {"case": f"H26-{number}", "days": days, "state": state},
-        )
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", hanoi.get("agencies/H26").text))
-    assert "In hand 3 Past the legal term 1 Next answer due" in text
+    page = hanoi.get("agencies/H26").text
+    assert "3 more gaps are not shown here" in page
+    assert "2 more unreadable messages are not shown here" in page
 
 
 def test_accounts_are_made_listed_and_revoked_by_command(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from ledger_rows import LedgerRows, answer, directive, feedback
+from portalbus.streams.ledger.alerts import Concern, Raise, tell_alerts
 
 GAP = (4, 6)
 """The sequences that H26/www misses."""
@@ -74,3 +76,28 @@ def _unsettle(connection: psycopg.Connection[tuple[object, ...]], now: datetime)
     connection.execute(
         "insert into ledger.reconciliation values (%(at)s, %(at)s, true, 40, 3, 1, 2)", {"at": hours_ago[1]}
     )
+
+
+def raise_alert(database_url: str, kind: str, agency: str, **given: str) -> None:
+    """An open alert, as the watch raises it."""
+    concern = Concern(kind, agency)
+    since = datetime.now(UTC) - timedelta(hours=2)
+    with psycopg.connect(database_url) as connection:
+        tell_alerts(connection, [Raise(concern, since, since, given)], [], datetime.now(UTC))
+
+
+def owe_answers(database_url: str, agency: str, states: Mapping[int, Sequence[str]]) -> None:
+    """Cases that an agency has, with answers due so many days from today, each in the state that is said."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("truncate casework.handling, casework.deadline")
+        for days, state in ((days, state) for days, several in states.items() for state in several):
+            connection.execute(
+                "with case_ as (insert into casework.handling (case_id, number, agency, level, regime, category,"
+                " received_at, returned, extended, reopened, told_late) values (gen_random_uuid(), 1, %(agency)s, 'L1',"
+                " 'R1', 1, now(), 0, 0, false, false) returning case_id)"
+                " insert into casework.deadline (case_id, handling, duty, number, agency, rule, law, due_on, due_at,"
+                " state) select case_id, 1, 'ANSWER', 1, %(agency)s, 'x', 1,"
+                " (now() at time zone 'Asia/Ho_Chi_Minh')::date + %(days)s, now() + %(days)s * interval '1 day',"
+                " %(state)s from case_",
+                {"agency": agency, "days": days, "state": state},
+            )

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import string
 import time
+from collections.abc import Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
+import anyio
 import pytest
 
 from portalbus.connectors.central.wording import all_words
-from portalbus.connectors.console.board import tiles_of
-from portalbus.connectors.console.charts import latency_chart, rate_chart
+from portalbus.connectors.console.board import Board, Tile, tiles_of
+from portalbus.connectors.console.charts import due_chart, latency_chart, rate_chart
 from portalbus.connectors.console.deciding import Ended
 from portalbus.connectors.console.journal import What
 from portalbus.connectors.console.office import PACKAGE
 from portalbus.connectors.console.passwords import hashed, matches, new_password
 from portalbus.connectors.console.sessions import csrf_of
+from portalbus.connectors.console.threads import OfficeThreads
+from portalbus.schemas.alert_texts import alert_kinds
 from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.reading.condition import Condition, TroubleKind
+from portalbus.streams.reading.due import DueDay
 from portalbus.streams.reading.pace import Pace
 from portalbus.streams.reading.search_shelves import Window
 from portalbus.streams.reconciling.difference import Kind, Place
@@ -77,6 +85,16 @@ def test_whatever_can_happen_has_a_text() -> None:
     assert all(words.has(f"verdict.{status.value}") for status in VerdictStatus)
     assert all(words.has(f"drift_kind.{kind.value}.one") for kind in Kind)
     assert all(words.has(f"drift_place.{place.value}") for place in Place)
+
+
+@pytest.mark.parametrize("kind", sorted(alert_kinds()))
+def test_every_kind_of_alert_says_what_an_office_can_do(kind: str) -> None:
+    assert all(OWN[language].has(f"alert_text.{kind}") for language in LANGUAGES)
+
+
+def test_no_alert_has_a_text_that_is_none() -> None:
+    told = {key.removeprefix("alert_text.") for key in KEYS if key.startswith("alert_text.")}
+    assert told == set(alert_kinds())
 
 
 def test_a_password_is_known_by_its_hash_alone() -> None:
@@ -140,9 +158,25 @@ def test_charts_stay_within_their_pictures() -> None:
     assert latency is not None
     points = [float(y) for line in (*latency.medians, *latency.p95s) for y in re.findall(r",([0-9.-]+)", line)]
     assert all(0 <= y <= 120 for y in points)
+    due = due_chart([DueDay(NOW.date() + timedelta(days=n), n, 13 - n, n % 3) for n in range(14)], NOW.date())
+    for bar in due.bars:
+        for (y, height), (below, _) in pairwise((bar.owed, bar.late, bar.in_time, (120.0, 0.0))):
+            assert 0 <= y <= 120
+            assert y + height == pytest.approx(below, abs=0.11)
+    assert (due.in_time, due.late, due.owed, due.today) == (91, 91, 13, 0)
     nothing = [Pace(NOW, 0, 0, None, None)]
     assert rate_chart(nothing).bars == ()
     assert latency_chart(nothing) is None
+
+
+async def first_of(board: Board) -> Mapping[str, Tile]:
+    """The first thing that a listener is told while nothing changes."""
+    async with aclosing(board.follow(anyio.Event(), 0.01)) as changes:
+        return await anext(changes)
+
+
+def test_a_listener_comes_round_also_while_nothing_changes() -> None:
+    assert asyncio.run(first_of(Board("", OfficeThreads("postgresql://127.0.0.1:9/none")))) == {}
 
 
 def test_a_window_knows_its_months_and_what_cannot_be_in_it() -> None:

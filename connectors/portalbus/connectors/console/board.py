@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,12 +124,15 @@ class Board:
             with suppress(asyncio.CancelledError):
                 await following
 
-    async def follow(self, ending: anyio.Event) -> AsyncIterator[Mapping[str, Tile]]:
-        """The tiles that changed, until `ending` or until this listener does not keep up. Raises TooManyListeners."""
+    async def follow(self, ending: anyio.Event, at_least_every_s: float) -> AsyncGenerator[Mapping[str, Tile]]:
+        """The tiles that changed, until `ending` or until this listener does not keep up; none when that time is over.
+
+        Raises TooManyListeners.
+        """
         with self._listening() as queue:
             watching = asyncio.create_task(_end_at(ending, queue))
             try:
-                while (changed := await queue.get()) is not None:
+                while (changed := await _next_of(queue, at_least_every_s)) is not None:
                     yield changed
             finally:
                 watching.cancel()
@@ -164,6 +167,14 @@ class Board:
             yield queue
         finally:
             self._listeners.discard(queue)
+
+
+async def _next_of(queue: asyncio.Queue[Mapping[str, Tile] | None], within_s: float) -> Mapping[str, Tile] | None:
+    try:
+        async with asyncio.timeout(within_s):
+            return await queue.get()
+    except TimeoutError:
+        return {}
 
 
 async def _end_at(ending: anyio.Event, queue: asyncio.Queue[Mapping[str, Tile] | None]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from math import log10
 
+from portalbus.streams.reading.due import DueDay
 from portalbus.streams.reading.pace import Pace
 
 WIDTH, HEIGHT = 480.0, 120.0
@@ -48,6 +49,31 @@ class LatencyChart:
     last: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class DueBar:
+    """One day: a column of what was answered in time at the bottom, what is late on it, what is owed yet on top."""
+
+    x: float
+    width: float
+    in_time: tuple[float, float]
+    late: tuple[float, float]
+    owed: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DueChart:
+    """Answers per day on which they are due; parts of columns are (y, height). `today` is where that day begins."""
+
+    bars: tuple[DueBar, ...]
+    top: int
+    in_time: int
+    late: int
+    owed: int
+    first: date
+    last: date
+    today: float
+
+
 def rate_chart(rows: Sequence[Pace]) -> RateChart:
     """A chart of how many events came."""
     top = _round_up(max((row.events for row in rows), default=0))
@@ -83,6 +109,38 @@ def latency_chart(rows: Sequence[Pace]) -> LatencyChart | None:
     medians = _lines([(number, row.median_s) for number, row in enumerate(rows)], step, height)
     p95s = _lines([(number, row.p95_s) for number, row in enumerate(rows)], step, height)
     return LatencyChart(medians, p95s, grid, max(known), rows[0].at, rows[-1].at)
+
+
+def due_chart(rows: Sequence[DueDay], today: date) -> DueChart:
+    """A chart of the answers that are due, day by day."""
+    top = _round_up(max((row.due for row in rows), default=0))
+    step = WIDTH / max(len(rows), 1)
+
+    def part(below: int, count: int) -> tuple[float, float]:
+        height = HEIGHT * count / top
+        return (round(HEIGHT * (1 - below / top) - height, 1), round(height, 1))
+
+    bars = tuple(
+        DueBar(
+            round(number * step + step * 0.15, 1),
+            round(step * 0.7, 1),
+            part(0, row.in_time),
+            part(row.in_time, row.late),
+            part(row.in_time + row.late, row.owed),
+        )
+        for number, row in enumerate(rows)
+        if row.due
+    )
+    return DueChart(
+        bars,
+        top,
+        sum(row.in_time for row in rows),
+        sum(row.late for row in rows),
+        sum(row.owed for row in rows),
+        rows[0].day,
+        rows[-1].day,
+        round(sum(row.day < today for row in rows) * step, 1),
+    )
 
 
 def _lines(

@@ -18,7 +18,7 @@ from portalbus.connectors.central.wording import Words, all_words
 from portalbus.connectors.console.accounts import Account
 from portalbus.connectors.console.board import Board
 from portalbus.connectors.console.deciding import Hands, Step
-from portalbus.connectors.console.sessions import COOKIE, Session, find_session
+from portalbus.connectors.console.sessions import COOKIE, Session, find_session, is_session
 from portalbus.connectors.console.threads import OfficeThreads
 from portalbus.connectors.web.rate_limit import RateLimit
 from portalbus.schemas.filled_texts import LANGUAGES
@@ -90,6 +90,14 @@ class OfficePage:
         if self.session is None:
             raise LoginNeeded
         return self.session.account
+
+    async def is_still_logged_in(self) -> bool:
+        """False once the session ended, whatever ended it; asked by what goes on after its request was let in.
+
+        Raises psycopg errors and PoolTimeout.
+        """
+        token = _token(self.request)
+        return await self.office.threads.run(lambda connection: is_session(connection, token))
 
     def agency_name(self, code: str) -> str:
         """The name of an agency in the language of the page."""
@@ -181,10 +189,14 @@ def login_address(request: Request) -> str:
 
 
 async def _session(request: Request) -> Session | None:
-    token = request.cookies.get(COOKIE, "")
+    token = _token(request)
     if not token:
         return None
     return await office(request).threads.run(lambda connection: find_session(connection, token))
+
+
+def _token(request: Request) -> str:
+    return request.cookies.get(COOKIE, "")
 
 
 def _same_origin(request: Request) -> bool:

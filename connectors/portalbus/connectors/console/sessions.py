@@ -17,11 +17,13 @@ COOKIE = "portalbus_office"
 LONGEST = timedelta(hours=12)
 IDLE = timedelta(hours=2)
 TOKEN_BYTES = 32
-LOOK = """
+VALID = """
+s.token_hash = %(token)s and a.name = s.account and a.revoked_at is null
+  and s.began_at > now() - %(longest)s and s.seen_at > now() - %(idle)s"""
+LOOK = f"""
 update console.session s set seen_at = now() from console.account a
-where s.token_hash = %(token)s and a.name = s.account and a.revoked_at is null
-  and s.began_at > now() - %(longest)s and s.seen_at > now() - %(idle)s
-returning a.name, a.agency, a.created_at"""
+where {VALID} returning a.name, a.agency, a.created_at"""
+PEEK = f"select exists (select from console.session s, console.account a where {VALID})"
 TIDY = "delete from console.session where began_at < now() - %(longest)s or seen_at < now() - %(idle)s"
 BOUNDS = {"longest": LONGEST, "idle": IDLE}
 
@@ -48,6 +50,12 @@ def find_session(connection: Connection[Any], token: str) -> Session | None:
     """Who came with this token; None when nobody is logged in with it (any more)."""
     row = connection.execute(LOOK, {"token": _kept(token), **BOUNDS}).fetchone()
     return Session(Account(*row), csrf_of(token)) if row else None
+
+
+def is_session(connection: Connection[Any], token: str) -> bool:
+    """True while somebody is logged in with this token. Asking does not keep the session alive."""
+    row = connection.execute(PEEK, {"token": _kept(token), **BOUNDS}).fetchone()
+    return bool(row and row[0])
 
 
 def end_session(connection: Connection[Any], token: str) -> None:

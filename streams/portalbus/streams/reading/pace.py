@@ -12,6 +12,8 @@ from psycopg.rows import class_row
 SLICE = timedelta(minutes=30)
 SPAN = timedelta(hours=24)
 MOST_EVENTS, MOST_JUDGEMENTS = 20_000, 200_000
+MOST_TIMED = 10_000
+"""About so many of all events, evenly taken, tell how long they took."""
 OWN = """
 select date_bin(%(slice)s, received_at, 'epoch') as at, count(*) as events,
     count(*) filter (where status = 'REJECTED') as refused,
@@ -22,11 +24,22 @@ from (select received_at, status, case when status = 'ACCEPTED' then
       from ledger.event where agency = %(agency)s order by lane_offset desc limit %(most)s) newest
 where received_at >= %(since)s group by 1 order by 1"""
 ALL = """
+with newest as materialized (
+    select position, agency, lane_offset, judged_at, status from ledger.judgement
+    where position > (select next from ledger.position) - %(most)s and judged_at >= %(since)s and final
+), timed as (
+    select n.position, greatest(extract(epoch from n.judged_at - e.published_at), 0)::float8 as took
+    from newest n cross join lateral (
+        select coalesce(published_at, received_at) as published_at from ledger.event
+        where (agency, lane_offset) = (n.agency, n.lane_offset) offset 0
+    ) e
+    where n.status = 'ACCEPTED' and n.position %% (select greatest(1, count(*) / %(timed)s) from newest) = 0
+)
 select date_bin(%(slice)s, judged_at, 'epoch') as at, count(*) as events,
-    count(*) filter (where status = 'REJECTED') as refused, null::float8 as median_s, null::float8 as p95_s
-from ledger.judgement
-where position > (select next from ledger.position) - %(most)s and judged_at >= %(since)s and final
-group by 1 order by 1"""
+    count(*) filter (where status = 'REJECTED') as refused,
+    percentile_disc(0.5) within group (order by took) as median_s,
+    percentile_disc(0.95) within group (order by took) as p95_s
+from newest left join timed using (position) group by 1 order by 1"""
 RECENT = """
 select percentile_disc(0.5) within group (order by took), percentile_disc(0.95) within group (order by took)
 from (select greatest(extract(epoch from j.judged_at - coalesce(e.published_at, e.received_at)), 0)::float8 as took
@@ -48,10 +61,12 @@ class Pace:
 def pace(connection: Connection[Any], agency: str | None, now: datetime) -> list[Pace]:
     """The last 24 hours of an agency or of all, every half hour in turn, also those in which nothing came.
 
-    At most the newest 20,000 events of an agency are looked at, of all the newest 200,000.
+    At most the newest 20,000 events of an agency are looked at, of all the newest 200,000; how long those took is asked
+    of some 10,000, taken evenly from them.
     """
     first = _floor(now - SPAN) + SLICE
-    values = {"agency": agency, "slice": SLICE, "since": first, "most": MOST_EVENTS if agency else MOST_JUDGEMENTS}
+    most = MOST_EVENTS if agency else MOST_JUDGEMENTS
+    values = {"agency": agency, "slice": SLICE, "since": first, "most": most, "timed": MOST_TIMED}
     with connection.cursor(row_factory=class_row(Pace)) as cursor:
         known = {row.at: row for row in cursor.execute(OWN if agency else ALL, values)}
     count = int(SPAN / SLICE)

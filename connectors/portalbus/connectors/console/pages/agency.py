@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from psycopg import Connection
 
-from portalbus.connectors.console.charts import latency_chart, rate_chart
+from portalbus.connectors.console.charts import due_chart, latency_chart, rate_chart
 from portalbus.connectors.console.journal import Deed, What, deeds
 from portalbus.connectors.console.office import PageBehindLogin
 from portalbus.schemas.catalogue import catalogue
@@ -30,6 +30,7 @@ from portalbus.streams.reading.desk import (
     refused_events,
     waiting_events,
 )
+from portalbus.streams.reading.due import DueDay, due_days
 from portalbus.streams.reading.pace import Pace, pace
 from portalbus.streams.reading.standing import sources
 from portalbus.streams.silence.judging import EVENT_TYPE_SILENT, SOURCE_SILENT
@@ -51,6 +52,7 @@ class Desk:
     refused: list[OwnEvent]
     drift: list[Drift]
     in_hand: InHand
+    due: list[DueDay]
     compared: tuple[datetime | None, datetime | None]
     pace: list[Pace]
     deeds: list[Deed]
@@ -92,8 +94,8 @@ class Desk:
 async def show_agency(page: PageBehindLogin, code: str, done: Annotated[int, Query(ge=0, le=2**62)] = 0) -> Response:
     """The desk of an agency; with `done`, what came of the step that was just taken."""
     page.check_may_see(code)
-    now = page.services.now()
-    desk = await page.office.threads.run(lambda connection: _read(connection, code, now))
+    now, today = page.services.now(), page.services.today()
+    desk = await page.office.threads.run(lambda connection: _read(connection, code, today, now))
     async with page.services.pool.connection() as connection:
         rows = await sources(connection, code)
     return page.render(
@@ -111,6 +113,8 @@ async def show_agency(page: PageBehindLogin, code: str, done: Annotated[int, Que
         running=[deed for deed in desk.deeds if deed.outcome is None and (now - deed.at).total_seconds() < 120],
         rate=rate_chart(desk.pace),
         latency=latency_chart(desk.pace),
+        due=due_chart(desk.due, today),
+        due_rows=desk.due,
         finding=_finding,
         blockings={row.portal: row for row in desk.listed},
         decides=page.account.agency is None,
@@ -119,7 +123,7 @@ async def show_agency(page: PageBehindLogin, code: str, done: Annotated[int, Que
     )
 
 
-def _read(connection: Connection[Any], code: str, now: datetime) -> Desk:
+def _read(connection: Connection[Any], code: str, today: date, now: datetime) -> Desk:
     return Desk(
         conditions(connection, code),
         list_gaps(connection, code),
@@ -129,6 +133,7 @@ def _read(connection: Connection[Any], code: str, now: datetime) -> Desk:
         refused_events(connection, code, SHOWN),
         drift(connection, code),
         cases_in_hand(connection, code, now),
+        due_days(connection, code, today, now),
         last_compared(connection),
         pace(connection, code, now),
         deeds(connection, code),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import date, datetime
 from itertools import groupby
+from typing import Any
 
 import anyio
 import psycopg
@@ -14,14 +17,19 @@ from psycopg_pool import PoolTimeout
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from portalbus.connectors.console.board import Tile, TooManyListeners
-from portalbus.connectors.console.charts import rate_chart
+from portalbus.connectors.console.charts import due_chart, latency_chart, rate_chart
 from portalbus.connectors.console.office import PRIVATE, OfficePage, PageBehindLogin
+from portalbus.streams.ledger.alert_list import ListedAlert, list_alerts
+from portalbus.streams.reading.due import DueDay, due_days
 from portalbus.streams.reading.pace import Pace, pace, recent_latency
 
 router = APIRouter(prefix="/office", include_in_schema=False)
 
 PING_S = 20
 RETRY_MS = 3_000
+CHECK_EVERY_S = 15.0
+"""How long who is logged in no more may go on listening while nothing changes."""
+ABOUT_NO_AGENCY = ""
 
 
 @router.get("/{language}")
@@ -39,21 +47,40 @@ async def show_board(page: PageBehindLogin) -> Response:
     names = page.services.names.current(page.services.today())
     everyone = [(name, tiles.get(name.code) or _unheard(name.code)) for name in names]
     kinds = [(kind, list(of)) for kind, of in groupby(everyone, key=lambda pair: pair[0].kind)]
-    now = page.services.now()
-
-    def read(connection: psycopg.Connection[tuple[object, ...]]) -> tuple[list[Pace], float | None, float | None]:
-        return (pace(connection, None, now), *recent_latency(connection))
-
-    rows, median_s, p95_s = await page.office.threads.run(read)
+    now, today = page.services.now(), page.services.today()
+    read = await page.office.threads.run(lambda connection: _read(connection, today, now))
     return page.render(
         "office_board.html",
         here="board",
         kinds=kinds,
         counts={state: sum(tile.state == state for _, tile in everyone) for state in ("in", "out", "never")},
-        rate=rate_chart(rows),
-        rows=rows,
-        median_s=median_s,
-        p95_s=p95_s,
+        alerts=read.alerts,
+        due=due_chart(read.due, today),
+        due_rows=read.due,
+        rate=rate_chart(read.pace),
+        latency=latency_chart(read.pace),
+        rows=read.pace,
+        median_s=read.latency[0],
+        p95_s=read.latency[1],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the overview shows beside the tiles."""
+
+    alerts: list[ListedAlert]
+    due: list[DueDay]
+    pace: list[Pace]
+    latency: tuple[float | None, float | None]
+
+
+def _read(connection: psycopg.Connection[Any], today: date, now: datetime) -> _Read:
+    return _Read(
+        list_alerts(connection, ABOUT_NO_AGENCY),
+        due_days(connection, None, today, now),
+        pace(connection, None, now),
+        recent_latency(connection),
     )
 
 
@@ -75,9 +102,13 @@ async def _events(page: OfficePage, ending: anyio.Event) -> AsyncIterator[Server
     yield ServerSentEvent("", event="hello", retry=RETRY_MS)
     # An end without a word makes the browser connect again; the page is brought up to date when it does.
     with suppress(psycopg.Error, PoolTimeout, TooManyListeners):
-        async for changed in page.office.board.follow(ending):
-            for event in _told(page, changed):
-                yield event
+        async with aclosing(page.office.board.follow(ending, CHECK_EVERY_S)) as changes:
+            async for changed in changes:
+                if not await page.is_still_logged_in():
+                    yield ServerSentEvent("", event="over")
+                    return
+                for event in _told(page, changed):
+                    yield event
 
 
 def _told(page: OfficePage, changed: Mapping[str, Tile]) -> list[ServerSentEvent]:

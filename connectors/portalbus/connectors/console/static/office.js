@@ -64,6 +64,10 @@ function keepBoardLive(board) {
   const stream = new EventSource(board.dataset.live);
   stream.addEventListener("hello", () => show("on"));
   stream.addEventListener("tile", (event) => put(event.data));
+  stream.addEventListener("over", () => {
+    stream.close();
+    location.reload(); // nobody is logged in any more: the login page comes
+  });
   stream.addEventListener("error", () => show("off"));
   window.addEventListener("pagehide", () => stream.close());
 }
