@@ -206,15 +206,15 @@ def test_who_is_logged_in_no_more_hears_nothing_more(
     with visitor.http.stream("GET", "/office/en/live") as answer:
         stream = events(answer)
         assert next(stream).event == "hello"
+        seen = one(look, "select seen_at from console.session where account = 'leaving'")
         ledger.park("H29")
         assert next(stream).event == "tile"
-        seen = one(look, "select max(seen_at) from console.session where account = 'leaving'")
+        assert one(look, "select seen_at from console.session where account = 'leaving'") == seen
         revoke_account(look, "leaving")
         ledger.park("H57")
         told = list(stream)
     assert told[-1].event == "over"
     assert not [event for event in told if "tile-H57" in event.text and "unreadable" in event.text]
-    assert one(look, "select max(seen_at) from console.session where account = 'leaving'") == seen
 
 
 # ---- what the buttons do ------------------------------------------------------------------------------------------

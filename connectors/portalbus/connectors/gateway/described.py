@@ -22,16 +22,18 @@ from portalbus.schemas.models import (
 
 REFERENCE = "#/components/schemas/{model}"
 SECURITY = "key"
+EVENT_TYPE = Field(description="Which event it is.")
+EVENT_DATA = Field(description="What the event says.")
 
 
 class CloudEvent(BaseModel):
     """What every event says of itself (CloudEvents 1.0). Further attributes are allowed and ignored."""
 
-    specversion: Literal["1.0"]
+    specversion: Annotated[Literal["1.0"], Field(description="Always 1.0: the version of CloudEvents.")]
     id: Annotated[EventId, Field(description="A UUID of the event's own; the same one when it is sent again.")]
     source: Annotated[str, Field(description="Agency and portal: /H26/www.", examples=["/H26/www"])]
     time: Annotated[AwareDatetime, Field(description="When it happened; now, when it is left out.")] | None = None
-    datacontenttype: Literal["application/json"] = "application/json"
+    datacontenttype: Annotated[Literal["application/json"], Field(description="Always JSON.")] = "application/json"
     correlationid: Annotated[str, Field(max_length=128, description="What belongs together.")] | None = None
     causationid: Annotated[EventId, Field(description="Id of the event that led to this one.")] | None = None
     traceparent: Annotated[str, Field(description="W3C Trace Context.")] | None = None
@@ -40,29 +42,29 @@ class CloudEvent(BaseModel):
 class DirectivePublishedEvent(CloudEvent):
     """A directive was published, revised or withdrawn."""
 
-    type: Literal["portalbus.events.DirectivePublished"]
-    data: DirectivePublished
+    type: Annotated[Literal["portalbus.events.DirectivePublished"], EVENT_TYPE]
+    data: Annotated[DirectivePublished, EVENT_DATA]
 
 
 class FeedbackReceivedEvent(CloudEvent):
     """A portal received a feedback."""
 
-    type: Literal["portalbus.events.FeedbackReceived"]
-    data: FeedbackReceived
+    type: Annotated[Literal["portalbus.events.FeedbackReceived"], EVENT_TYPE]
+    data: Annotated[FeedbackReceived, EVENT_DATA]
 
 
 class FeedbackProgressedEvent(CloudEvent):
     """A CloudEvent that tells of a step in the life of a case."""
 
-    type: Literal["portalbus.events.FeedbackProgressed"]
-    data: FeedbackProgressed
+    type: Annotated[Literal["portalbus.events.FeedbackProgressed"], EVENT_TYPE]
+    data: Annotated[FeedbackProgressed, EVENT_DATA]
 
 
 class FeedbackResolvedEvent(CloudEvent):
     """An agency answered or refused a feedback."""
 
-    type: Literal["portalbus.events.FeedbackResolved"]
-    data: FeedbackResolved
+    type: Annotated[Literal["portalbus.events.FeedbackResolved"], EVENT_TYPE]
+    data: Annotated[FeedbackResolved, EVENT_DATA]
 
 
 EVENTS = (DirectivePublishedEvent, FeedbackReceivedEvent, FeedbackProgressedEvent, FeedbackResolvedEvent)
@@ -102,9 +104,11 @@ class ItemRefused(BaseModel):
 class BatchResult(BaseModel):
     """What became of each event of a batch, in its order."""
 
-    accepted: int
-    refused: int
-    results: list[ItemAccepted | ItemRefused]
+    accepted: Annotated[int, Field(description="How many are on their lane.")]
+    refused: Annotated[int, Field(description="How many were refused.")]
+    results: Annotated[
+        list[ItemAccepted | ItemRefused], Field(description="One for each event: its id, or the problem with it.")
+    ]
 
 
 class VerdictPage(BaseModel):

@@ -11,12 +11,26 @@ from typing import Any
 import jinja2
 
 from portalbus.connectors.gateway.problems import own_problems
+from portalbus.connectors.gateway.spoken import known_texts, spoken
+from portalbus.schemas.avro_files import ALL_TYPES, current
 from portalbus.schemas.catalogue import catalogue
+from portalbus.schemas.field_texts import field_texts
 from portalbus.schemas.filled_texts import LANGUAGES
+from portalbus.schemas.models import Texts
 
 OWN_NAMES = {"vi": "Tiếng Việt", "en": "English", "zh": "中文"}
 METHODS = ("get", "post", "put", "patch", "delete")
 DEEPEST = 4
+SHOWN = (
+    "DirectivePublishedEvent",
+    "FeedbackReceivedEvent",
+    "FeedbackProgressedEvent",
+    "FeedbackResolvedEvent",
+    "BatchResult",
+    "Verdict",
+)
+IN = {"vi": "The text in Vietnamese.", "en": "The text in English.", "zh": "The text in Chinese."}
+"""What the fields of a text in three languages are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +40,7 @@ class Field:
     place: str
     kind: str
     needed: bool
-    text: str
+    text: Texts
 
 
 class Documentation:
@@ -53,41 +67,48 @@ class Documentation:
             for method, operation in methods.items()
             if method in METHODS
         ]
-        shown = (
-            "DirectivePublishedEvent",
-            "FeedbackReceivedEvent",
-            "FeedbackProgressedEvent",
-            "FeedbackResolvedEvent",
-            "BatchResult",
-            "Verdict",
-        )
-        return self._templates.get_template("addresses.html").render(
-            language=language,
-            document=document,
-            operations=operations,
-            models=[(name, schemas[name], list(fields(schemas[name], schemas))) for name in shown],
-        )
+        models = [(name, schemas[name], list(fields(name, schemas))) for name in SHOWN]
+        return self._render("addresses.html", language, document=document, operations=operations, models=models)
 
     def rules(self, language: str) -> str:
         """Every rule, of the contracts and of the gateway."""
         own = [(status, rule) for status, rule in own_problems().values()]
-        return self._templates.get_template("rules.html").render(
-            language=language, rules=sorted(catalogue().values(), key=lambda rule: rule.id), own=own
+        rules = sorted(catalogue().values(), key=lambda rule: rule.id)
+        return self._render("rules.html", language, rules=rules, own=own)
+
+    def _render(self, template: str, language: str, **values: Any) -> str:
+        def say(english: str) -> str:
+            return spoken(english, language)
+
+        return self._templates.get_template(template).render(**values, language=language, say=say)
+
+
+def fields(name: str, schemas: Mapping[str, Any]) -> Iterator[Field]:
+    """The fields of a schema, those of nested objects behind their own, with what they mean in three languages.
+
+    What the contracts have says there what it means; the rest does so in `texts.toml`.
+    """
+    contract = name.removesuffix("Event")
+    known = {one.path: one.meaning for one in field_texts(current(contract).raw)} if contract in ALL_TYPES else {}
+    for place, schema, english, needed in _fields(schemas[name], schemas):
+        meaning = known.get(place.removeprefix("data.").replace("[]", "")) or known_texts().get(
+            english, Texts(vi=english, en=english, zh=english)
         )
+        yield Field(place, _kind(schema, schemas), needed, meaning)
 
 
-def fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], place: str = "", depth: int = 0) -> Iterator[Field]:
-    """The fields of a schema, those of nested objects behind their own."""
+def _fields(
+    schema: Mapping[str, Any], schemas: Mapping[str, Any], place: str = "", depth: int = 0
+) -> Iterator[tuple[str, Mapping[str, Any], str, bool]]:
     needed = set(schema.get("required", ()))
     for name, found in schema.get("properties", {}).items():
         inner = _resolved(found, schemas)
         path = f"{place}{name}"
         items = _resolved(inner["items"], schemas) if "items" in inner else None
-        text = str(found.get("description") or "")
-        yield Field(path, _kind(inner, schemas), name in needed, text)
+        yield path, inner, str(found.get("description") or inner.get("description") or IN.get(name, "")), name in needed
         nested = items if items is not None else inner
         if nested.get("properties") and depth < DEEPEST:
-            yield from fields(nested, schemas, f"{path}{'[]' if items is not None else ''}.", depth + 1)
+            yield from _fields(nested, schemas, f"{path}{'[]' if items is not None else ''}.", depth + 1)
 
 
 def _resolved(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any]:
