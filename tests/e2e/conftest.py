@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FloatRect, Page, sync_playwright
 
 from portalbus_command import Portalbus
+from shown_pages import picture
 from watched_tab import Watched
 
+LONGEST_PICTURE = 4_000
+"""In pixels of the page; what comes below looks alike."""
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,7 +25,6 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-SCREENSHOTS = Path(__file__).parents[2] / "artifacts" / "central"
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +65,17 @@ def new_tab(browser: Browser) -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
-def screenshots() -> Path:
-    """Where pictures of the pages are kept for people to look at."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    return SCREENSHOTS
+def take_picture() -> Callable[[Page, str, str, str], None]:
+    """Keeps a picture of a page of a program in one look, for people to look at."""
+
+    def take(page: Page, program: str, name: str, look: str) -> None:
+        path = picture(program, name, look)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        width, height = page.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
+        clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": min(height, LONGEST_PICTURE)}
+        page.screenshot(path=path, full_page=True, clip=clip)
+
+    return take
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from barriers import barriers, fits
 from central_process import CentralProcess
 from ledger_rows import (
     ARTICLE_NAMES,
@@ -22,36 +23,16 @@ from ledger_rows import (
     directive,
     feedback,
 )
+from office_ledger import owe_answers
+from shown_pages import CENTRAL, LOOKS
 from watched_tab import Watched
 
 pytestmark = pytest.mark.browser
 
 LANGUAGES = ("vi", "en", "zh")
-PATHS = {
-    "front": "/",
-    "search": "/search?q=ket+noi",
-    "search-nothing": "/search?q=xyzzy",
-    "article": "/directives/G22/article-ja-vi",
-    "directive": "/directives/G22/cd-118",
-    "html": "/directives/H29/tb-77",
-    "withdrawn": "/directives/G15/hd-9",
-    "older-version": "/directives/G15/hd-9?version=1",
-    "feedback-form": "/feedback",
-    "feedback-answered": "/feedback/7GQ2M0Z4KX9A",
-    "feedback-refused": "/feedback/3333333333ZZ",
-    "feedback-open": "/feedback/2222222222ZZ",
-    "agencies": "/agencies",
-    "agency": "/agencies/H26",
-    "agency-empty": "/agencies/H01",
-    "agency-former": "/agencies/G14",
-    "api": "/api",
-}
-PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True}
-NARROWEST = {"viewport": {"width": 320, "height": 640}}
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-DARK = {"color_scheme": "dark"}
 
 Tab = Callable[..., Watched]
+Picture = Callable[[Page, str, str, str], None]
 
 
 @pytest.fixture
@@ -94,21 +75,27 @@ def filled(ledger: LedgerRows) -> LedgerRows:
     ledger.refuse("H26")
     ledger.wait("H57", "H57-0009")
     ledger.park("H17")
+    owe_answers(ledger.database_url, "H26", {-3: ["MET", "LATE", "MISSED"], 2: ["OPEN"]})
     return ledger
 
 
-def barriers(page: Page) -> list[str]:
-    """What axe holds against a page by WCAG 2.2 level AA and good practice, of any weight."""
-    found = Axe().run(page, options={"runOnly": RULES, "resultTypes": ["violations"]}).response["violations"]
-    return [f"{one['impact']} {one['id']}: {one['help']} ({one['nodes'][0]['html'][:120]})" for one in found]
+@pytest.fixture
+def paths(filled: LedgerRows) -> dict[str, str]:
+    """Every page of the portal by its name."""
+    with psycopg.connect(filled.database_url) as look:
+        row = look.execute(
+            "select event_id from ledger.event where event_type = 'FeedbackResolved' and key = 'H26-0001'"
+        ).fetchone()
+    assert row is not None
+    return {name: path.format(answer=row[0]) for name, path in CENTRAL.items()}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_page_renders_and_axe_finds_no_barrier(
-    central: CentralProcess, filled: LedgerRows, new_tab: Tab, language: str
+    central: CentralProcess, paths: dict[str, str], new_tab: Tab, language: str
 ) -> None:
     tab = new_tab(central.address)
-    for name, path in PATHS.items():
+    for name, path in paths.items():
         page = tab.open(f"/{language}{path}")
         assert page.locator("html").get_attribute("lang") == language
         assert page.locator("h1").count() == 1, name
@@ -116,18 +103,16 @@ def test_every_page_renders_and_axe_finds_no_barrier(
         assert barriers(page) == [], name
 
 
-@pytest.mark.parametrize(
-    ("look", "options"), [("desktop", {}), ("phone", PHONE), ("dark", DARK), ("narrowest", NARROWEST)]
-)
+@pytest.mark.parametrize("look", LOOKS)
 def test_every_page_fits_and_reads_well_on_any_screen(
-    central: CentralProcess, filled: LedgerRows, new_tab: Tab, screenshots: Any, look: str, options: dict[str, Any]
+    central: CentralProcess, paths: dict[str, str], new_tab: Tab, take_picture: Picture, look: str
 ) -> None:
-    tab = new_tab(central.address, **options)
-    for name, path in PATHS.items():
+    tab = new_tab(central.address, **LOOKS[look])
+    for name, path in paths.items():
         page = tab.open(f"/vi{path}")
-        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
+        assert fits(page), name
         assert look != "dark" or barriers(page) == [], name
-        page.screenshot(path=screenshots / f"{name}-{look}.png", full_page=True)
+        take_picture(page, "central", name, look)
 
 
 @pytest.mark.parametrize("name", ARTICLE_NAMES)
@@ -195,13 +180,13 @@ def test_a_directive_appears_without_reloading(central: CentralProcess, filled: 
 
 
 def test_the_first_directive_ever_takes_the_place_of_the_empty_page(
-    central: CentralProcess, ledger: LedgerRows, new_tab: Tab, screenshots: Any
+    central: CentralProcess, ledger: LedgerRows, new_tab: Tab, take_picture: Picture
 ) -> None:
     page = new_tab(central.address).open("/en/")
     expect(page.locator("#latest-empty")).to_be_visible()
     expect(page.locator("#live-text")).to_have_text("Live")
     assert barriers(page) == []
-    page.screenshot(path=screenshots / "front-empty.png", full_page=True)
+    take_picture(page, "central", "front-empty", "light")
     ledger.publish(directive("first"))
     expect(page.locator(".card")).to_have_count(1)
     expect(page.locator("#latest-empty")).to_be_hidden()

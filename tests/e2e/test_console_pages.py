@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from barriers import barriers, fits
 from central_process import CentralProcess
 from ledger_rows import LedgerRows, directive, feedback
 from office_accounts import PASSWORD, make_account
-from office_ledger import GAP, fill_office
+from office_ledger import GAP, fill_office, owe_answers, raise_alert
+from shown_pages import CONSOLE, LOOKS
 from watched_tab import Watched
 
 pytestmark = pytest.mark.browser
 
-PATHS = {
-    "board": "/",
-    "agency": "/agencies/H26",
-    "agency-in-step": "/agencies/H29",
-    "trace": "/trace?id=H26-0001",
-    "trace-form": "/trace",
-    "coverage": "/coverage?key=G22/cd-118",
-    "coverage-recent": "/coverage",
-    "undecided": "/undecided",
-    "journal": "/journal",
-}
-LOOKS: dict[str, dict[str, Any]] = {
-    "light": {},
-    "dark": {"color_scheme": "dark", "reduced_motion": "reduce"},
-    "phone": {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True},
-}
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 Tab = Callable[..., Watched]
+Picture = Callable[[Page, str, str, str], None]
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +31,12 @@ def console(ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     fill_office(rows, ledger_url)
     rows.receive(feedback("H26-0003", "7GQ2M0Z4KX9B", urgency="URGENT"))
     rows.close()
+    owed = {-5: ["MET"] * 6, -4: ["MET"] * 4 + ["LATE"], -1: ["MET"] * 3 + ["MISSED"] * 2, 0: ["OPEN"], 3: ["OPEN"] * 5}
+    owe_answers(ledger_url, "H26", owed)
+    raise_alert(ledger_url, "case.overdue", "G22", count="2", case="G22-0007")
+    surge = {"series": "y tế, H26", "observed": "41", "expected": "6", "examples": "H26-0001"}
+    raise_alert(ledger_url, "feedback.surge", "G22", **surge)
+    raise_alert(ledger_url, "lane.unheard", "", lanes="H26, H29")
     with psycopg.connect(ledger_url) as connection:  # it went up to the Government Portal
         connection.execute(
             "update ledger.case set owner = 'G22', passed = '{H26,G22}' where case_id = 'H26-0003'",
@@ -64,14 +53,6 @@ def console(ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     assert process.stop() == 0, process.log.read_text()
 
 
-@pytest.fixture(scope="module")
-def pictures(screenshots: Path) -> Path:
-    """Where pictures of the console are kept."""
-    folder = screenshots.with_name("console")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def log_in(tab: Watched, language: str = "vi") -> Page:
     """Types name and password, and comes to the overview."""
     page = tab.open(f"/office/{language}/login")
@@ -82,28 +63,33 @@ def log_in(tab: Watched, language: str = "vi") -> Page:
     return page
 
 
-def barriers(page: Page) -> list[str]:
-    """What axe holds against a page by WCAG 2.2 level AA and good practice, of any weight."""
-    found = Axe().run(page, options={"runOnly": RULES, "resultTypes": ["violations"]}).response["violations"]
-    return [f"{one['impact']} {one['id']}: {one['help']} ({one['nodes'][0]['html'][:120]})" for one in found]
-
-
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_page_fits_reads_well_and_axe_finds_no_barrier(
-    console: CentralProcess, new_tab: Tab, pictures: Path, look: str
+    console: CentralProcess, new_tab: Tab, take_picture: Picture, look: str
 ) -> None:
     tab = new_tab(console.address, **LOOKS[look])
     page = tab.open("/office/vi/login")
     assert barriers(page) == []
     log_in(tab)
-    for name, path in PATHS.items():
+    for name, path in CONSOLE.items():
         page = tab.open(f"/office/vi{path}")
         for step in page.locator("details").all():
             step.evaluate("element => element.open = true")
         assert page.locator("h1").count() == 1, name
-        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
+        assert fits(page), name
         assert barriers(page) == [], name
-        page.screenshot(path=pictures / f"{name}-{look}.png", full_page=True)
+        take_picture(page, "console", name, look)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_page_reads_well_in_every_language(console: CentralProcess, new_tab: Tab, language: str) -> None:
+    tab = new_tab(console.address, **LOOKS["narrowest"])
+    log_in(tab, language)
+    for name, path in CONSOLE.items():
+        page = tab.open(f"/office/{language}{path}")
+        assert page.locator("html").get_attribute("lang") == language
+        assert fits(page), name
+        assert barriers(page) == [], name
 
 
 def test_with_animations_off_nothing_moves(console: CentralProcess, new_tab: Tab) -> None:
@@ -187,7 +173,7 @@ def test_an_undecided_case_is_given_away_with_the_keyboard_alone(console: Centra
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_a_reason_without_substance_is_asked_for_again_with_what_was_typed(
-    console: CentralProcess, new_tab: Tab, pictures: Path, look: str
+    console: CentralProcess, new_tab: Tab, take_picture: Picture, look: str
 ) -> None:
     tab = new_tab(console.address, **LOOKS[look])
     log_in(tab)
@@ -200,9 +186,9 @@ def test_a_reason_without_substance_is_asked_for_again_with_what_was_typed(
     expect(page.get_by_role("alert")).to_contain_text("ít nhất 20 ký tự")
     expect(page.get_by_label("Lý do, bằng lời")).to_have_value("a" * 25)
     expect(page.get_by_label("Lý do, bằng lời")).to_be_focused()
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert fits(page)
     assert barriers(page) == []
-    page.screenshot(path=pictures / f"again-{look}.png", full_page=True)
+    take_picture(page, "console", "again", look)
     page.get_by_role("link", name="Quay lại, không thực hiện gì").click()
     page.wait_for_url("**/office/vi/undecided")
     assert all("422" in complaint for complaint in tab.complaints)

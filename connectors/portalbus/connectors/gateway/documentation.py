@@ -21,6 +21,8 @@ from portalbus.schemas.models import Texts
 OWN_NAMES = {"vi": "Tiếng Việt", "en": "English", "zh": "中文"}
 METHODS = ("get", "post", "put", "patch", "delete")
 DEEPEST = 4
+CENTRAL = "portalbus.connectors.central"
+"""Whose mark the pages show."""
 SHOWN = (
     "DirectivePublishedEvent",
     "FeedbackReceivedEvent",
@@ -57,6 +59,7 @@ class Documentation:
         )
         self._templates.globals.update(own_names=OWN_NAMES, languages=LANGUAGES)
         self.style = files(__package__).joinpath("static/docs.css").read_bytes()
+        self.mark = files(CENTRAL).joinpath("static/mark.svg").read_bytes()
 
     def addresses(self, document: Mapping[str, Any], language: str) -> str:
         """Every address, with the fields of what goes in and comes out."""

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.resources import files as resources
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.streams.metrics.defined import METRICS
 
+SCROLLING = '<div class="table-box" role="group" tabindex="0" aria-label="Table {}"><table>'
+MARK = "portalbus.connectors.central"
+"""Whose mark the pages show."""
 PAGES = ("events", "rules", "metrics", "machine")
 LINK_TO_MARKDOWN = re.compile(r'href="(?!https?:)([^"#]+)\.md(#[^"]*)?"')
 LINK_TO_SOURCE = re.compile(r'<a href="(?!https?:|#)([^"]+)">(.*?)</a>', re.DOTALL)
@@ -61,6 +66,9 @@ def build(out: Path, source: Path, measured: Measured | None = None) -> list[Pat
         root = "../" * page.address.count("/")
         files[page.address] = pages.get_template("page.html").render(root=root, page=page)
     files["style.css"] = pages.get_template("style.css").render()
+    files["mark.svg"] = (
+        resources("portalbus.connectors.central").joinpath("static/mark.svg").read_text(encoding="utf-8")
+    )
     files["asyncapi.json"] = _json(asyncapi())
     files.update({f"openapi-{name}.json": _json(document) for name, document in openapi().items()})
     return [_write(out / name, text) for name, text in sorted(files.items())]
@@ -73,8 +81,16 @@ def _markdown(source: Path) -> Iterable[Written]:
             text = path.read_text(encoding="utf-8")
             title = next((line[2:] for line in text.splitlines() if line.startswith("# ")), path.stem)
             address = posixpath.normpath(f"{section}/{path.stem}.html")
-            html = LINK_TO_MARKDOWN.sub(r'href="\1.html\2"', reader.render(text))
+            html = _usable(LINK_TO_MARKDOWN.sub(r'href="\1.html\2"', reader.render(text)))
             yield Written(address, title, section, _only_inner_links(html, path.parent, source))
+
+
+def _usable(html: str) -> str:
+    """What may be wider than a screen scrolls by itself, with the keyboard too; nothing empty is a heading."""
+    html = html.replace("<pre>", '<pre tabindex="0">').replace("</table>", "</table></div>")
+    html = html.replace("<th></th>", "<td></td>")  # the corner of a table is no heading
+    tables = count(1)
+    return re.sub("<table>", lambda _: SCROLLING.format(next(tables)), html)
 
 
 def _only_inner_links(html: str, folder: Path, source: Path) -> str:

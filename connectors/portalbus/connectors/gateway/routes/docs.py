@@ -40,6 +40,12 @@ async def style(request: Request) -> Response:
     return Response(services(request).documentation.style, media_type="text/css")
 
 
+@router.get("/docs/mark.svg")
+async def mark(request: Request) -> Response:
+    """The mark of the bus."""
+    return Response(services(request).documentation.mark, media_type="image/svg+xml")
+
+
 def _language(request: Request, asked: str | None) -> str:
     return asked if asked in LANGUAGES else preferred(request.headers.get("accept-language", ""))
 
