@@ -454,6 +454,12 @@ def test_an_agency_in_step_is_told_what_else_is_the_matter(
     assert "Check the portal" not in todo
 
 
+def test_an_agency_that_was_never_heard_is_not_said_to_be_in_step(centre: Visitor, filled: int) -> None:
+    page = centre.get("agencies/H01").text
+    assert "No portal of this agency has been heard yet." in page
+    assert "Nothing to do." not in page
+
+
 def test_what_a_button_of_the_page_mends_is_not_said_again_as_an_alert(
     hanoi: Visitor, filled: int, ledger_url: str
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from portalbus.connectors.gateway.problems import own_problems
 from portalbus.connectors.gateway.spoken import known_texts, spoken
@@ -21,6 +23,7 @@ from portalbus.schemas.models import Texts
 OWN_NAMES = {"vi": "Tiếng Việt", "en": "English", "zh": "中文"}
 METHODS = ("get", "post", "put", "patch", "delete")
 DEEPEST = 4
+CODE = re.compile(r"`([^`]+)`")
 CENTRAL = "portalbus.connectors.central"
 """Whose mark the pages show."""
 SHOWN = (
@@ -80,8 +83,8 @@ class Documentation:
         return self._render("rules.html", language, rules=rules, own=own)
 
     def _render(self, template: str, language: str, **values: Any) -> str:
-        def say(english: str) -> str:
-            return spoken(english, language)
+        def say(english: str) -> Markup:
+            return Markup(CODE.sub(r"<code>\1</code>", str(escape(spoken(english, language)))))  # noqa: S704
 
         return self._templates.get_template(template).render(**values, language=language, say=say)
 
