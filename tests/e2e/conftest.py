@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, FloatRect, Page, sync_playwright
 
 from portalbus_command import Portalbus
-from shown_pages import picture
+from shown_pages import PICTURES, picture
 from watched_tab import Watched
 
 LONGEST_PICTURE = 4_000
@@ -69,7 +69,7 @@ def take_picture() -> Callable[[Page, str, str, str], None]:
     """Keeps a picture of a page of a program in one look, for people to look at."""
 
     def take(page: Page, program: str, name: str, look: str) -> None:
-        path = picture(program, name, look)
+        path = PICTURES / picture(program, name, look)
         path.parent.mkdir(parents=True, exist_ok=True)
         width, height = page.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
         clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": min(height, LONGEST_PICTURE)}

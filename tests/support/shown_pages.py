@@ -64,8 +64,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def picture(program: str, page: str, look: str) -> Path:
-    """Where the picture of a page is kept."""
-    return PICTURES / program / f"{page}-{look}.png"
+    """Where the picture of a page is kept, below the folder of all pictures."""
+    return Path(program, f"{page}-{look}.png")
 
 
 def pictures() -> Iterator[Path]:
