@@ -124,6 +124,20 @@ def test_the_overview_turns_as_soon_as_an_agency_does(console: CentralProcess, n
     assert barriers(page) == []
 
 
+def test_an_overview_left_open_turns_into_the_login_when_its_session_ends(
+    console: CentralProcess, new_tab: Tab, ledger_url: str
+) -> None:
+    page = log_in(new_tab(console.address), "en")
+    expect(page.locator("#live-text")).to_have_text("Live")
+    with psycopg.connect(ledger_url) as connection:
+        connection.execute("delete from console.session")
+    rows = LedgerRows(ledger_url)
+    rows.park("H57")
+    rows.close()
+    page.wait_for_url("**/office/en/login*")
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+
+
 def test_a_gap_is_closed_with_the_keyboard_alone(console: CentralProcess, new_tab: Tab, ledger_url: str) -> None:
     tab = new_tab(console.address)
     log_in(tab)

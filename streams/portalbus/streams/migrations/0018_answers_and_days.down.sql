@@ -1,10 +1,5 @@
 drop index casework.deadline_day;
 
-create or replace function search.answer(answer text, reason text) returns tsvector
-language plpgsql immutable parallel safe cost 1000 as $$
-begin
-    return to_tsvector('simple', search.fold(coalesce(answer, '') || ' ' || coalesce(reason, '')));
-end $$;
 drop index ledger.case_answer;
 create index case_answer on ledger.case using gin (
     search.answer(answer, reason_text),

@@ -2,7 +2,8 @@
 -- are due on a day.
 --
 -- The functions have names of their own: a rebuild runs migration 0010 once more beside the live ledger, and would give
--- search.answer its old body back while the live index uses it.
+-- search.answer its old body back while the live index uses it. That function stays for central portals of the version
+-- before, which are replaced after the database: they find what they found, more slowly.
 
 -- The overlapping pairs of the runs of characters that are written without spaces, as schemas/search_text.py cuts them; a
 -- character that stands alone is a word. Letters lose what NFKD takes off them; kana and hangul are put together again.
@@ -40,7 +41,6 @@ create index case_answer on ledger.case using gin (
     search.answer_words(answer, reason_text),
     search.marks('', answered_by, regime, answer_language, field, (answered_at at time zone 'UTC')::date))
     where answer_public and answered_at is not null and (answer is not null or reason_text is not null);
-drop function search.answer(text, text);
 
 -- Of one day's answers: whose they are and how they stand, without reading the rows.
 create index if not exists deadline_day on casework.deadline (due_on, agency, state) where duty = 'ANSWER';
