@@ -334,11 +334,14 @@ def test_the_page_of_an_agency_says_what_is_the_matter_in_plain_words(hanoi: Vis
         assert word not in re.sub(r"<[^>]*>", " ", text), word
 
 
-def test_the_overview_counts_who_is_in_step(centre: Visitor, filled: int) -> None:
-    text = centre.get("").text
-    counts = {state: int(n) for state, n in re.findall(r'data-count="(\w+)">([0-9]+)<', text)}
-    assert counts == {"in": 3, "out": 1, "never": 66}
-    (tile,) = re.findall(r'<li class="tile tile-stop".*?</li>', text, re.DOTALL)
+def test_the_overview_counts_who_is_in_step(
+    centre: Visitor, filled: int, eventually: Callable[[Callable[[], bool]], bool]
+) -> None:
+    def counts() -> dict[str, int]:
+        return {state: int(n) for state, n in re.findall(r'data-count="(\w+)">([0-9]+)<', centre.get("").text)}
+
+    assert eventually(lambda: counts() == {"in": 3, "out": 1, "never": 66}), counts()
+    (tile,) = re.findall(r'<li class="tile tile-stop".*?</li>', centre.get("").text, re.DOTALL)
     for said in ("H26", "2 differ", "3 missing", "1 unreadable", "late", "1 waiting"):
         assert said in tile
 
@@ -468,6 +471,19 @@ def test_what_a_button_of_the_page_mends_is_not_said_again_as_an_alert(
     page = hanoi.get("agencies/H26").text
     assert re.findall(r'data-alert="([^"]*)"', page) == ["canary.late"]
     assert "Portal www is later than it said" in page
+
+
+def test_the_overview_shows_which_agencies_have_warnings(
+    centre: Visitor, filled: int, ledger_url: str, eventually: Callable[[Callable[[], bool]], bool]
+) -> None:
+    for kind, agency in (("case.overdue", "H29"), ("feedback.surge", "H29"), ("source.silent", "H29")):
+        raise_alert(ledger_url, kind, agency)
+
+    def tile() -> str:
+        return str(re.findall(r'<li class="tile tile-in" id="tile-H29".*?</li>', centre.get("").text, re.DOTALL))
+
+    assert eventually(lambda: "warning" in tile())
+    assert "2 warnings" in tile()
 
 
 def test_what_concerns_no_agency_is_shown_to_the_centre(centre: Visitor, filled: int, ledger_url: str) -> None:

@@ -145,6 +145,11 @@ def test_the_sources_of_an_agency_make_one_tile() -> None:
         ("H29", "out", 1),
         ("H57", "in", 1),
     ]
+    told = tiles_of(rows, {"H26.12": 1, "H26": 2, "H01": 1})
+    assert [(tile.agency, tile.state, tile.alerts) for tile in told.values()] == [
+        ("H26", "out", 3),
+        ("H01", "never", 1),
+    ]
     assert tiles["H26"].troubles == ((TroubleKind.DIFFERS, 1), (TroubleKind.MISSING, 2))
     assert (tiles["H26"].grave, tiles["H29"].grave) == (True, False)
 

@@ -9,14 +9,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
+from typing import Any
 
 import anyio
 import psycopg
 import structlog
+from psycopg import Connection
 from psycopg_pool import PoolTimeout
 
 from portalbus.connectors.console.threads import OfficeThreads
 from portalbus.schemas.directory import first_level
+from portalbus.streams.ledger.alert_list import count_alerts
 from portalbus.streams.reading.condition import Condition, TroubleKind, conditions
 from portalbus.streams.reading.news import ledger_positions
 
@@ -28,6 +31,8 @@ ALL_ANEW_S = 60.0
 """How often every tile is told again: they say how long ago something was."""
 QUEUE_LENGTH = 8
 MOST_LISTENERS = 200
+TOLD_AS_TROUBLE = ("source.silent", "event-type.silent", "gap.open", "store.differs")
+"""Alerts that say what the troubles of a source say."""
 
 
 class TooManyListeners(Exception):
@@ -44,6 +49,8 @@ class Tile:
     since: datetime | None
     waiting: int
     troubles: tuple[tuple[TroubleKind, int], ...]
+    alerts: int = 0
+    """Open alerts about what is no trouble of its sources: overdue cases, surges …"""
 
     @property
     def state(self) -> str:
@@ -58,15 +65,23 @@ class Tile:
         return any(kind is not TroubleKind.LATE for kind, _ in self.troubles)
 
 
-def tiles_of(rows: Iterable[Condition]) -> dict[str, Tile]:
-    """The tiles of all agencies that were ever heard, by code."""
+def tiles_of(rows: Iterable[Condition], alerts: Mapping[str, int] | None = None) -> dict[str, Tile]:
+    """The tiles of all agencies that were ever heard or have `alerts`, by code."""
     by_agency: dict[str, list[Condition]] = {}
     for row in rows:
         by_agency.setdefault(first_level(row.agency), []).append(row)
-    return {agency: _tile(agency, of) for agency, of in by_agency.items()}
+    counts: Counter[str] = Counter()
+    for agency, count in (alerts or {}).items():
+        counts[first_level(agency)] += count
+        by_agency.setdefault(first_level(agency), [])
+    return {agency: _tile(agency, of, counts[agency]) for agency, of in by_agency.items()}
 
 
-def _tile(agency: str, rows: list[Condition]) -> Tile:
+def _read(connection: Connection[Any]) -> dict[str, Tile]:
+    return tiles_of(conditions(connection), count_alerts(connection, TOLD_AS_TROUBLE))
+
+
+def _tile(agency: str, rows: list[Condition], alerts: int) -> Tile:
     counts: Counter[TroubleKind] = Counter()
     for row in rows:
         counts.update({trouble.kind: max(trouble.count, 1) for trouble in row.troubles})
@@ -79,6 +94,7 @@ def _tile(agency: str, rows: list[Condition]) -> Tile:
         min(out, default=None) if counts else max(within, default=None),
         sum(row.waiting for row in rows),
         tuple((kind, counts[kind]) for kind in TroubleKind if counts[kind]),
+        alerts,
     )
 
 
@@ -95,13 +111,13 @@ class Board:
         self._listeners: set[asyncio.Queue[Mapping[str, Tile] | None]] = set()
 
     async def tiles(self, *, anew: bool = False) -> Mapping[str, Tile]:
-        """The tiles of agencies that were ever heard, at most a second old; or `anew`, of this moment.
+        """The tiles of agencies that were ever heard or have alerts, at most a second old; or `anew`, of this moment.
 
         Raises psycopg errors and PoolTimeout.
         """
         async with self._lock:
             if anew or monotonic() - self._read_at > FRESH_FOR_S:
-                self._tiles = tiles_of(await self._threads.run(conditions))
+                self._tiles = await self._threads.run(_read)
                 self._read_at = monotonic()
         return self._tiles
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,10 @@ from ledger.alert
 where (%(all)s or closed_at is null)
     and (%(agency)s::text is null or agency = %(agency)s or agency like %(agency)s || '.%%')
 order by closed_at is not null, raised_at desc, id limit %(limit)s"""
+
+COUNT = """
+select agency, count(*) from ledger.alert
+where closed_at is null and agency <> '' and kind <> all(%(without)s) group by agency"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +61,8 @@ def list_alerts(
     with connection.cursor(row_factory=class_row(ListedAlert)) as cursor:
         cursor.execute(LIST, {"all": closed, "agency": agency, "limit": limit})
         return cursor.fetchall()
+
+
+def count_alerts(connection: Connection[Any], without: Collection[str] = ()) -> dict[str, int]:
+    """How many alerts about each agency are open, those of some kinds left out."""
+    return dict(connection.execute(COUNT, {"without": list(without)}).fetchall())
