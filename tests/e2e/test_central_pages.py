@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -72,6 +73,11 @@ def filled(ledger: LedgerRows) -> LedgerRows:
     refusal = {"outcome": "REJECTED", "reason_code": "UNCLEAR_CONTENT", "answer": None}
     reason = {"reason_text": "Chưa nêu rõ quy định nào gây vướng mắc.", "legal_basis": "Nghị định 20/2008/NĐ-CP"}
     ledger.resolve(answer("G22-0003", **refusal, **reason), "G09")
+    ledger.receive(feedback("H26-0004", "4444444444ZZ", regime="R2"))
+    ledger.owe("H26-0004", "H26", date(2026, 11, 18), "MISSED")
+    ledger.receive(feedback("H26-0005", "5555555555ZZ", regime="R2"))
+    ledger.owe("H26-0005", "H26", None, "PAUSED")
+    ledger.owe("H29-0002", "H29", date.today() + timedelta(days=5), "OPEN")
     ledger.refuse("H26")
     ledger.wait("H57", "H57-0009")
     ledger.park("H17")

@@ -127,7 +127,7 @@ class LedgerRows:
             self._connection.execute(
                 "truncate ledger.lane, ledger.source, ledger.gap, ledger.event, ledger.judgement, ledger.relayed,"
                 " ledger.directive, ledger.directive_version, ledger.case, ledger.case_step, ledger.waiting,"
-                " ledger.parked"
+                " ledger.parked, casework.case, casework.handling, casework.deadline"
             )
             self._connection.execute("update ledger.position set next = 1")
             self._connection.execute("notify ledger, '0'")
@@ -161,6 +161,25 @@ class LedgerRows:
                 " %(field)s, %(area)s, %(urgency)s, %(subject)s, %(content)s, %(language)s, %(pseudonym)s,"
                 " %(received_at)s, 'RECEIVED', %(position)s)",
                 values,
+            )
+
+    def owe(self, case_id: str, agency: str, due_on: date | None, state: str) -> None:
+        """What casework reckons of a case: an answer that is owed by the end of a day."""
+        run = self._connection.execute
+        with self._connection.transaction():
+            run(
+                "insert into casework.case select case_id, owner, urgency, 'RECEIVED', position, '{}' from ledger.case"
+                " where case_id = %s",
+                (case_id,),
+            )
+            run(
+                "insert into casework.handling select case_id, 1, %s, 'L1', regime, category, field, area, received_at,"
+                " null, null, null, null, 0, 0, false, false, null from ledger.case where case_id = %s",
+                (agency, case_id),
+            )
+            run(
+                "insert into casework.deadline values (%s, 1, 'ANSWER', 1, %s, 'R2.answer', 1, %s, null, null, %s)",
+                (case_id, agency, due_on, state),
             )
 
     def resolve(

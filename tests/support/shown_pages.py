@@ -21,6 +21,8 @@ CENTRAL = {
     "feedback-answered": "/feedback/7GQ2M0Z4KX9A",
     "feedback-refused": "/feedback/3333333333ZZ",
     "feedback-open": "/feedback/2222222222ZZ",
+    "feedback-late": "/feedback/4444444444ZZ",
+    "feedback-paused": "/feedback/5555555555ZZ",
     "answer": "/answers/{answer}",
     "figures": "/figures",
     "figures-empty": "/figures?from=2020-01-01&to=2020-01-31",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,14 +12,15 @@ from hypothesis import strategies as st
 
 from portalbus.connectors.central import formats
 from portalbus.connectors.central.agency_names import AgencyNames
-from portalbus.connectors.central.case_steps import case_steps, typed_code
+from portalbus.connectors.central.case_steps import case_steps, days_left, typed_code
 from portalbus.connectors.central.document_types import document_type_name
 from portalbus.connectors.central.settings import Settings
 from portalbus.connectors.central.wording import all_words
 from portalbus.connectors.web.accept_language import preferred
 from portalbus.connectors.web.rate_limit import RateLimit
 from portalbus.schemas.directory import AgencyDirectory
-from portalbus.streams.reading.cases import CaseHistory, CaseRow, StepRow
+from portalbus.streams.reading.answer_due import AnswerDue, DueState
+from portalbus.streams.reading.cases import CaseHistory, CaseRow, StepRow, as_shown
 from portalbus.streams.reading.directives import Cursor
 
 TODAY = date(2026, 11, 22)
@@ -107,14 +110,17 @@ def case(**values: object) -> CaseRow:
     return CaseRow(**{**given, **values})  # type: ignore[arg-type]
 
 
-def step(event_type: str) -> StepRow:
+def step(event_type: str, **values: Any) -> StepRow:
     """A step that H26 said."""
     at = datetime(2026, 11, 20, tzinfo=UTC)
-    return StepRow(event_type, "H26", at, at, 1)
+    return StepRow(
+        **{"event_type": event_type, "agency": "H26", "occurred_at": at, "received_at": at, "position": 1} | values
+    )
 
 
 def told(history: CaseHistory, language: str) -> list[str]:
     """The sentences of a case."""
+    history = replace(history, steps=as_shown(history.case, history.steps))
 
     def name(code: str) -> str:
         return NAMES.name(code, TODAY).in_language(language)
@@ -137,6 +143,38 @@ def test_the_steps_of_a_refused_case_say_so_plainly() -> None:
     )
     history = CaseHistory(refused, (step("FeedbackReceived"), step("FeedbackResolved")))
     assert told(history, "vi")[1] == "Từ chối: UBND thành phố Hà Nội đã từ chối xử lý và nêu rõ lý do."
+
+
+ANSWERED = step("FeedbackResolved", outcome="ANSWERED")
+REOPENED = step("FeedbackProgressed", step="REOPENED")
+RETURNED = step("FeedbackProgressed", step="ANSWER_RETURNED", agency="G22")
+PUBLISHED = step("FeedbackProgressed", step="PUBLISHED", agency="G22")
+REFUSED = step("FeedbackResolved", outcome="REJECTED")
+
+
+@pytest.mark.parametrize(
+    ("between", "first", "said"),
+    [
+        ([REOPENED], ANSWERED, "Answered: People's Committee of Hanoi City answered the feedback."),
+        ([RETURNED], ANSWERED, None),
+        ([REOPENED], replace(ANSWERED, was_reviewed=False), None),
+        ([PUBLISHED, REOPENED], replace(ANSWERED, was_reviewed=False), "Answered: People's Committee of Hanoi City"),
+        ([REOPENED], replace(ANSWERED, outcome=None), None),
+    ],
+)
+def test_the_answer_before_a_refusal_is_told_as_what_it_was_if_it_was_shown(
+    between: list[StepRow], first: StepRow, said: str | None
+) -> None:
+    found = told(CaseHistory(case(state="RESOLVED", outcome="REJECTED"), (first, *between, REFUSED)), "en")
+    assert found[-1] == "Refused: People's Committee of Hanoi City refused the feedback and stated its reason."
+    assert found[0].startswith(
+        said or "Answered: People's Committee of Hanoi City has answered. The central portal may"
+    )
+
+
+@pytest.mark.parametrize(("due_on", "days"), [(date(2026, 11, 23), 1), (TODAY, 0), (date(2026, 11, 20), -2)])
+def test_the_days_that_are_left_for_an_answer_are_days_after_today(due_on: date, days: int) -> None:
+    assert days_left(AnswerDue("H26", DueState.OPEN, due_on, "R5.answer", None), TODAY) == days
 
 
 def test_a_step_of_a_newer_contract_is_still_told() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from portalbus.connectors.central.wording import Words
+from portalbus.streams.reading.answer_due import AnswerDue
 from portalbus.streams.reading.cases import CaseHistory, CaseRow, StepRow
 
 CODE_LENGTH = 12
@@ -28,6 +29,11 @@ def typed_code(text: str) -> str:
     return text.strip().upper().translate(LOOKALIKES)[: CODE_LENGTH * 2]
 
 
+def days_left(due: AnswerDue | None, today: date) -> int:
+    """How many days are left for the answer after today; negative when it is late."""
+    return (due.due_on - today).days if due and due.due_on else 0
+
+
 def case_steps(history: CaseHistory, words: Words, agency_name: Callable[[str], str]) -> list[CaseStep]:
     """The steps of a case, oldest first. Says who did what, never what was written."""
     tellers = {"FeedbackReceived": _received, "FeedbackResolved": _resolved, "FeedbackProgressed": _progressed}
@@ -44,15 +50,15 @@ def _received(step: StepRow, case: CaseRow, words: Words, agency_name: Callable[
 
 
 def _resolved(step: StepRow, case: CaseRow, words: Words, agency_name: Callable[[str], str]) -> CaseStep:
-    if case.outcome is None:  # what it says is not shown yet
+    if step.outcome is None:  # what it says is not shown, or not yet
         return CaseStep(
             words("step.answered"), words("step.answered_text", agency=agency_name(step.agency)), step.received_at
         )
-    key = f"outcome_text.{case.outcome}"
+    key = f"outcome_text.{step.outcome}"
     if not words.has(key):
         return _other(step, case, words, agency_name)
-    text = words(key, agency=agency_name(case.answered_by or step.agency))
-    return CaseStep(words.name("outcome", case.outcome), text, case.answered_at or step.received_at)
+    text = words(key, agency=agency_name(step.agency))
+    return CaseStep(words.name("outcome", step.outcome), text, step.answered_at or step.received_at)
 
 
 def _progressed(step: StepRow, case: CaseRow, words: Words, agency_name: Callable[[str], str]) -> CaseStep:

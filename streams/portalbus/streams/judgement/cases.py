@@ -42,13 +42,15 @@ def judge_answer(agency: str, case: CaseState, directory: AgencyDirectory, today
 
 
 def shown_later(payload: FeedbackResolved, received_at: datetime, review: timedelta) -> Decision:
-    """The acceptance of an answer. Of a public one whose review begins, it says from when on it is shown.
+    """The acceptance of an answer, with what this one was: the row of the case keeps the newest alone.
 
-    Whoever reads it before that moment must not show it: until then the centre may return it (Decision 29/2026).
+    Of a public one whose review begins, it says from when on it is shown. Whoever reads it before that moment must not
+    show it: until then the centre may return it (Decision 29/2026).
     """
-    if not payload.public or not review:
-        return ACCEPTED
-    return replace(ACCEPTED, params={SHOWN_FROM: (received_at + review).isoformat(timespec="milliseconds")})
+    params = {"outcome": payload.outcome.value, "answered_at": payload.answered_at.isoformat(timespec="milliseconds")}
+    if payload.public and review:
+        params[SHOWN_FROM] = (received_at + review).isoformat(timespec="milliseconds")
+    return replace(ACCEPTED, params=params)
 
 
 def judge_step(

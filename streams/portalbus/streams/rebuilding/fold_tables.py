@@ -29,8 +29,11 @@ case when row.hold_until >= greatest(
 then row.hold_until end"""
 """A hold that is over is ended in its row when somebody comes to look at it; until then it is over all the same."""
 
-PARAMS = "nullif(row.params - 'shown_from', '{{}}'::jsonb)"
-"""From when on an answer is shown was not written down before 0015: a replay of what was judged then says it."""
+PARAMS = """
+nullif(case when row.status = 'ACCEPTED' then row.params - '{{shown_from,outcome,answered_at}}'::text[]
+    else row.params end, '{{}}'::jsonb)"""
+"""What an answer was, and from when on it is shown, was not written down at first: a replay of what was judged then
+says it."""
 
 FOLD = (
     FoldTable("lane", ("agency",), frozenset({"topic_id", "updated_at"}), exchanged=False),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from portalbus.connectors.central.agency_names import AgencyName
 from portalbus.connectors.central.figures import AgencyFigures
 from portalbus.schemas.models import DirectivePublished
+from portalbus.streams.reading.answer_due import DueState
 from portalbus.streams.reading.cases import CaseHistory
 from portalbus.streams.reading.directives import DirectiveHistory, DirectivePage, DirectiveRow
 
@@ -82,6 +83,22 @@ class FeedbackStep(Answer):
     agency: str
     occurred_at: datetime | None
     received_at: datetime
+    step: str | None = Field(description="Which step, between receipt and answer.", examples=["TRANSFERRED"])
+    to_agency: str | None = Field(description="Of a transfer: who has the case from then on.")
+    outcome: str | None = Field(description="Of an answer: what this one was; null while it is not shown.")
+
+
+class AnswerDueAnswer(Answer):
+    """When the answer is owed, and by whom, under the law's calendar."""
+
+    agency: str = Field(description="Who has the case now, and owes the answer.")
+    state: DueState = Field(
+        description="`open`; `paused` while the sender is asked to make something clear; `overdue`; `no_term` where "
+        "the procedure has no term for the whole country."
+    )
+    due_on: date | None = Field(description="Last day in Viet Nam; null while paused and without a term.")
+    rule: str | None = Field(description="Rule that the term follows from.")
+    extended_because: str | None = Field(description="Why the agency needs more time; null when it asked for none.")
 
 
 class FeedbackAnswer(Answer):
@@ -112,6 +129,9 @@ class FeedbackAnswer(Answer):
     shown_from: datetime | None = Field(
         description="While an answer is being reviewed: when it is shown at the latest; null if only when published."
     )
+    answer_due: AnswerDueAnswer | None = Field(
+        description="Of an open case: when its answer is owed; null for a moment after each step, until it is reckoned."
+    )
     part_of: str | None = Field(description="Public code of the feedback that this one was a part of.")
     split_into: list[str] = Field(description="Public codes of the feedback that this one was split into.")
     steps: list[FeedbackStep]
@@ -123,6 +143,7 @@ class FeedbackAnswer(Answer):
         row = {name: getattr(history.case, name) for name in cls.model_fields if hasattr(history.case, name)}
         return cls(
             **row,
+            answer_due=AnswerDueAnswer.model_validate(history.due) if history.due else None,
             part_of=next(iter(related["parent"]), None),
             split_into=related["child"],
             steps=[FeedbackStep.model_validate(step) for step in history.steps],

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from portalbus.connectors.central.case_steps import case_steps, typed_code
+from portalbus.connectors.central.case_steps import case_steps, days_left, typed_code
 from portalbus.connectors.central.pages.page import PageAsked
 from portalbus.connectors.central.services import visitor_address
 from portalbus.streams.reading.cases import case_by_public_code
@@ -41,7 +41,15 @@ async def show(page: PageAsked, code: str, address: Address) -> Response:
         return _private(page.render("feedback_unknown.html", here="feedback", status=404, typed=public_code))
     steps = case_steps(history, page.words, page.agency_name)
     return _private(
-        page.render("feedback.html", here="feedback", case=history.case, steps=steps, relatives=history.relatives)
+        page.render(
+            "feedback.html",
+            here="feedback",
+            case=history.case,
+            due=history.due,
+            days_left=days_left(history.due, page.services.today()),
+            steps=steps,
+            relatives=history.relatives,
+        )
     )
 
 
