@@ -23,7 +23,7 @@ from portalbus.connectors.alerting.channels import Channel, channels
 from portalbus.connectors.alerting.settings import AlertingWrong, read_settings
 from portalbus.connectors.alerting.telling import PACKAGE, begin, conditions, tell_all
 from portalbus.infra.cli.app import run
-from portalbus.streams.ledger.alerts import Concern, close_alert, raise_alert
+from portalbus.streams.ledger.alerts import Concern, Raise, close_alert, raise_alert, tell_alerts, update_alert
 from portalbus.streams.ledger.database import migrate
 
 aiosmtpd = pytest.importorskip("aiosmtpd.controller", reason="aiosmtpd is not installed")
@@ -108,6 +108,34 @@ def test_an_alert_is_one_mail_in_the_language_of_the_office_and_one_more_when_it
     assert office[1]["In-Reply-To"] == office[0]["Message-ID"]
     assert sum(mail["To"] == "zh@office.example" for mail in box.mails) == 3
     assert "未再收到" in next(mail for mail in box.mails if mail["To"] == "zh@office.example").get_content()
+
+
+def test_what_has_changed_is_a_mail_of_its_own_below_the_one_that_opened_it(
+    connection: psycopg.Connection, postbox: tuple[Postbox, int], tmp_path: Path
+) -> None:
+    box, port = postbox
+    recipients = channels(read_settings(told_to(tmp_path, port, mailbox("*", "vi"))))
+    begin(connection, recipients)
+    surge = Concern("feedback.surge", "H17", topic="giao-thong@04")
+    params = {"series": "giao-thong, Cao Bằng", "expected": "2.0", "examples": "7GQ2M0Z4KX9A"}
+    with connection.transaction():
+        tell_alerts(connection, [Raise(surge, SINCE, None, {**params, "observed": "20"})], [])
+    for observed in ("40", "80"):
+        with connection.transaction():
+            update_alert(connection, Raise(surge, SINCE, None, {**params, "observed": observed}))
+    with connection.transaction():
+        close_alert(connection, surge)
+    assert tell(connection, recipients) == 4
+    ids = [mail["Message-ID"] for mail in box.mails]
+    assert len(set(ids)) == 4, "mail systems drop what they have seen"
+    assert [mail["Subject"].partition(":")[0] for mail in box.mails] == [
+        "[portalbus] Cảnh báo",
+        "[portalbus] Cập nhật",
+        "[portalbus] Cập nhật",
+        "[portalbus] Đã kết thúc",
+    ]
+    assert [(mail["In-Reply-To"], mail["References"]) for mail in box.mails[1:]] == [(ids[0], ids[0])] * 3
+    assert "80" in box.mails[2].get_content()
 
 
 def test_a_mail_server_that_says_later_is_tried_again_and_loses_nothing(

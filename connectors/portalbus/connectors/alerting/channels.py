@@ -13,9 +13,9 @@ from http.client import HTTPException
 from typing import Protocol
 
 from portalbus.connectors.alerting.letters import hook_body, letter
+from portalbus.connectors.alerting.saying import Saying
 from portalbus.connectors.alerting.settings import AlertingSettings, Hook, Mailbox, Smtp
 from portalbus.connectors.push.signing import signed_headers
-from portalbus.schemas.notices import Alert
 
 HOOK_TIMEOUT_S = 20.0
 
@@ -44,7 +44,7 @@ class Channel(Protocol):
     def kind(self) -> str:
         """`mail` or `webhook`."""
 
-    def tell(self, alert: Alert) -> None:
+    def tell(self, saying: Saying) -> None:
         """Tells of one alert. Raises NotTold."""
 
 
@@ -66,9 +66,9 @@ class Mail:
         """Whose alerts it gets."""
         return self.mailbox.agency
 
-    def tell(self, alert: Alert) -> None:
+    def tell(self, saying: Saying) -> None:
         """Sends one mail. Raises NotTold."""
-        message = letter(alert, self.mailbox, self.smtp.sender)
+        message = letter(saying, self.mailbox, self.smtp.sender)
         try:
             with self._server() as server:
                 server.send_message(message)
@@ -122,11 +122,10 @@ class Webhook:
         """Whose alerts it gets."""
         return self.hook.agency
 
-    def tell(self, alert: Alert) -> None:
+    def tell(self, saying: Saying) -> None:
         """Posts one alert. Raises NotTold."""
-        body = hook_body(alert)
-        webhook_id = f"{alert.id}.{alert.status.value.lower()}"
-        headers = signed_headers([os.environ[self.hook.secret_env]], webhook_id, int(time.time()), body)
+        body = hook_body(saying.alert)
+        headers = signed_headers([os.environ[self.hook.secret_env]], saying.id, int(time.time()), body)
         request = urllib.request.Request(  # noqa: S310 - the settings allow http and https alone
             self.hook.url, body, {**headers, "content-type": "application/json"}
         )

@@ -7,18 +7,22 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from types import MappingProxyType
 
+from portalbus.connectors.alerting.saying import Saying, Turn
 from portalbus.connectors.alerting.settings import Mailbox
-from portalbus.schemas.notices import Alert, AlertStatus
+from portalbus.schemas.notices import Alert
 from portalbus.schemas.working_time import ZONE
 
 SUBJECTS = MappingProxyType(
     {
-        ("vi", AlertStatus.OPEN): "[portalbus] Cảnh báo: {about}",
-        ("vi", AlertStatus.CLOSED): "[portalbus] Đã kết thúc: {about}",
-        ("en", AlertStatus.OPEN): "[portalbus] Alert: {about}",
-        ("en", AlertStatus.CLOSED): "[portalbus] Over: {about}",
-        ("zh", AlertStatus.OPEN): "[portalbus] 告警：{about}",
-        ("zh", AlertStatus.CLOSED): "[portalbus] 已解除：{about}",
+        ("vi", Turn.OPENED): "[portalbus] Cảnh báo: {about}",
+        ("vi", Turn.UPDATED): "[portalbus] Cập nhật: {about}",
+        ("vi", Turn.CLOSED): "[portalbus] Đã kết thúc: {about}",
+        ("en", Turn.OPENED): "[portalbus] Alert: {about}",
+        ("en", Turn.UPDATED): "[portalbus] Update: {about}",
+        ("en", Turn.CLOSED): "[portalbus] Over: {about}",
+        ("zh", Turn.OPENED): "[portalbus] 告警：{about}",
+        ("zh", Turn.UPDATED): "[portalbus] 更新：{about}",
+        ("zh", Turn.CLOSED): "[portalbus] 已解除：{about}",
     }
 )
 FOOTERS = MappingProxyType(
@@ -31,17 +35,18 @@ FOOTERS = MappingProxyType(
 ALL_FOOTERS = MappingProxyType({language: text.replace(" --agency {agency}", "") for language, text in FOOTERS.items()})
 
 
-def letter(alert: Alert, mailbox: Mailbox, sender: str) -> EmailMessage:
-    """The mail. Its Message-ID is that of the alert and its state: a mail that is sent again is the same mail."""
+def letter(saying: Saying, mailbox: Mailbox, sender: str) -> EmailMessage:
+    """The mail. Its Message-ID is that of what is said: sent again it is the same mail, and an update is another."""
     message = EmailMessage()
+    alert = saying.alert
     about = "/".join(filter(None, (alert.agency, alert.portal))) or alert.kind
-    message["Subject"] = SUBJECTS[mailbox.language, alert.status].format(about=about)
+    message["Subject"] = SUBJECTS[mailbox.language, saying.turn].format(about=about)
     message["From"] = sender
     message["To"] = mailbox.to
-    message["Date"] = format_datetime((alert.closed_at or alert.raised_at).astimezone(ZONE))
-    message["Message-ID"] = _message_id(alert, alert.status, sender)
-    if alert.status is AlertStatus.CLOSED:  # mail programs put it below the mail that opened it
-        message["In-Reply-To"] = message["References"] = _message_id(alert, AlertStatus.OPEN, sender)
+    message["Date"] = format_datetime(saying.made_at.astimezone(ZONE))
+    message["Message-ID"] = _message_id(saying.id, sender)
+    if saying.turn is not Turn.OPENED:  # mail programs put it below the mail that opened it
+        message["In-Reply-To"] = message["References"] = _message_id(saying.first_id, sender)
     message["Auto-Submitted"] = "auto-generated"
     message["Content-Language"] = mailbox.language
     footers = FOOTERS if alert.agency else ALL_FOOTERS
@@ -58,5 +63,5 @@ def hook_body(alert: Alert) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _message_id(alert: Alert, status: AlertStatus, sender: str) -> str:
-    return f"<{alert.id}.{status.value.lower()}@{sender.rpartition('@')[2]}>"
+def _message_id(name: str, sender: str) -> str:
+    return f"<{name}@{sender.rpartition('@')[2]}>"

@@ -10,6 +10,7 @@ import structlog
 from psycopg import Connection
 
 from portalbus.connectors.alerting.channels import Channel, NotTold
+from portalbus.connectors.alerting.saying import Saying
 from portalbus.schemas.notices import Alert
 from portalbus.schemas.topics import ALERTS
 
@@ -30,7 +31,7 @@ TAKE = """
 select position, failures, (select coalesce(max(position), 0) from ledger.notice) from alerting.place
 where recipient = %s and due_at <= now() for update skip locked"""
 NEXT = """
-select position, value from ledger.notice
+select position, value, made_at from ledger.notice
 where topic = %s and position > %s and (%s = '*' or value ->> 'agency' = %s) order by position limit 1"""
 WAITING = """
 select count(*) from ledger.notice
@@ -89,10 +90,10 @@ def _tell_next(connection: Connection[Any], channel: Channel, counted: Counted) 
             if end - place > STRIDE:  # read before the alerts were looked for, so nothing between is passed over
                 connection.execute(MOVE, (end, channel.name))
             return False
-        position, value = found
+        position, value, made_at = found
         alert = Alert.model_validate(value)
         try:
-            channel.tell(alert)
+            channel.tell(Saying(alert, position, made_at))
         except NotTold as error:
             return _not_told(connection, channel, alert, position, failures, error, counted)
         connection.execute(TOLD, (position, 1, "", channel.name))
