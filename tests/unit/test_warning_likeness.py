@@ -82,3 +82,17 @@ def test_refusals_in_the_same_words_are_told_of_one_agency_and_not_of_two() -> N
     (told,) = watch.look(NOW)
     assert (told.change, told.kind, told.about, told.observed) == (Change.BEGINS, Kind.REFUSAL, "H18", 5)
     assert "H18-0009" in told.examples
+
+
+def test_a_feedback_received_before_1970_is_grouped_like_any_other() -> None:
+    watch, long_ago = LikenessWatch(capacity=1 << 4), datetime(1945, 9, 2, tzinfo=UTC)
+    watch.received([Received(f"{number:012}", long_ago, Series("", "01"), TEXT) for number in range(10)])
+    (told,) = watch.look(long_ago)
+    assert (told.first, told.since) == ("000000000000", long_ago)
+
+
+def test_the_longest_case_id_of_a_refusal_is_told_in_full() -> None:
+    watch, names = LikenessWatch(), [f"H18-{'x' * 95}{number}" for number in range(5)]
+    watch.refused([Refused(name, "H18", NOW, TEXT) for name in names])
+    (told,) = watch.look(NOW)
+    assert (told.first, told.examples) == (names[0], tuple(names))

@@ -126,3 +126,12 @@ def test_history_follows_a_new_usual_and_does_not_learn_a_surge() -> None:
         history.learn(day + timedelta(days=number), {ROADS: [30] * 24})
     assert sum(history.expected(ROADS, day + timedelta(days=14))) > 2 * usual
     assert sum(history.expected(COUNTRY, day)) > 0
+
+
+def test_what_a_portal_sends_days_later_is_no_surge_of_long_ago(watch: SurgeWatch) -> None:
+    begin = MONDAY + timedelta(hours=8)
+    assert watch.look(begin) == []
+    for number in range(40):
+        watch.count(ROADS, begin - timedelta(days=365) + number * MINUTE, "0" * 12)
+        watch.count(ROADS, datetime(1945, 9, 2, tzinfo=ZONE), "0" * 12)
+    assert watch.look(begin + MINUTE) == []

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import structlog
 from psycopg import Connection
 
+from portalbus.schemas.case_rules import REFUSALS
 from portalbus.schemas.codec import WriterSchemas, decode
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.law.calendar import WorkingCalendar
-from portalbus.schemas.models import Event, FeedbackReceived, FeedbackResolved, Outcome
+from portalbus.schemas.models import Event, FeedbackReceived, FeedbackResolved
 from portalbus.schemas.working_time import ZONE
 from portalbus.streams.warning.days import ONE_DAY
 from portalbus.streams.warning.likeness import BOUNDS, Kind, LikenessWatch
@@ -70,6 +71,7 @@ class EarlyWarning:
             self._likenesses = LikenessWatch(open_likenesses(self._connection))
             for day in read_days(self._connection, today - ONE_DAY):
                 self._surges.learn(day.day, day.counts)
+            self._surges.turn_to(now)
             self._count(read_received(self._connection, today - ONE_DAY, texts=False), now)
             for many in _batches(read_received(self._connection, days_before(now, TEXT_DAYS), texts=True)):
                 self._likenesses.received(many)
@@ -91,7 +93,7 @@ class EarlyWarning:
             payload = event.payload
             if isinstance(payload, FeedbackReceived):
                 received.append(_received(payload, event.envelope.agency, now))
-            elif isinstance(payload, FeedbackResolved) and payload.outcome is Outcome.REJECTED and payload.reason_text:
+            elif isinstance(payload, FeedbackResolved) and payload.outcome in REFUSALS and payload.reason_text:
                 refused.append(
                     Refused(payload.case_id, event.envelope.agency, min(payload.answered_at, now), payload.reason_text)
                 )

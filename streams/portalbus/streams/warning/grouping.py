@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from mmap import mmap
+from struct import Struct
 
 from portalbus.streams.warning.sketching import SLOTS
 
@@ -25,6 +26,8 @@ CAPACITY = 1 << 18
 MOST_GROUPS = 20_000
 MEMBERS = 12
 """Members of a group that are remembered by name, the newest."""
+CODE_BYTES, CASE_ID_BYTES = 12, 100
+"""How long the names are under which texts are remembered: public codes of feedback, ids of refused cases."""
 _NUMBER = 4
 _MIX = 0x9E3779B97F4A7C15
 
@@ -42,9 +45,12 @@ class Group:
 
 
 class Groups:
-    """Groups texts one by one, by their sketches. Memory is taken as it fills and bounded by `capacity`."""
+    """Groups texts one by one, by their sketches. Memory is taken as it fills and bounded by `capacity`.
 
-    def __init__(self, capacity: int = CAPACITY, alike: float = ALIKE) -> None:
+    Names have `name_bytes` bytes at most.
+    """
+
+    def __init__(self, capacity: int = CAPACITY, alike: float = ALIKE, name_bytes: int = CODE_BYTES) -> None:
         if capacity & (capacity - 1):
             raise ValueError(f"capacity {capacity}: a power of two, such as {CAPACITY}")
         self._capacity = capacity
@@ -55,7 +61,8 @@ class Groups:
         self._short = memoryview(mmap(-1, capacity * SLOTS))
         self._group_of = memoryview(mmap(-1, capacity * _NUMBER)).cast("I")
         self._next = 0
-        self._names = memoryview(mmap(-1, capacity * 64))
+        self._name = Struct(f">B{name_bytes}sq")
+        self._names = memoryview(mmap(-1, capacity * self._name.size))
         self._groups: OrderedDict[int, Group] = OrderedDict()
 
     def __len__(self) -> int:
@@ -68,7 +75,7 @@ class Groups:
     @property
     def most_bytes(self) -> int:
         """Bytes that the tables take when they are full, apart from the groups themselves."""
-        return self._capacity * (2 * BANDS * _NUMBER + SLOTS + _NUMBER + 64)
+        return self._capacity * (2 * BANDS * _NUMBER + SLOTS + _NUMBER + self._name.size)
 
     def add(self, sketch: Sequence[int], name: str, where: str, at: datetime) -> Group | None:
         """Remembers a text by the name of its case; returns its group when another one says nearly the same."""
@@ -81,7 +88,8 @@ class Groups:
             raise OverflowError("four thousand million texts: start the process anew")
         begin = place * SLOTS
         self._short[begin : begin + SLOTS] = short
-        self._names[place * 64 : place * 64 + 64] = _packed(name, at)
+        encoded = name.encode()
+        self._name.pack_into(self._names, place * self._name.size, len(encoded), encoded, int(at.timestamp()))
         self._group_of[place] = number if like is None else self._group_of[(like - 1) % self._capacity]
         for band, key in zip(self._bands, keys, strict=True):
             band[key] = number
@@ -105,7 +113,8 @@ class Groups:
         group = self._groups.get(number)
         if group is None:
             place = (like - 1) % self._capacity
-            first, began = _unpacked(self._names[place * 64 : place * 64 + 64])
+            length, encoded, seconds = self._name.unpack_from(self._names, place * self._name.size)
+            first, began = encoded[:length].decode(), datetime.fromtimestamp(seconds, UTC)
             group = self._groups[number] = Group(first, began, began)
             group.members.append((began, first, where))
             group.recent.append(began)
@@ -128,12 +137,3 @@ def _keys(sketch: Sequence[int], mask: int) -> array[int]:
         mixed = ((a << 32 | b) * _MIX ^ (c << 32 | d)) * _MIX
         keys[band] = (mixed >> 40) & mask
     return keys
-
-
-def _packed(name: str, at: datetime) -> bytes:
-    encoded = name.encode()[:55]
-    return bytes([len(encoded)]) + encoded.ljust(55, b"\0") + int(at.timestamp()).to_bytes(8, "big")
-
-
-def _unpacked(packed: memoryview) -> tuple[str, datetime]:
-    return bytes(packed[1 : 1 + packed[0]]).decode(), datetime.fromtimestamp(int.from_bytes(packed[56:], "big"), UTC)

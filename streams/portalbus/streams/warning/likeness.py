@@ -8,14 +8,15 @@ from enum import StrEnum
 from typing import NamedTuple
 from zlib import crc32
 
-from portalbus.streams.warning.grouping import CAPACITY, Group, Groups
+from portalbus.streams.warning.grouping import CAPACITY, CASE_ID_BYTES, Group, Groups
 from portalbus.streams.warning.reading import Received, Refused
 from portalbus.streams.warning.sketching import sketches
 from portalbus.streams.warning.watch import EXAMPLES, Change
 
 NEARLY_IDENTICAL = 0.8
 """Share of pairs of words that a copied refusal has in common with another one."""
-REFUSALS = 1 << 14
+REFUSED = 1 << 14
+"""Refusals that are remembered."""
 
 
 class Kind(StrEnum):
@@ -61,7 +62,7 @@ class LikenessWatch:
     """Groups texts as they come. `told` names groups that were told before a restart, with since when."""
 
     def __init__(self, told: dict[tuple[Kind, str, str], datetime] | None = None, capacity: int = CAPACITY) -> None:
-        self._groups = {Kind.FEEDBACK: Groups(capacity), Kind.REFUSAL: Groups(REFUSALS, NEARLY_IDENTICAL)}
+        self._groups = {Kind.FEEDBACK: Groups(capacity), Kind.REFUSAL: Groups(REFUSED, NEARLY_IDENTICAL, CASE_ID_BYTES)}
         self._told = {key: _Told(0, since) for key, since in (told or {}).items()}
         self._since = dict(told or {})
         self._touched: dict[tuple[Kind, str, str], Group] = {}

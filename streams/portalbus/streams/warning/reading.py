@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection, IsolationLevel
 
+from portalbus.schemas.case_rules import REFUSALS
 from portalbus.schemas.working_time import ZONE
 from portalbus.streams.warning.days import ONE_DAY
 from portalbus.streams.warning.history import HOURS
@@ -30,7 +31,7 @@ select public_code, received_at, coalesce(field, ''), area, receiver, case when 
 from ledger.case where received_at >= %s order by received_at"""
 REFUSED = """
 select case_id, coalesce(answered_by, owner), answered_at, reason_text from ledger.case
-where outcome = 'REJECTED' and reason_text is not null and answered_at >= %s and answered_at < %s
+where outcome = any(%s) and reason_text is not null and answered_at >= %s and answered_at < %s
 order by answered_at"""
 
 
@@ -98,7 +99,7 @@ def read_refused(connection: Connection[Any], since: datetime, until: datetime) 
     """What was refused from one moment to another, in that order."""
     with connection.cursor("refused") as cursor:
         cursor.itersize = FETCH
-        for row in cursor.execute(REFUSED, (since, until)):
+        for row in cursor.execute(REFUSED, ([outcome.value for outcome in REFUSALS], since, until)):
             yield Refused(*row)
 
 

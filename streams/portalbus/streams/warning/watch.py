@@ -125,8 +125,10 @@ class SurgeWatch:
         self.history.learn(day, counts)
 
     def count(self, series: Series, received_at: datetime, code: str) -> None:
-        """Counts one feedback, at the moment at which its portal received it."""
+        """Counts one feedback, at the moment at which its portal received it; one of before `KEPT` is not counted."""
         minute = int(received_at.timestamp() // 60)
+        if self._day is not None and minute < self._earliest:
+            return
         if series not in self._watched and len(self._watched) >= MOST_SERIES:
             series = Series(NONE_SAID, NONE_SAID)
         wider = tuple(series.parents())
@@ -140,10 +142,14 @@ class SurgeWatch:
             watched.codes.append((minute, code))
             self._dirty.add(one)
 
+    def turn_to(self, now: datetime) -> None:
+        """It is this moment: days that are over are learned, and what came in days long past is counted no more."""
+        self._turn_day((int(now.timestamp() // 60) + SHIFT) // DAY)
+
     def look(self, now: datetime) -> list[Surge]:
         """What changed up to a moment."""
         minute = int(now.timestamp() // 60)
-        self._turn_day((minute + SHIFT) // DAY)
+        self.turn_to(now)
         looked = self._dirty | self._open.keys()
         self._dirty = set()
         if not self.history.is_known:
@@ -219,6 +225,11 @@ class SurgeWatch:
             line.extend(number, self.history.expected(series, day))
             line.margin, line.noise = self.history.margin(series, day), self.history.noise(series)
 
+    @property
+    def _earliest(self) -> int:
+        """The first minute that is remembered."""
+        return ((self._day or 0) - KEPT.days) * DAY - SHIFT
+
     def _turn_day(self, day: int) -> None:
         """A new day begins: what came two days ago is learned, and what is usual today is worked out."""
         if self._day is None:
@@ -229,7 +240,7 @@ class SurgeWatch:
             if self.history.last_day is None or self.history.last_day < learned:
                 self.history.learn(learned, self._counts_of(self._day - LEARNED_AFTER))
             for series, watched in self._watched.items():
-                watched.counter.forget((self._day - KEPT.days) * DAY - SHIFT)
+                watched.counter.forget(self._earliest)
                 if watched.line is not None:
                     self._extend(series, watched.line, range(self._day, self._day + 1))
 
