@@ -87,6 +87,19 @@ def refusal(case: str, at: datetime) -> FeedbackResolved:
     )
 
 
+@pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.INSUFFICIENT_BASIS])
+def test_a_case_without_enough_to_go_on_is_refused_and_owes_the_notice_of_a_refusal(
+    bench: CaseworkBench, outcome: Outcome
+) -> None:
+    bench.say("H26", receipt("H26-0003", 3, regime="R5", received_at=MONDAY))
+    bench.now = MONDAY + DAY
+    bench.say("H26", refusal("H26-0003", bench.now).model_copy(update={"outcome": outcome}))
+    bench.work()
+    assert bench.deadlines("H26-0003") == {("ANSWER", 1): "MET", ("REFUSE", 1): "MET"}
+    figures = total(read_figures(bench.look, Wanted(date(2026, 1, 1), date(2026, 12, 31), None, (GroupBy.AGENCY,))))
+    assert (figures.counts.refused, figures.refusals) == (1, {"DUPLICATE": 1})
+
+
 def test_folded_anew_from_the_ledger_casework_has_the_same_rows(bench: CaseworkBench) -> None:
     varied_cases(bench)
     before = bench.folded()

@@ -17,11 +17,15 @@ from bus_events import answer, receipt
 from casework_bench import CaseworkBench, casework_bench
 from central_process import CentralProcess
 from portalbus.infra.cli import main
-from portalbus.schemas.models import CaseUrgency
+from portalbus.producers.testing import a_step
+from portalbus.schemas.models import CaseStep, CaseUrgency
 from portalbus.schemas.working_time import ZONE
+from portalbus.streams.ledger.alerts import Concern, raise_alert
+from portalbus.streams.reading.synthesis import Level, read_synthesis
 
 NOW = datetime.now(UTC)
 FIRST = NOW - timedelta(days=40)
+COPIED = {"series": "–", "observed": "5", "examples": "H56-0001"}
 PERIOD = {"from": str((NOW - timedelta(days=60)).date()), "to": str((NOW + timedelta(days=2)).date())}
 
 
@@ -86,6 +90,44 @@ def test_the_synthesis_of_a_day_says_what_came_how_fast_it_was_answered_and_what
     assert read(FIRST, "--agency", "G11")["received"] == 1
     assert main(["synthesis", "--on", str(NOW.astimezone(ZONE).date())]) == 0
     assert "H56: 1, the oldest since" in capsys.readouterr().out
+
+
+def test_a_case_that_was_passed_on_too_late_is_overdue_until_then_and_no_longer(bench: CaseworkBench) -> None:
+    bench.now = NOW - timedelta(days=2)
+    bench.say("H56", a_step("H56-0002", CaseStep.TRANSFERRED, at=bench.now, to_agency="H26"))
+    bench.work(NOW)
+
+    def overdue(day: datetime) -> list[tuple[str, int]]:
+        found = read_synthesis(bench.look, day.astimezone(ZONE).date())
+        return [(one.agency, one.count) for one in found.overdue]
+
+    assert overdue(NOW - timedelta(days=3)) == [("H56", 1)]
+    assert overdue(NOW) == [], "it missed its term, and owes nothing any more"
+
+
+def test_the_synthesis_tells_the_levels_apart(bench: CaseworkBench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.now = NOW
+    bench.say("H56", receipt("H56-0009", 9, regime="R5", received_at=NOW, addressed_to="H56.12"))
+    bench.say("G22", receipt("G22-0001", 10, regime="R2", received_at=NOW))
+    bench.work()
+    today = read_synthesis(bench.look, NOW.astimezone(ZONE).date())
+    assert {level: one.received for level, one in today.by_level.items()} == {"central": 1, "province": 0, "unit": 1}
+    assert (today.by_level[Level.PROVINCE].overdue, today.received) == (1, 2)
+    unit = read_synthesis(bench.look, today.day, level=Level.UNIT)
+    assert (unit.received, unit.by_agency, unit.overdue) == (1, {"H56.12": 1}, ())
+    first = read_synthesis(bench.look, FIRST.astimezone(ZONE).date())
+    assert {level: one.received for level, one in first.by_level.items()} == {"ministry": 1, "province": 2}
+    assert main(["synthesis", "--level", "unit", "--on", str(today.day), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["received"] == 1
+    assert main(["synthesis", "--level", "district"]) == 2
+
+
+def test_a_provinces_synthesis_has_the_incidents_of_its_units(bench: CaseworkBench) -> None:
+    with bench.look.transaction():
+        raise_alert(bench.look, Concern("refusal.copied", "H56.12", topic="H56-0001"), NOW, params=COPIED)
+    found = read_synthesis(bench.look, NOW.astimezone(ZONE).date(), "H56")
+    assert [(one.agency, one.kind) for one in found.incidents] == [("H56.12", "refusal.copied")]
+    assert not read_synthesis(bench.look, NOW.astimezone(ZONE).date(), "H5").incidents
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from portalbus.infra.cli.exits import USAGE
 from portalbus.infra.cli.options import decider
 from portalbus.streams.ledger.alert_list import ListedAlert
 from portalbus.streams.ledger.case_desk import CaseDecision
-from portalbus.streams.reading.synthesis import Synthesis, Warned
+from portalbus.streams.reading.synthesis import Level, LevelDay, Synthesis, Warned
 
 AT = datetime(2026, 3, 20, 23, 0, tzinfo=UTC)
 ID = "0191d2c4-7a51-7000-8000-0123456789ab"
@@ -36,10 +36,12 @@ def test_a_synthesis_counts_every_refusal_and_tells_the_time_of_viet_nam(capsys:
     found = Synthesis(
         day=date(2026, 3, 21),
         agency=None,
+        level=None,
         received=30,
         by_field={},
         by_area={},
         by_agency={},
+        by_level={Level.PROVINCE: LevelDay(30, 0, 14, 2)},
         answered=0,
         median_hours=None,
         ninth_hours=None,
@@ -51,6 +53,7 @@ def test_a_synthesis_counts_every_refusal_and_tells_the_time_of_viet_nam(capsys:
     synthesis_command._show(found)
     said = capsys.readouterr().out
     assert "refused 14: " in said
+    assert "province: received 30, answered 0, refused 14, overdue 2" in said
     assert "since 2026-03-21 06:00, still open" in said
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from portalbus.infra.cli.exits import USAGE, Ended
 from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ def synthesis(
         typer.Option(formats=["%Y-%m-%d"], help="The day, of Viet Nam. [default: yesterday]", show_default=False),
     ] = None,
     agency: Annotated[str | None, typer.Option(help="Only this agency and its units, such as H26.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="Only one level: central, ministry, province or unit (communes among them).")
+    ] = None,
     json_: Json = False,
     database_url: DatabaseUrl = None,
     home: Home = None,
@@ -30,13 +34,15 @@ def synthesis(
     """Tell what came on a day, where and how many, how fast answers were, what is overdue, and what was refused."""
     from portalbus.schemas.working_time import ZONE
     from portalbus.streams.ledger.database import connect
-    from portalbus.streams.reading.synthesis import read_synthesis
+    from portalbus.streams.reading.synthesis import Level, read_synthesis
 
     day = on.date() if on else datetime.now(ZONE).date() - timedelta(days=1)
+    if level is not None and level not in set(Level):
+        raise Ended(USAGE, f"--level {level}: one of {', '.join(Level)}")
     code = agency_codes([agency])[0] if agency else None
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="synthesis", autocommit=True) as connection:
-        found = read_synthesis(connection, day, code)
+        found = read_synthesis(connection, day, code, Level(level) if level else None)
     if json_:
         typer.echo(json.dumps(asdict(found), default=str, indent=2, ensure_ascii=False))
     else:
@@ -45,11 +51,15 @@ def synthesis(
 
 def _show(found: Synthesis) -> None:
     say = console().print
-    say(f"{found.day} · {found.agency or 'the whole country'}", style="bold", markup=False)
+    of = found.agency or "the whole country"
+    say(f"{found.day} · {of}{f' · {found.level}' if found.level else ''}", style="bold", markup=False)
     say(f"received {found.received}", markup=False)
     for title, counts in (("field", found.by_field), ("area", found.by_area), ("body", found.by_agency)):
         if counts:
             say(f"  by {title}: {_named(counts)}", markup=False)
+    for name, its in found.by_level.items():
+        told = f"received {its.received}, answered {its.answered}, refused {its.refused}, overdue {its.overdue}"
+        say(f"  {name}: {told}", markup=False)
     if found.answered:
         speed = f"half within {found.median_hours:g} h, nine of ten within {found.ninth_hours:g} h"
         say(f"answered {found.answered}, {speed}", markup=False)

@@ -13,6 +13,7 @@ from portalbus.streams.casework.steps import take
 MOST_SEEN = 1_000
 ENDINGS: Mapping[Outcome, Ending] = {
     Outcome.REJECTED: Ending.REFUSED,
+    Outcome.INSUFFICIENT_BASIS: Ending.REFUSED,
     Outcome.TRANSFERRED_OUT: Ending.TRANSFERRED,
     Outcome.DIVERTED: Ending.DIVERTED,
     Outcome.WITHDRAWN: Ending.WITHDRAWN,
