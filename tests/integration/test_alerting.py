@@ -8,8 +8,6 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from central_process import free_port
 from ledger_rows import LedgerRows
 from portalbus.connectors.alerting.channels import Channel, channels
 from portalbus.connectors.alerting.settings import AlertingWrong, read_settings
@@ -25,38 +22,17 @@ from portalbus.connectors.alerting.telling import PACKAGE, begin, conditions, te
 from portalbus.infra.cli.app import run
 from portalbus.streams.ledger.alerts import Concern, Raise, close_alert, raise_alert, tell_alerts, update_alert
 from portalbus.streams.ledger.database import migrate
-
-aiosmtpd = pytest.importorskip("aiosmtpd.controller", reason="aiosmtpd is not installed")
+from postbox import Postbox, mail_server
 
 SINCE = datetime(2026, 11, 20, 2, 15, tzinfo=UTC)
 H17, H18 = Concern("source.silent", "H17", "www"), Concern("source.silent", "H18", "www")
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
-class Postbox:
-    """What a mail server was given; `answers` are given first, in their order."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-        self.answers: list[str] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        if self.answers:
-            return self.answers.pop(0)
-        mail = message_from_bytes(envelope.content, policy=policy.default)
-        assert isinstance(mail, EmailMessage)
-        self.mails.append(mail)
-        return "250 OK"
-
-
 @pytest.fixture
 def postbox() -> Iterator[tuple[Postbox, int]]:
-    box = Postbox()
-    port = free_port()
-    controller = aiosmtpd.Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield box, port
-    controller.stop()
+    with mail_server() as found:
+        yield found
 
 
 @pytest.fixture

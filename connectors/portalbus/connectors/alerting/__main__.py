@@ -9,6 +9,7 @@ from pathlib import Path
 
 from portalbus.connectors.alerting.channels import channels
 from portalbus.connectors.alerting.process import run
+from portalbus.connectors.alerting.report_channels import report_channels
 from portalbus.connectors.alerting.settings import AlertingWrong, read_settings
 from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_from_environment, port_of
@@ -23,11 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--metrics-port", type=port_of, default=port_from_environment(), help=f"[{PORT_VARIABLE}]")
     given = parser.parse_args(arguments)
     try:
-        recipients = channels(read_settings(given.config))
+        settings = read_settings(given.config)
     except AlertingWrong as wrong:
         print(f"portalbus: {wrong}", file=sys.stderr)
         return 2
-    run(given.database_url, recipients, given.metrics_port)
+    run(given.database_url, channels(settings), given.metrics_port, reports=report_channels(settings))
     return 0
 
 

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from email.message import EmailMessage
 from http.client import HTTPException
 from typing import Protocol
 
@@ -69,35 +70,7 @@ class Mail:
     def tell(self, saying: Saying) -> None:
         """Sends one mail. Raises NotTold."""
         message = letter(saying, self.mailbox, self.smtp.sender)
-        try:
-            with self._server() as server:
-                server.send_message(message)
-        except smtplib.SMTPRecipientsRefused as refused:
-            code = next(iter(refused.recipients.values()))[0]
-            raise NotTold(f"recipient refused: {code}", final=code >= 500) from None
-        except smtplib.SMTPResponseException as error:
-            # A sender or a login that is refused is mended by people: it is tried again until they have.
-            raise NotTold(f"{type(error).__name__}: {error.smtp_code}") from None
-        except (OSError, smtplib.SMTPException) as error:
-            raise NotTold(type(error).__name__) from None
-
-    def _server(self) -> smtplib.SMTP:
-        smtp = self.smtp
-        if smtp.tls == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                smtp.host, smtp.port, timeout=smtp.timeout, context=ssl.create_default_context()
-            )
-        else:
-            server = smtplib.SMTP(smtp.host, smtp.port, timeout=smtp.timeout)
-        try:
-            if smtp.tls == "starttls":
-                server.starttls(context=ssl.create_default_context())
-            if smtp.user:
-                server.login(smtp.user, os.environ[smtp.password_env])
-        except BaseException:
-            server.close()
-            raise
-        return server
+        send_mail(self.smtp, message)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -125,17 +98,7 @@ class Webhook:
     def tell(self, saying: Saying) -> None:
         """Posts one alert. Raises NotTold."""
         body = hook_body(saying.alert)
-        headers = signed_headers([os.environ[self.hook.secret_env]], saying.id, int(time.time()), body)
-        request = urllib.request.Request(  # noqa: S310 - the settings allow http and https alone
-            self.hook.url, body, {**headers, "content-type": "application/json"}
-        )
-        try:
-            with urllib.request.build_opener(_NoRedirect).open(request, timeout=HOOK_TIMEOUT_S):
-                pass
-        except urllib.error.HTTPError as error:
-            raise NotTold(f"HTTP {error.code}", final=error.code == 410) from None
-        except (OSError, HTTPException) as error:
-            raise NotTold(type(error).__name__) from None
+        post_hook(self.hook.url, self.hook.secret_env, saying.id, body)
 
 
 def channels(settings: AlertingSettings) -> list[Channel]:
@@ -144,3 +107,51 @@ def channels(settings: AlertingSettings) -> list[Channel]:
     if settings.smtp is not None:
         found += [Mail(settings.smtp, mailbox) for mailbox in settings.mailbox]
     return found
+
+
+def send_mail(smtp: Smtp, message: EmailMessage) -> None:
+    """Gives a mail to the server. Raises NotTold."""
+    try:
+        with _server(smtp) as server:
+            server.send_message(message)
+    except smtplib.SMTPRecipientsRefused as refused:
+        code = next(iter(refused.recipients.values()))[0]
+        raise NotTold(f"recipient refused: {code}", final=code >= 500) from None
+    except smtplib.SMTPResponseException as error:
+        # A sender or a login that is refused is mended by people: it is tried again until they have.
+        raise NotTold(f"{type(error).__name__}: {error.smtp_code}") from None
+    except (OSError, smtplib.SMTPException) as error:
+        raise NotTold(type(error).__name__) from None
+
+
+def post_hook(url: str, secret_env: str, webhook_id: str, body: bytes) -> None:
+    """Posts a signed webhook. Raises NotTold."""
+    headers = signed_headers([os.environ[secret_env]], webhook_id, int(time.time()), body)
+    request = urllib.request.Request(  # noqa: S310 - the settings allow http and https alone
+        url, body, {**headers, "content-type": "application/json"}
+    )
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=HOOK_TIMEOUT_S):
+            pass
+    except urllib.error.HTTPError as error:
+        raise NotTold(f"HTTP {error.code}", final=error.code == 410) from None
+    except (OSError, HTTPException) as error:
+        raise NotTold(type(error).__name__) from None
+
+
+def _server(smtp: Smtp) -> smtplib.SMTP:
+    if smtp.tls == "tls":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(
+            smtp.host, smtp.port, timeout=smtp.timeout, context=ssl.create_default_context()
+        )
+    else:
+        server = smtplib.SMTP(smtp.host, smtp.port, timeout=smtp.timeout)
+    try:
+        if smtp.tls == "starttls":
+            server.starttls(context=ssl.create_default_context())
+        if smtp.user:
+            server.login(smtp.user, os.environ[smtp.password_env])
+    except BaseException:
+        server.close()
+        raise
+    return server

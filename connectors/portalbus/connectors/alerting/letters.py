@@ -44,9 +44,9 @@ def letter(saying: Saying, mailbox: Mailbox, sender: str) -> EmailMessage:
     message["From"] = sender
     message["To"] = mailbox.to
     message["Date"] = format_datetime(saying.made_at.astimezone(ZONE))
-    message["Message-ID"] = _message_id(saying.id, sender)
+    message["Message-ID"] = message_id(saying.id, sender)
     if saying.turn is not Turn.OPENED:  # mail programs put it below the mail that opened it
-        message["In-Reply-To"] = message["References"] = _message_id(saying.first_id, sender)
+        message["In-Reply-To"] = message["References"] = message_id(saying.first_id, sender)
     message["Auto-Submitted"] = "auto-generated"
     message["Content-Language"] = mailbox.language
     footers = FOOTERS if alert.agency else ALL_FOOTERS
@@ -63,5 +63,6 @@ def hook_body(alert: Alert) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _message_id(name: str, sender: str) -> str:
+def message_id(name: str, sender: str) -> str:
+    """The Message-ID of what has this name, sent from this address."""
     return f"<{name}@{sender.rpartition('@')[2]}>"

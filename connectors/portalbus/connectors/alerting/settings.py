@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import time
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from portalbus.schemas.errors import PortalbusError
 
@@ -68,12 +70,52 @@ class Hook(_Strict):
         return f"hook:{self.agency}:{self.url}"
 
 
+class ReportKind(StrEnum):
+    """What a report is about."""
+
+    URGENT = "urgent"
+    """Urgent cases that nobody has taken: at once when one stands before the Government, and daily."""
+    SYNTHESIS = "synthesis"
+    """The day before in figures, daily."""
+
+
+class Report(_Strict):
+    """A report by mail (`to`) or webhook (`url`, `secret_env`), every day from `at` on, time of Viet Nam.
+
+    The synthesis is of the country, of an `agency` with its units, or of a `level`.
+    """
+
+    kind: ReportKind
+    at: time = time(7)
+    to: Address | None = None
+    url: Annotated[str, Field(pattern=r"^(https?://|$)")] = ""
+    secret_env: str = ""
+    language: Language = "vi"
+    agency: Annotated[str, Field(pattern=r"^[A-Z][0-9]{2}(\.[0-9]+)*$")] | None = None
+    level: Literal["central", "ministry", "province", "unit"] | None = None
+
+    @model_validator(mode="after")
+    def _goes_to_one(self) -> Self:
+        if bool(self.to) == bool(self.url):
+            raise ValueError("name either a mailbox (to) or a webhook (url)")
+        if self.kind is ReportKind.URGENT and (self.agency or self.level):
+            raise ValueError("the report of urgent cases is of the whole country: name no agency and no level")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What its row is kept under."""
+        of = "/".join(filter(None, (self.agency, self.level))) or EVERYTHING
+        return f"report:{self.kind}:{of}:{self.to or self.url}"
+
+
 class AlertingSettings(_Strict):
     """The file as a whole."""
 
     smtp: Smtp | None = None
     mailbox: tuple[Mailbox, ...] = ()
     webhook: tuple[Hook, ...] = ()
+    report: tuple[Report, ...] = ()
 
 
 def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> AlertingSettings:
@@ -92,22 +134,15 @@ def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Al
 
 
 def _check(path: Path, found: AlertingSettings, environment: Mapping[str, str]) -> None:
-    if not found.mailbox and not found.webhook:
-        raise AlertingWrong(f"{path} names nobody: add a [[mailbox]] or a [[webhook]]")
-    if found.mailbox and found.smtp is None:
+    if not found.mailbox and not found.webhook and not found.report:
+        raise AlertingWrong(f"{path} names nobody: add a [[mailbox]], a [[webhook]] or a [[report]]")
+    if (found.mailbox or any(report.to for report in found.report)) and found.smtp is None:
         raise AlertingWrong(f"{path} names a mailbox and no mail server: add [smtp]")
-    if (
-        found.smtp
-        and found.smtp.user
-        and found.smtp.tls == "none"
-        and found.smtp.host not in ("127.0.0.1", "localhost")
-    ):
-        raise AlertingWrong(f"{path}: a password is not sent to {found.smtp.host} without TLS")
-    variables = [hook.secret_env for hook in found.webhook]
     smtp = found.smtp
     if smtp and smtp.user and smtp.tls == "none" and smtp.host not in ("127.0.0.1", "localhost"):
         raise AlertingWrong(f"{path}: a password is not sent to {smtp.host} without TLS")
     variables = [hook.secret_env for hook in found.webhook]
+    variables += [report.secret_env for report in found.report if report.url]
     if smtp and smtp.user:
         variables.append(smtp.password_env)
     for variable in variables:

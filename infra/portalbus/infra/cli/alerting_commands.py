@@ -31,35 +31,41 @@ def run(
     """Tell of alerts as they open and close, until Ctrl-C or SIGTERM; goes on where it left off."""
     from portalbus.connectors.alerting import process
     from portalbus.connectors.alerting.channels import channels
+    from portalbus.connectors.alerting.report_channels import report_channels
     from portalbus.connectors.alerting.settings import AlertingWrong, read_settings
     from portalbus.streams.logging_setup import log_json
     from portalbus.streams.metrics.measuring import port_from_environment
 
     where = addresses(home, ("database_url",), database_url=database_url)
     try:
-        recipients = channels(read_settings(config))
+        settings = read_settings(config)
     except AlertingWrong as wrong:
         raise Ended(USAGE, str(wrong)) from wrong
     log_json("alerting")
-    process.run(where.database_url, recipients, port_from_environment(), once=once)
+    process.run(
+        where.database_url, channels(settings), port_from_environment(), reports=report_channels(settings), once=once
+    )
 
 
 @app.command("status", epilog=EPILOG)
 def status(config: Config, json_: Json = False, database_url: DatabaseUrl = None, home: Home = None) -> None:
     """Show how it stands with each recipient; exit status 1 when one cannot be told at present."""
     from portalbus.connectors.alerting.channels import channels
+    from portalbus.connectors.alerting.report_channels import report_channels
+    from portalbus.connectors.alerting.reporting import report_conditions
     from portalbus.connectors.alerting.settings import AlertingWrong, read_settings
     from portalbus.connectors.alerting.telling import PACKAGE, conditions
     from portalbus.streams.ledger.database import connect, migrate
 
     where = addresses(home, ("database_url",), database_url=database_url)
     try:
-        recipients = channels(read_settings(config))
+        settings = read_settings(config)
     except AlertingWrong as wrong:
         raise Ended(USAGE, str(wrong)) from wrong
     migrate(where.database_url, PACKAGE)
     with connect(where.database_url, application="alerting-status", autocommit=True) as connection:
-        found = conditions(connection, recipients)
+        found = conditions(connection, channels(settings))
+        found += report_conditions(connection, report_channels(settings))
     if json_:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
     else:
