@@ -23,6 +23,7 @@ from portalbus.schemas.codec import (
     encode_record,
     frame,
 )
+from portalbus.schemas.identifiers import CROCKFORD, PUBLIC_CODE_LENGTH
 from portalbus.schemas.models import (
     BodyFormat,
     CaseStep,
@@ -47,8 +48,6 @@ NOON = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
 SCHEMA_IDS = {name: number for number, name in enumerate(LANE_TYPES, start=1)}
 """Schema ids of an imaginary registry, for values that never see a real one."""
 
-CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
 
 @lru_cache(maxsize=1)
 def writers() -> WriterSchemas:
@@ -63,11 +62,8 @@ def event_id(number: int) -> str:
 
 def public_code(number: int) -> str:
     """The public code with this number."""
-    digits = ""
-    for _ in range(12):
-        number, digit = divmod(number, len(CROCKFORD))
-        digits = CROCKFORD[digit] + digits
-    return digits
+    drawn = hashlib.sha256(f"code {number}".encode()).digest()
+    return "".join(CROCKFORD[byte % len(CROCKFORD)] for byte in drawn[:PUBLIC_CODE_LENGTH])
 
 
 def envelope(number: int, agency: str, sequence: int, **values: Any) -> Envelope:

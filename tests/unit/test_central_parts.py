@@ -17,7 +17,7 @@ from portalbus.connectors.central.document_types import document_type_name
 from portalbus.connectors.central.settings import Settings
 from portalbus.connectors.central.wording import all_words
 from portalbus.connectors.web.accept_language import preferred
-from portalbus.connectors.web.rate_limit import RateLimit
+from portalbus.connectors.web.rate_limit import RateLimit, asker_of
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.streams.reading.answer_due import AnswerDue, DueState
 from portalbus.streams.reading.cases import CaseHistory, CaseRow, StepRow, as_shown
@@ -191,6 +191,15 @@ def test_a_visitor_may_ask_so_often_and_no_more() -> None:
     now[0] += 2
     assert limit.seconds_to_wait("10.0.0.1") == 0
     assert limit.seconds_to_wait("10.0.0.1") == 2
+
+
+def test_who_has_a_network_of_ipv6_addresses_is_one_visitor() -> None:
+    limit = RateLimit(0.5, 30, clock=lambda: 0.0)
+    waits = [limit.seconds_to_wait(asker_of(f"2001:db8:1:2::{number:x}")) for number in range(31)]
+    assert waits == [0] * 30 + [2]
+    assert limit.seconds_to_wait(asker_of("2001:db8:1:3::1")) == 0
+    assert asker_of("::ffff:10.0.0.1") == asker_of("10.0.0.1") == "10.0.0.1"
+    assert asker_of("testclient") == "testclient"
 
 
 def test_the_settings_do_not_show_the_password() -> None:

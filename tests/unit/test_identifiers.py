@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 
 import pytest
 
 from portalbus.schemas import example_files
-from portalbus.schemas.identifiers import CROCKFORD, PUBLIC_CODE_LENGTH, new_event_id, new_public_code
+from portalbus.schemas.identifiers import CROCKFORD, PUBLIC_CODE_LENGTH, is_guessable, new_event_id, new_public_code
 from portalbus.schemas.models import Envelope, FeedbackReceived
 
 
@@ -62,3 +63,18 @@ def test_new_ids_are_what_the_contracts_take() -> None:
     assert Envelope.model_validate({**example.document["envelope"], "id": made["id"]}).id == made["id"]
     received = FeedbackReceived.model_validate({**example.document["payload"], "public_code": made["public_code"]})
     assert received.public_code == made["public_code"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["000000000001", "000000004217", "202611300042", "AAAABBBBCCCC", "H26000000Z1K", "4567890ABCDE", "ZYXWVTSRQPNM"],
+)
+def test_a_code_of_a_counter_a_date_or_a_hand_is_guessable(code: str) -> None:
+    assert is_guessable(code)
+
+
+def test_a_code_drawn_by_chance_is_not_guessable() -> None:
+    drawn = random.Random(7)
+    codes = ["".join(drawn.choices(CROCKFORD, k=PUBLIC_CODE_LENGTH)) for _ in range(100_000)]
+    assert sum(map(is_guessable, codes)) <= 1
+    assert not any(is_guessable(new_public_code()) for _ in range(2_000))

@@ -23,6 +23,7 @@ from portalbus.schemas.facts import VIET_NAM as VIET_NAM
 from portalbus.schemas.facts import Facts as Facts
 from portalbus.schemas.facts import Rule, agency_exists
 from portalbus.schemas.findings import Finding
+from portalbus.schemas.identifiers import is_guessable
 from portalbus.schemas.models import (
     Canary,
     Classification,
@@ -111,6 +112,12 @@ def case_names_its_receiver(event: Event, facts: Facts) -> Iterator[Finding]:
         yield from agency_exists(payload.addressed_to, "/addressed_to", facts)
 
 
+def code_is_random(event: Event, facts: Facts) -> Iterator[Finding]:
+    """Whoever knows one public code must not find another: it was drawn by chance."""
+    if isinstance(event.payload, FeedbackReceived) and is_guessable(event.payload.public_code):
+        yield Finding("case.public-code-guessable", "/public_code")
+
+
 def text_is_clean(event: Event, facts: Facts) -> Iterator[Finding]:
     """Text is NFC and holds no control characters but newline and tab."""
     # Nearly every event is clean, so all its texts are looked at as one; a space composes with nothing.
@@ -132,7 +139,7 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
         addresses_are_web,
         text_is_clean,
     ),
-    FeedbackReceived: (agency_known, case_names_its_receiver, times_plausible, text_is_clean),
+    FeedbackReceived: (agency_known, case_names_its_receiver, code_is_random, times_plausible, text_is_clean),
     FeedbackResolved: (agency_known, refusal_has_reason, times_plausible, text_is_clean),
     FeedbackProgressed: (agency_known, step_is_complete, times_plausible, text_is_clean),
     Canary: (agency_known, times_plausible, text_is_clean),

@@ -16,7 +16,7 @@ from portalbus.connectors.central.formats import ICT
 from portalbus.connectors.central.newsroom import Newsroom
 from portalbus.connectors.central.rendering import Templates
 from portalbus.connectors.central.settings import Settings
-from portalbus.connectors.web.rate_limit import RateLimit
+from portalbus.connectors.web.rate_limit import RateLimit, asker_of
 from portalbus.streams.reading.pool import Pool
 from portalbus.streams.reading.search_shelves import Layouts
 
@@ -57,5 +57,5 @@ def services(request: Request) -> Services:
 
 
 def visitor_address(request: Request) -> str:
-    """The address of the client, as uvicorn worked it out with the trusted proxies."""
-    return request.client.host if request.client else "unknown"
+    """Who asks: the address of the client, as uvicorn worked it out with the trusted proxies; see `asker_of`."""
+    return asker_of(request.client.host) if request.client else "unknown"

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from portalbus.connectors.gateway.keys import ApiKey, KeyRing
 from portalbus.connectors.gateway.problems import Refusal
 from portalbus.connectors.gateway.settings import Settings
-from portalbus.connectors.web.rate_limit import RateLimit
+from portalbus.connectors.web.rate_limit import RateLimit, asker_of
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="portalbus gateway"'}
 
@@ -28,7 +28,7 @@ class Gate:
             raise Refusal("gateway.key-missing", headers=CHALLENGE)
         key = self._ring.find(presented.strip())
         if key is None:
-            address = request.client.host if request.client else "unknown"
+            address = asker_of(request.client.host) if request.client else "unknown"
             # Who has a key is not held up by whoever guesses from the same address.
             if wait := self._failures.seconds_to_wait(address):
                 raise Refusal("gateway.too-many-failures", headers={"Retry-After": str(wait)})

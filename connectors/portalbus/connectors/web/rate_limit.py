@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import IPv4Address, ip_address, ip_network
 from math import ceil
 from time import monotonic
 
 MAX_ASKERS = 20_000
+SUBSCRIBER = 64
+"""Leading bits of an IPv6 address that one subscriber cannot change: everybody is given at least that much room."""
+
+
+def asker_of(address: str) -> str:
+    """Whom an address stands for: itself, or of IPv6 the network that a subscriber has for himself."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ip_network((found, SUBSCRIBER), strict=False))
 
 
 class RateLimit:
