@@ -1,6 +1,6 @@
 """`make bench`: the figures of the bus, each as a ratio or a bound, all sides measured in one run.
 
-    python tests/bench/run.py [--only sdk,ledger,gateway,latency,footprint] [--events 60000] [--report FILE]
+    python tests/bench/run.py [--only sdk,ledger,gateway,latency,footprint,warning] [--events 60000] [--report FILE]
 
 Brings up a bus of its own in a temporary folder. Prints the machine, the versions and every side of every ratio, and
 ends with status 1 when a mark is missed. Two fill databases with millions of rows first, which takes many minutes, so
@@ -36,6 +36,7 @@ import gateway_bench
 import latency_bench
 import ledger_bench
 import search_bench
+import warning_bench
 from portalbus.infra.bus.bus import Bus
 from portalbus.infra.stack import Lines, Stack
 
@@ -74,7 +75,7 @@ class Report:
 def main() -> int:
     """Runs the benches that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="sdk,ledger,gateway,latency,footprint")
+    parser.add_argument("--only", default="sdk,ledger,gateway,latency,footprint,warning")
     parser.add_argument("--events", type=int, default=60_000)
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the ledger bench; the median ratio counts")
     parser.add_argument("--documents", type=int, default=1_000_000, help="documents of the search bench")
@@ -87,6 +88,7 @@ def main() -> int:
         "ledger": lambda: bench_ledger(report, options.events, options.rounds),
         "gateway": lambda: bench_gateway(report),
         "latency": lambda: bench_bus(report, footprint="footprint" in options.only),
+        "warning": lambda: bench_warning(report),
         "search": lambda: bench_search(report, options.documents, options.keep),
         "capacity": lambda: bench_capacity(report),
     }
@@ -154,6 +156,17 @@ def bench_gateway(report: Report) -> None:
     report.at_least("gateway ÷ bare endpoint that only produces", found.ratio(found.bare), 0.5)
     report.at_least("readers that stay connected ÷ readers", readers.still_connected / readers.readers, 1.0)
     report.below("answer with 1,000 readers, p99", readers.sides["answer after it was due, p99 in ms"], 500, "ms")
+
+
+def bench_warning(report: Report) -> None:
+    """Texts that say nearly the same: how fast, how surely, and what a million of them take."""
+    found = warning_bench.measure()
+    report.sides |= {f"warning, {name}": sides for name, sides in found.sides.items()}
+    report.at_least("texts of 40 words compared, a second and core", found.texts_a_second, 50_000, "texts/s")
+    report.below("a million feedbacks remembered", found.mib, 256, "MiB")
+    report.at_least("copies found", found.copies, 0.97, "of 1")
+    report.at_least("paraphrases found", found.paraphrases, 0.85, "of 1")
+    report.at_least("precision", found.precision, 0.99, "of 1")
 
 
 def bench_search(report: Report, documents: int, keep: Path | None) -> None:

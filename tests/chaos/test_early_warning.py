@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from itertools import pairwise
 
 import pytest
 
-from feedback_season import FeedbackSeason
-from watched_season import Season, calendar, plant, watched_season
+from feedback_season import FeedbackSeason, Planted
+from watched_season import calendar, plant, watched_season
 
 pytestmark = pytest.mark.chaos
 
@@ -25,7 +26,8 @@ def test_a_year_of_34_provinces(seed: int) -> None:
     found = watched_season(season, FIRST, LEARNED, DAYS, planted)
     print(f"\n{found.feedbacks:,} feedbacks in {found.weeks:.0f} weeks, {len(planted)} surges planted")
     print(f"false: {len(found.false)}, {len(found.false) / found.weeks:.2f} a week in the country")
-    _show(season, found)
+    _show(season, found.minutes, "itself, a part or a whole")
+    _show(season, {one: found.exact.get(one) for one in planted}, "the very series")
     assert len(found.false) < found.weeks
     assert found.unended <= 1
     for one, minutes in found.minutes.items():
@@ -35,12 +37,13 @@ def test_a_year_of_34_provinces(seed: int) -> None:
             assert minutes <= within, (one, minutes)
 
 
-def _show(season: FeedbackSeason, found: Season) -> None:
+def _show(season: FeedbackSeason, minutes_of: Mapping[Planted, float | None], what: str) -> None:
+    print(f"told of {what}:")
     for times in KNOWN:
         for low, high in pairwise(STEPS):
             mine = [
                 minutes
-                for one, minutes in found.minutes.items()
+                for one, minutes in minutes_of.items()
                 if one.times == times and low <= season.usual(one.series, one.begins) < high
             ]
             known = sorted(minutes for minutes in mine if minutes is not None)

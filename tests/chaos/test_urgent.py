@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ledger_facts import one
 from portalbus.infra.stack import Endpoints
-from portalbus.streams.reading.casework import urgent_cases
 from urgent_queue import AGENCIES, UrgentQueue
 from whole_bus import Bus
 
 pytestmark = pytest.mark.chaos
 QUEUED = int(os.environ.get("PORTALBUS_TEST_QUEUED", "1000000"))
 URGENT = 100
+CLIMB_TAKES = 5.0
+"""Seconds that a climb may come after its term, on a loaded machine."""
 ONE_MINUTE = """[[term]]
 rule = "urgent.acknowledge.test"
 regime = "*"
@@ -47,28 +49,47 @@ def test_behind_a_million_queued_events_an_urgent_case_is_on_the_list_within_two
     queue.start_casework()
     worker = queue.bus.start_worker()
     began = time.perf_counter()
-    queue.queue_copies("H56", QUEUED)
-    print(
-        f"\n{QUEUED:,} queued in {time.perf_counter() - began:.0f} s, {queue.bus.next_offset('H56'):,} judged by then"
-    )
-    read = "select coalesce(max(next_offset), 0) from casework.scouted where agency = 'H56'"
-    queue.bus.wait_until(lambda: one(queue.bus.look, read) >= QUEUED, "the scout", 120)
-    print(f"the scout had read them after {time.perf_counter() - began:.0f} s")
-    seconds = []
-    first = ""
-    for number in range(URGENT):
-        if number == URGENT // 2:
-            worker.kill()
-        case = queue.urgent(AGENCIES[number % 2])
-        first = first or case
-        seconds.append(queue.seconds_to_list(case))
+    queueing = threading.Thread(target=queue.queue, args=("H56", QUEUED))
+    queueing.start()
+    meanwhile = _measured(queue, lambda number: number < URGENT or queueing.is_alive(), "while they are queued")
+    queueing.join()
+    took, judged = time.perf_counter() - began, queue.bus.next_offset("H56")
+    print(f"{QUEUED:,} queued in {took:.0f} s, {judged:,} judged and {_scouted(queue):,} looked through by then")
+    assert judged < QUEUED, "there is no queue to speak of"
+    worker.kill()
+    behind = _measured(queue, lambda number: number < URGENT, "behind them, no worker running")
+    queue.bus.wait_until(lambda: _scouted(queue) >= QUEUED, "the scout", 600)
+    after = _measured(queue, lambda number: number < URGENT, "once the scout had looked through all")
+    assert all(_p99(seconds) < 2 for seconds in (meanwhile, behind, after))
+    heard = time.monotonic()
+    case = queue.urgent("H56")
+    queue.bus.wait_until(lambda: _climbed(queue, case), "the climb", 90)
+    climbed = time.monotonic() - heard
+    print(f"climbed after {climbed:.1f} s, where a minute is the term")
+    assert 60 <= climbed <= 60 + CLIMB_TAKES
+
+
+def _measured(queue: UrgentQueue, goes_on: Callable[[int], bool], when: str) -> list[float]:
+    """Seconds from portal to list of urgent cases, one after the other, on the busy lane and on a quiet one."""
+    seconds: list[float] = []
+    while goes_on(len(seconds)):
+        seconds.append(queue.seconds_of_an_urgent_one(AGENCIES[len(seconds) % 2]))
     seconds.sort()
-    p50, p99 = seconds[len(seconds) // 2], seconds[-1 - len(seconds) // 100]
-    print(f"to the list: p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, longest {seconds[-1] * 1000:.0f} ms")
-    assert p99 < 2
-    climbed = queue.bus.wait_until(lambda: _climbed(queue, first), "the climb", 90)
-    print(f"climbed {climbed:.1f} s later, no worker running")
+    p50 = seconds[len(seconds) // 2]
+    print(
+        f"{when}: {len(seconds)}, p50 {p50 * 1000:.0f}, p99 {_p99(seconds) * 1000:.0f}, max {seconds[-1] * 1000:.0f} ms"
+    )
+    return seconds
+
+
+def _p99(seconds: list[float]) -> float:
+    return sorted(seconds)[-1 - len(seconds) // 100]
+
+
+def _scouted(queue: UrgentQueue) -> int:
+    return int(one(queue.bus.look, "select coalesce(max(next_offset), 0) from casework.scouted where agency = 'H56'"))
 
 
 def _climbed(queue: UrgentQueue, case_id: str) -> bool:
-    return any(case.case_id == case_id and case.authority == "G22" for case in urgent_cases(queue.bus.look))
+    query = "select count(*) from casework.escalation where case_id = %s and kind = 'ESCALATED' and told_to = 'G22'"
+    return bool(one(queue.bus.look, query, case_id))

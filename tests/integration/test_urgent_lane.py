@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,18 @@ from ledger_facts import one
 from portalbus.infra.stack import Endpoints
 from portalbus.producers.testing import a_step
 from portalbus.schemas.codec import Decoded
+from portalbus.schemas.directory import directory as agencies
+from portalbus.schemas.law.calendar import WorkingCalendar
+from portalbus.schemas.law.regimes import Regimes
 from portalbus.schemas.models import CaseStep, CaseUrgency, Payload
+from portalbus.schemas.registration import SchemaIds
+from portalbus.schemas.registry import SchemaRegistry
+from portalbus.streams.casework.ahead import Ahead, Sighting
+from portalbus.streams.casework.caseworker import Caseworker
+from portalbus.streams.casework.scout import Scout
 from portalbus.streams.casework.urgency import UrgencyProbe
+from portalbus.streams.decoding.decoder import Decoder
+from portalbus.streams.ledger.database import connect
 from urgent_queue import AGENCIES, UrgentQueue
 from whole_bus import Bus
 
@@ -49,6 +60,40 @@ def test_an_urgent_case_is_on_the_list_while_what_came_before_it_waits_to_be_jud
     assert one(look, "select count(*) from casework.case") == QUEUED + 11
     assert one(look, "select count(*) from casework.case where position = 0") == 0
     assert casework.stop() == 0
+
+
+def test_the_scout_leaps_to_the_end_of_a_queue_and_finds_what_it_leapt_over(queue: UrgentQueue) -> None:
+    queue.queue("H56", 2 * QUEUED)  # more than it takes at once
+    buried = queue.urgent("H56")
+    queue.queue("H56", QUEUED)
+    last = queue.urgent("H56")
+    known = SchemaIds(SchemaRegistry(queue.bus.endpoints.registry_url), None).lane_writers()
+    found: list[str] = []
+
+    class Noting(Ahead):
+        def fold(self, sightings: Sequence[Sighting], offsets: Mapping[str, int]) -> int:
+            found.extend(one.event.key for one in sightings)
+            return super().fold(sightings, offsets)
+
+    with (
+        connect(queue.bus.database_url, application="scout", autocommit=True) as connection,
+        Decoder(known) as decoder,
+    ):
+        worker = Caseworker(connection, known, WorkingCalendar.read(), Regimes.read())
+        worker.start()
+        probe = UrgencyProbe(known)
+        ahead = Noting(connection, worker)
+        scout = Scout(queue.bus.endpoints.bootstrap, ahead, probe, decoder, agencies(), leap=500)
+        stop = threading.Event()
+        scouting = threading.Thread(target=scout.run, args=(stop,))
+        scouting.start()
+        try:
+            queue.bus.wait_until(lambda: len(found) == 2, "both", 60)
+        finally:
+            stop.set()
+            scouting.join()
+    assert found == [last, buried], "what comes now is found first"
+    assert queue.listed(buried) and queue.listed(last)
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,15 @@ AFTERWARDS = timedelta(hours=1)
 
 @dataclass
 class Season:
-    """What came of a watched season. `minutes` is None for what was not found."""
+    """What came of a watched season: after how many minutes each surge was found, None if it was not.
+
+    `minutes` counts the first word about any series that the surge touches: itself, a part or a whole of it.
+    `exact` counts the word about the very series alone.
+    """
 
     weeks: float
     minutes: dict[Planted, float | None]
+    exact: dict[Planted, float | None] = field(default_factory=dict)
     false: list[tuple[datetime, Surge]] = field(default_factory=list)
     unended: int = 0
     feedbacks: int = 0
@@ -70,8 +75,11 @@ def _note(found: Season, now: datetime, surges: Sequence[Surge]) -> None:
             continue
         causes = [one for one in found.minutes if _is_cause(one, surge.series, now)]
         for cause in causes:
+            after = (now - cause.begins).total_seconds() / 60
             if found.minutes[cause] is None:
-                found.minutes[cause] = (now - cause.begins).total_seconds() / 60
+                found.minutes[cause] = after
+            if cause.series == surge.series:
+                found.exact.setdefault(cause, after)
         if not causes:
             found.false.append((now, surge))
 

@@ -21,8 +21,8 @@ ROWS = 4
 BANDS = SLOTS // ROWS
 ALIKE = 0.5
 """Share of pairs of words that two texts of one group have in common, as estimated."""
-CAPACITY = 1 << 18
-"""Texts that are remembered: two months at 1.5 million feedbacks a year."""
+CAPACITY = 1 << 20
+"""Texts that are remembered: eight months at 1.5 million feedbacks a year, 217 MiB when all are there."""
 MOST_GROUPS = 20_000
 MEMBERS = 12
 """Members of a group that are remembered by name, the newest."""

@@ -16,11 +16,11 @@ TIMES = (3.0, 8.0)
 """Surges looked for, in times the usual: what lies between and above is found as well."""
 LEAST = 6
 """Feedbacks that a surge has at least."""
-FALSE_A_WEEK = 4.0
-"""False alarms a week in the country that Wald's bound allows. It is far from tight: about a twentieth of them come."""
+FALSE_A_WEEK = 16.0
+"""False alarms a week in the country that Wald's bound allows. It is far from tight: about a fiftieth of them come."""
 CEILING = 1.5
 """The sum is not let higher than so many heights, so that it comes down when a surge is over."""
-LEAST_HEIGHT = 8.0
+LEAST_HEIGHT = 7.0
 
 
 class Usual(Protocol):
