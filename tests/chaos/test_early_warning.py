@@ -11,7 +11,7 @@ import pytest
 from feedback_season import FeedbackSeason, Planted
 from watched_season import calendar, plant, watched_season
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 
 FIRST, LEARNED, DAYS = date(2026, 1, 5), 28, 336
 KNOWN = {3.0: (25.0, 60.0), 10.0: (10.0, 10.0)}

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from importlib.resources import files
+from itertools import groupby
 
 import pytest
 
 from bus_events import answer, receipt
 from casework_bench import CaseworkBench, casework_bench
 from ledger_facts import rows
+from legal_rows import ROWS, case_of, said_of
 from portalbus.producers.testing import a_step
 from portalbus.schemas.law.calendar import WorkingCalendar
 from portalbus.schemas.models import CaseStep, CaseUrgency, FeedbackResolved, Outcome, RefusalReason
@@ -104,6 +106,26 @@ def test_folded_anew_from_the_ledger_casework_has_the_same_rows(bench: CaseworkB
     varied_cases(bench)
     before = bench.folded()
     assert all(before.values())
+    bench.worker.forget()
+    assert not any(bench.folded().values())
+    bench.work()
+    assert bench.folded() == before
+
+
+def test_every_date_of_the_legal_table_comes_out_of_the_ledger_and_again_when_it_is_folded_anew(
+    bench: CaseworkBench,
+) -> None:
+    said = sorted((one for row in ROWS for one in said_of(row)), key=lambda one: one[0])
+    for at, group in groupby(said, key=lambda one: one[0]):
+        bench.say("H26", *(payload for _, payload in group), at=at)
+    bench.work(said[-1][0] + 60 * DAY)
+    due = "select case_id, duty, due_on::text from casework.deadline where due_on is not null"
+    first = rows(bench.look, due)
+    missing = [row for row in ROWS if (case_of(row), row["duty"], row["due_on"]) not in set(first)]
+    assert not missing
+    only = {(row["duty"], case_of(row)): row["due_on"] for row in ROWS if row["duty"] != "PROGRESS"}
+    assert {(duty, case): day for case, duty, day in first if (duty, case) in only} == only
+    before = bench.folded()
     bench.worker.forget()
     assert not any(bench.folded().values())
     bench.work()

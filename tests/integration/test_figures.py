@@ -130,6 +130,46 @@ def test_a_provinces_synthesis_has_the_incidents_of_its_units(bench: CaseworkBen
     assert not read_synthesis(bench.look, NOW.astimezone(ZONE).date(), "H5").incidents
 
 
+OWN = """
+by = ["agency"]
+format = "csv"
+[names]
+agency = "unit_code"
+indicator = "code"
+label = "name"
+value = "value"
+unit = "unit"
+from = "from"
+to = "to"
+as_of = "as_of"
+[[indicator]]
+code = "TH-7"
+label = "Đúng hạn"
+count = ["on_time"]
+unit = "vụ"
+"""
+
+
+def test_an_installation_puts_its_own_mapping_in_the_place_of_ours(
+    bench: CaseworkBench, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    own, out = tmp_path / "own.toml", tmp_path / "report.csv"
+    own.write_text(OWN, encoding="utf-8")
+    period = ["--from", PERIOD["from"], "--to", PERIOD["to"]]
+    assert main(["figures", "export", *period, "--mapping", str(own), "--out", str(out)]) == 0
+    rows = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
+    assert [(row["unit_code"], row["code"], row["value"]) for row in rows] == [
+        ("G11", "TH-7", "0"),
+        ("H56", "TH-7", "1"),
+    ]
+    own.write_text(OWN.replace("on_time", "speed"), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["figures", "export", *period, "--mapping", str(own)]) == 2
+    assert "own.toml" in (told := capsys.readouterr().err) and "speed" in told
+    own.write_text("by = [", encoding="utf-8")
+    assert main(["figures", "export", *period, "--mapping", str(own)]) == 2
+
+
 @pytest.mark.parametrize(
     "wrong",
     [["--by", "planet"], ["--from", "yesterday"], ["--from", "2026-02-01", "--to", "2026-01-01"], ["--agency", "h"]],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import holidays
 import pytest
 
+from legal_rows import ROWS, noon
 from portalbus.schemas.law.calendar import DayKind, WorkingCalendar
 from portalbus.schemas.law.deadlines import Deadline, DeadlineState, deadlines
 from portalbus.schemas.law.duty import Duty
@@ -19,13 +19,7 @@ from portalbus.schemas.law.regimes import Regimes
 from portalbus.schemas.working_time import ZONE
 
 CALENDAR, REGIMES = WorkingCalendar.read(), Regimes.read()
-TABLE = Path(__file__).parents[1] / "data" / "legal_dates.csv"
-ROWS = list(csv.DictReader(TABLE.read_text(encoding="utf-8").splitlines()))
 MORNING = datetime(2026, 3, 2, 9, tzinfo=ZONE)
-
-
-def noon(day: str) -> datetime:
-    return datetime.fromisoformat(f"{day} 12:00").replace(tzinfo=ZONE)
 
 
 def facts_of(row: dict[str, str]) -> CaseFacts:
