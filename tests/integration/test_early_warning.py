@@ -9,8 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from alert_topic import AlertTopic
 from bus_events import Lane, public_code, receipt, value_of
-from ledger_facts import one, rows
+from ledger_facts import rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.codec import Decoded
 from whole_bus import Bus
@@ -26,6 +27,7 @@ select 'H18-usual-' || n, 'U' || lpad(n::text, 11, '0'), 'H18', 'H18', 'R2', 1, 
     date_trunc('day', now()) - interval '1 hour' * n, 'RECEIVED', 0
 from generate_series(1, %s) n"""
 """One feedback an hour, day and night, for some weeks; each says something of its own."""
+EARLIER = "update ledger.case set received_at = received_at - interval '8 hours' where case_id like 'H18-new-%'"
 
 
 @pytest.fixture
@@ -50,33 +52,49 @@ def publish(bus: Bus, lane: Lane, first: int, count: int, content: str) -> None:
     bus.publish("H18", records)
 
 
+@pytest.fixture
+def topic(bus: Bus, endpoints: Endpoints) -> Iterator[AlertTopic]:
+    found = AlertTopic(endpoints.bootstrap)
+    yield found
+    found.close()
+
+
+def told(topic: AlertTopic) -> list[str]:
+    """What readers of the topic were told of surges."""
+    return [alert.status.value for alert in topic.of_kind("feedback.surge")]
+
+
 def open_alerts(connection: psycopg.Connection, kind: str) -> list[tuple[str, str, dict[str, str]]]:
     found = rows(connection, "select kind, agency, topic, params from ledger.alert where closed_at is null")
     return [(agency, topic, params) for name, agency, topic, params in found if name == kind]
 
 
-def test_a_surge_that_portals_publish_is_an_alert_with_counts_and_public_codes(bus: Bus) -> None:
+def test_a_surge_that_portals_publish_is_an_alert_with_counts_and_public_codes(bus: Bus, topic: AlertTopic) -> None:
     with psycopg.connect(bus.database_url) as connection:
         connection.execute(USUAL, (WEEKS * 7 * 24,))
     warning = bus.start_warning()
     bus.wait_until(lambda: warning.said("warning.started"), "early warning")
-    bus.start_worker()
+    worker = bus.start_worker()
     bus.start_relay()
     lane = Lane("H18")
     publish(bus, lane, 1, ADDED, "")
     bus.wait_until(lambda: open_alerts(bus.look, "feedback.surge"), "the surge")
-    ((agency, topic, params),) = open_alerts(bus.look, "feedback.surge")
+    ((agency, series, params),) = open_alerts(bus.look, "feedback.surge")
     assert agency == "H18"
-    assert topic == "giao-thong@11"
+    assert series == "giao-thong@11"
     assert int(params["observed"]) >= 6
     assert float(params["expected"]) < 5
     assert set(params["examples"].split(", ")) <= {public_code(number) for number in range(1, ADDED + 1)}
     assert "Điện Biên" in params["series"]
-    notice = "select count(*) from ledger.notice where topic = 'central.alert' and value ->> 'kind' = 'feedback.surge'"
-    assert one(bus.look, notice) >= 1
+    bus.wait_until(lambda: told(topic) == ["OPEN"], "the surge on the topic")
+
+    publish(bus, lane, ADDED + 1, 2 * ADDED, "")
+    bus.wait_until(lambda: told(topic)[:2] == ["OPEN", "OPEN"], "the surge, told again as it has grown")
+    (grown,) = open_alerts(bus.look, "feedback.surge")
+    assert int(grown[2]["observed"]) >= 2 * int(params["observed"])
 
     same = "Đường vào bản ngập nước nhiều ngày, đề nghị sửa chữa gấp để các cháu đi học an toàn."
-    publish(bus, lane, ADDED + 1, 12, same)
+    publish(bus, lane, 3 * ADDED + 1, 12, same)
     bus.wait_until(lambda: open_alerts(bus.look, "feedback.repeated"), "the like texts")
     assert same not in warning.text()
     assert warning.stop() == 0
@@ -84,7 +102,19 @@ def test_a_surge_that_portals_publish_is_an_alert_with_counts_and_public_codes(b
     again = bus.start_warning()
     bus.wait_until(lambda: again.said("warning.started"), "early warning, anew from the ledger")
     bus.wait_until(lambda: again.said("warning.loaded"), "its state")
-    publish(bus, lane, ADDED + 13, 1, "")
-    bus.wait_until(lambda: bus.next_offset("H18") == ADDED + 13, "judging")
+    publish(bus, lane, 3 * ADDED + 13, 1, "")
+    bus.wait_until(lambda: bus.next_offset("H18") == 3 * ADDED + 13, "judging")
     assert len(open_alerts(bus.look, "feedback.surge")) == 1, "known from before, and not told twice"
     assert again.stop() == 0
+
+    assert worker.stop() == 0  # it would put right what follows
+    with psycopg.connect(bus.database_url) as connection:  # as if all of it had come eight hours earlier
+        connection.execute("delete from ledger.case where case_id like 'H18-usual-%'")
+        connection.execute(USUAL, (WEEKS * 7 * 24,))
+        connection.execute(EARLIER)
+    bus.start_warning()
+    bus.wait_until(lambda: not open_alerts(bus.look, "feedback.surge"), "the end of the surge")
+    bus.wait_until(lambda: told(topic)[-1:] == ["CLOSED"], "its end on the topic")
+    assert len({alert.id for alert in topic.of_kind("feedback.surge")}) == 1, (
+        "one incident, opened, told again and closed under one id"
+    )

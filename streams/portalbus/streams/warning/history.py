@@ -29,8 +29,6 @@ NEW_USUAL_DAYS = 5
 HIGH, CUT = 1.7, 2.0
 KNOWN_CLASS_DAYS = 3.0
 FACTOR_PRIOR = 2.0
-LEAST_MARGIN, MORE_MARGIN = 1.1, 0.2
-MUCH_HOURLY, BUSY_HOURS = 25.0, 12
 
 
 @dataclass(slots=True)
@@ -99,15 +97,10 @@ class History:
         return [rate * factor for rate in self._rates(series)[group_of(class_)]]
 
     def margin(self, series: Series, day: date) -> float:
-        """By which factor what is usual may be wrong: days differ, and a short memory says little.
-
-        That days differ matters where much comes; where little does, chance alone hides it, and a narrow margin finds a
-        surge sooner.
-        """
+        """By which factor what is usual may be wrong: days differ, and a short memory says little."""
         memory = self._memories.get(series)
         known = memory.total if memory is not None else 0.0
-        hourly = sum(self.expected(series, day)) / BUSY_HOURS
-        margin = LEAST_MARGIN + MORE_MARGIN * hourly / (hourly + MUCH_HOURLY) + 1.5 / sqrt(known + 4)
+        margin = 1.3 + 1.5 / sqrt(known + 4)
         class_ = class_of(self._calendar, day)
         return margin + (0.5 if class_ >= OFF - 1 and self._seen[class_] < KNOWN_CLASS_DAYS else 0)
 
