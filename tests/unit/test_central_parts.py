@@ -111,11 +111,9 @@ def case(**values: object) -> CaseRow:
 
 
 def step(event_type: str, **values: Any) -> StepRow:
-    """A step that H26 said."""
+    """A step that H26 said, unless `values` say otherwise."""
     at = datetime(2026, 11, 20, tzinfo=UTC)
-    return StepRow(
-        **{"event_type": event_type, "agency": "H26", "occurred_at": at, "received_at": at, "position": 1} | values
-    )
+    return replace(StepRow(event_type, "H26", at, at, 1), **values)
 
 
 def told(history: CaseHistory, language: str) -> list[str]:
