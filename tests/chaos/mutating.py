@@ -7,18 +7,21 @@ not only the letters between them. Everything follows from a seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple
 
-from bus_events import SCHEMA_IDS, answer, directive, envelope, manifest, receipt, value_of, withdrawal
+from bus_events import NOON, SCHEMA_IDS, answer, directive, envelope, event_id, manifest, receipt, value_of, withdrawal
 from portalbus.schemas import avro_files, codec, example_files
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import (
     PAYLOADS,
     STATEMENTS,
     Attachment,
+    Bucket,
+    BucketContents,
+    BucketEvent,
     Canary,
     Event,
     Payload,
@@ -164,8 +167,27 @@ def samples() -> tuple[Sample, ...]:
         elif example.record in STATEMENTS:
             record = example.plain_record()
             found.append(_statement_sample(example.record, record, example.document["agency"]))
-    found += [_statement_sample("SourceManifest", manifest(agency), agency) for agency in AGENCIES]
+    for agency in AGENCIES:
+        bucket = Bucket(day=NOON.date(), event_type="FeedbackReceived", count=3, digest="0" * 64)
+        found.append(_statement_sample("SourceManifest", manifest(agency, buckets=(bucket,)), agency))
+        found.append(_statement_sample("BucketContents", bucket_contents(agency), agency))
     return tuple(found)
+
+
+def bucket_contents(agency: str) -> BucketContents:
+    """What a source says lies in a bucket."""
+    return BucketContents(
+        id=event_id(0),
+        agency=agency,
+        portal="www",
+        epoch=1,
+        day=NOON.date(),
+        event_type="FeedbackReceived",
+        first=1,
+        last=2,
+        events=(BucketEvent(id=event_id(1), sequence=1, content_hash="0" * 64),),
+        sent_at=NOON,
+    )
 
 
 def _events() -> Iterator[Event]:
@@ -325,9 +347,30 @@ def mutated_value(random: Random, sample: Sample) -> bytes | None:
 
 def _put(value: bytearray, token: Token, new: bytes, random: Random) -> None:
     value[token.start : token.end] = new
-    if token.kind == "text" and random.random() < 0.9:  # a text whose length is told right is read, and judged
-        start = token.start - len(zigzag(token.end - token.start))
-        value[start : token.start] = zigzag(len(new))
+    if token.kind == "text" and random.random() < 0.9:
+        _tell_length(value, token, new)
+
+
+def _tell_length(value: bytearray, token: Token, new: bytes) -> None:
+    """A text whose length is told right is read, and judged."""
+    start = token.start - len(zigzag(token.end - token.start))
+    value[start : token.start] = zigzag(len(new))
+
+
+def one_part_another() -> Iterator[Sample]:
+    """Of each record type that may be on a lane one value, with each number and text in it in turn one of those above.
+
+    Every one of them alone, so that nothing else in the record keeps it from being read and judged.
+    """
+    newest = {int.from_bytes(sample.value[1:BODY]): sample for sample in samples()}
+    for sample in newest.values():
+        for token in sample.soft:
+            for new in TEXTS if token.kind == "text" else map(zigzag, NUMBERS) if token.kind == "number" else ():
+                value = bytearray(sample.value)
+                value[token.start : token.end] = new
+                if token.kind == "text":
+                    _tell_length(value, token, new)
+                yield replace(sample, value=bytes(value), tokens=())
 
 
 def mutated_record(random: Random, offset: int, timestamp_ms: int) -> LaneRecord:

@@ -18,19 +18,25 @@ import psycopg
 import pytest
 
 import mutated_payloads
-from bus_events import writers
+from bus_events import NOON, writers
 from ledger_facts import assert_sound
 from memory_ledger import MemoryLedger, directory
 from mutated_payloads import GROUP, Broken, Tally, group_of, judge_group
+from mutating import AGENCIES, Sample, one_part_another
+from portalbus.schemas.avro_files import CENTRE_TYPES
+from portalbus.schemas.topics import lane_of
 from portalbus.streams.decoding.contents import content_of
 from portalbus.streams.judgement.docket import Content, Item
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.limit import ParkingLimit
 from portalbus.streams.reading.proof import prove_verdicts
+from portalbus.streams.records import LaneRecord
+from portalbus.streams.relaying.outgoing import messages_of, next_outgoing
 from seeds import fresh_seed
 
 PROGRAM = Path(__file__).parent / "mutated_payloads.py"
 GROWTH = 50 * 2**20
+CENTRE = dict.fromkeys(CENTRE_TYPES, 1)
 REACHED = {
     "event.accepted",
     "event.canary",
@@ -121,6 +127,38 @@ def test_what_a_reader_or_judge_lets_through_is_noticed_and_can_be_seen_again(mo
     monkeypatch.setattr(MemoryLedger, "take", lambda *_: [])
     with pytest.raises(Broken, match="it has no verdict"):
         judge_group(7, Tally())
+
+
+def test_a_ledger_on_postgresql_takes_any_text_and_number_anywhere_in_any_record(ledger_url: str) -> None:
+    """One by one, so that nothing else in a record keeps it from being judged: also what a source states of itself."""
+    ledger = Ledger(ledger_url, writers(), directory(), parking_limit=ParkingLimit(share=1))
+    offsets, kinds = Counter[str](), Counter[str]()
+    ledger.open_lanes(AGENCIES)
+    with psycopg.connect(ledger_url, autocommit=True) as connection:
+        offsets.update(dict(connection.execute("select agency, next_offset from ledger.lane").fetchall()))
+        try:
+            for sample in one_part_another():
+                item = item_of(sample, offsets[sample.agency])
+                offsets[sample.agency] += 1
+                kinds[type(item.content).__name__] += 1
+                try:
+                    ledger.take_in([item])
+                except Exception as error:
+                    pytest.fail(f"{item.record}, {sample.value.hex()[:4_000]}: {error!r}")
+        finally:
+            ledger.close()
+        assert min(kinds[kind] for kind in ("BucketContents", "SourceManifest", "Decoded", "Misshapen")) > 30
+        assert prove_verdicts(connection).problems == ()
+        assert all(
+            message.value for said in next_outgoing(connection, 0, 100_000) for message in messages_of(said, CENTRE)
+        )
+
+
+def item_of(sample: Sample, offset: int) -> Item:
+    """A sample as the worker reads it."""
+    now = round(NOON.timestamp() * 1000) + offset
+    record = LaneRecord(lane_of(sample.agency), sample.agency, offset, now, sample.key, sample.value, sample.headers)
+    return Item(record, content_of(sample.value, writers()))
 
 
 def test_a_ledger_on_postgresql_takes_whatever_was_mutated_and_every_record_has_its_verdict(ledger_url: str) -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from bus_events import answer, directive, event_id, progress, receipt, withdrawal, writers
+from bus_events import Lane, answer, directive, event_id, manifest, progress, receipt, withdrawal, writers
 from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
 from portalbus.schemas.models import CaseStep
@@ -124,6 +124,15 @@ def unharmed(look: Connection[Any]) -> Iterator[None]:
 
 def healed_from(report: Report) -> set[str | None]:
     return {repair.healed_from for repair in report.repairs}
+
+
+def test_the_largest_numbers_that_a_source_can_state_stop_nobodys_reconciliation(
+    reconcile: Run, source: StatingSource, look: Connection[Any]
+) -> None:
+    hostile = manifest("G22", first_sequence=0, delivered_sequence=2**63 - 1, last_sequence=2**63 - 1)
+    source.ledger.take_in([Lane("G22").put(hostile, value=b"")])
+    look.execute("delete from ledger.directive where key = 'H26/d-3'")
+    assert healed_from(reconcile()) == {"ledger"}
 
 
 # ---- what the ledger heals by itself -------------------------------------------------------------------------------

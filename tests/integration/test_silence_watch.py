@@ -222,3 +222,12 @@ def test_nobody_is_called_silent_before_everything_heard_is_learned(days: Days) 
         other.execute("select 1 from ledger.watch for update")
         days.watch(days.now + MINUTE)  # another worker keeps watch
         assert days.alerts() == []
+
+
+def test_the_longest_pause_that_a_source_can_name_stops_nobodys_watch(days: Days) -> None:
+    start = at(MONDAY, 8)
+    days.beat(start, canary_s=2**31 - 1)
+    days.canary(start)
+    days.watch(start)
+    days.watch(start + MINUTE)
+    assert days.alerts() == []

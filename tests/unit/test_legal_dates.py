@@ -70,6 +70,26 @@ def test_the_day_is_the_day_in_viet_nam() -> None:
     assert answer.due_on == date(2026, 3, 17)
 
 
+class Counting(WorkingCalendar):
+    """Counts how often it is asked whether a day is worked."""
+
+    asked = 0
+
+    def is_worked(self, day: date) -> bool:
+        self.asked += 1
+        return super().is_worked(day)
+
+
+def test_an_extension_up_to_the_year_9999_is_the_longest_allowed_and_takes_no_longer_to_reckon() -> None:
+    calendar = Counting(CALENDAR.exceptions)
+    found = {}
+    for until in (date(2026, 12, 31), date.max):
+        facts = CaseFacts("R6", "G22", MORNING, extensions=(Extension(MORNING + timedelta(days=1), until),))
+        found[until] = deadlines(facts, calendar, REGIMES, MORNING)
+    assert found[date.max] == found[date(2026, 12, 31)]
+    assert calendar.asked < 1_000
+
+
 def test_while_clarification_is_asked_nothing_is_due() -> None:
     facts = CaseFacts("R5", "H26", MORNING, pauses=(Pause(MORNING + timedelta(days=3)),))
     (answer,) = deadlines(facts, CALENDAR, REGIMES, MORNING)

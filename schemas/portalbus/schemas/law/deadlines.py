@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 
 from portalbus.schemas.directory import first_level
 from portalbus.schemas.law.calendar import ONE_DAY, WorkingCalendar
@@ -149,12 +150,14 @@ class _Reckoner:
             )
             more = self._days_between(found.moved_from or found.due_on, wanted, term.unit)
             if more > 0:
-                length, left = length + min(more, self.regime.extension_length), left - 1
+                length, left = length + more, left - 1
         return length
 
     def _days_between(self, after: date, upto: date, unit: Unit) -> int:
+        """How many days of a term lie between, up to the longest extension: the day may be in the year 9999."""
         days = (after + number * ONE_DAY for number in range(1, (upto - after).days + 1))
-        return sum(unit is Unit.CALENDAR_DAYS or self.calendar.is_worked(day) for day in days)
+        counted = (day for day in days if unit is Unit.CALENDAR_DAYS or self.calendar.is_worked(day))
+        return sum(1 for _ in islice(counted, self.regime.extension_length))
 
     def _progress(self, term: Term, answer_due: date) -> Iterator[Deadline]:
         """Every so many days once the answer was due, counted from the last notice, or from the one that was missed."""

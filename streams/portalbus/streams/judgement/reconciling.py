@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from portalbus.schemas.models import BucketContents, DirectivePublished, Event, FeedbackProgressed, SourceManifest
+from portalbus.schemas.models import (
+    PAYLOADS,
+    BucketContents,
+    DirectivePublished,
+    Event,
+    FeedbackProgressed,
+    SourceManifest,
+)
 
 
 @dataclass(slots=True)
@@ -28,8 +35,8 @@ class Reconciling:
             self.manifests.append((manifest, received_at))
 
     def hear_contents(self, contents: BucketContents, lane_agency: str, received_at: datetime) -> None:
-        """Keeps what a source says lies in a bucket."""
-        if contents.agency == lane_agency:
+        """Keeps what a source says lies in a bucket, when there is such an event type: that is a text of its own."""
+        if contents.agency == lane_agency and contents.event_type in PAYLOADS:
             self.contents.append((contents, received_at))
 
     def is_wanted(self, agency: str, event_id: str, content_hash: bytes) -> bool:

@@ -25,10 +25,11 @@ REASON = "source.differs"
 MAX = 2**63
 ASK_AGAIN, LONGEST_PAUSE = timedelta(seconds=60), timedelta(hours=1)
 
-# What each source can be asked for: its present epoch, and the first event that it still keeps.
+# What each source can be asked for: its present epoch, and the first event that it still keeps. Behind the largest
+# number that a source can say there is none, so the sum is no bigint.
 KEPT: LiteralString = """
 select agency, portal, epoch,
-       coalesce(nullif((manifest->>'first_sequence')::bigint, 0), (manifest->>'delivered_sequence')::bigint + 1, 1)
+       coalesce(nullif((manifest->>'first_sequence')::numeric, 0), (manifest->>'delivered_sequence')::numeric + 1, 1)
 from ledger.source where status = 'active'"""
 INQUIRE: LiteralString = """
 insert into ledger.inquiry (agency, portal, epoch, event_type, day, first, since, asked_at)

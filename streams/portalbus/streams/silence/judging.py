@@ -75,7 +75,7 @@ with judged as (
     join ledger.cadence c on c.agency = k.agency and c.portal = k.portal and c.event_type = ''
     join ledger.hearing h on h.agency = k.agency
     cross join lateral (select greatest(k.heard_at, (c.memory ->> 'present_since')::timestamptz) + %(grace)s
-        + make_interval(secs => 2 * (s.manifest ->> 'canary_s')::int4 + %(slack)s) as at) due
+        + make_interval(secs => 2.0 * (s.manifest ->> 'canary_s')::int4 + %(slack)s) as at) due
     where (s.manifest ->> 'canary_s')::int4 > 0 and c.promise_s > 0 and c.state in ('ok', 'quiet')
 )
 select j.* from judged j left join ledger.alert a
