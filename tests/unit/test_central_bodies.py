@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from html.parser import HTMLParser
 
+import nh3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,22 @@ class TextReader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.parts.append(data)
+
+
+class AttributeReader(HTMLParser):
+    """Keeps which attributes there are; the words in a title are anybody's, those in a class are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [(name, None if name == "title" else value) for name, value in attrs]
+
+
+def bare_in_attributes(html: str) -> str:
+    """As older sanitisers write it: `<` and `>` in attributes stand for themselves."""
+    return re.sub(r'"[^"]*"(?=[^<]*>)', lambda found: found[0].replace("&lt;", "<").replace("&gt;", ">"), html)
 
 
 def text_content(markup: str) -> str:
@@ -79,6 +97,30 @@ def test_an_image_is_not_fetched_but_said_in_words() -> None:
     shown = sanitised_html('<p>Xem <img src="https://example.org/a.png" alt="Sơ đồ &quot;mới&quot;"> dưới</p>')
     assert "example.org" not in shown
     assert text_content(shown) == 'Xem Sơ đồ "mới" dưới'
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        '<p title="<img">" onmouseover="alert(1)">x</p>',
+        '<p title="<img alt=">x" onmouseover="alert(1)">x</p>',
+        '<img alt="&lt;script&gt;alert(1)&lt;/script&gt;">',
+        """<img alt='"><b onmouseover="alert(1)">'>""",
+        '<span class="banner-stop">x</span><img alt=\'x" class="banner-stop\'>',
+    ],
+)
+@pytest.mark.parametrize("older", [False, True])
+def test_the_sanitiser_has_the_last_word(hostile: str, older: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older sanitisers leave `<` and `>` in attributes as they are."""
+    clean = nh3.clean
+    if older:
+        monkeypatch.setattr(nh3, "clean", lambda *args, **kw: bare_in_attributes(clean(*args, **kw)))
+    sanitised_html.cache_clear()
+    reader = AttributeReader()
+    reader.feed(sanitised_html(hostile))
+    reader.close()
+    assert set(reader.found) <= {("title", None), ("class", "image-text")}
+    sanitised_html.cache_clear()
 
 
 def test_an_image_without_words_leaves_nothing() -> None:

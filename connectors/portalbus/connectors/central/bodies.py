@@ -14,7 +14,7 @@ from portalbus.schemas.models import BodyFormat
 
 TAGS = """
     a abbr b blockquote br caption cite code col colgroup dd del dfn div dl dt em figcaption figure h1 h2 h3 h4 h5 h6
-    hr i img ins li ol p pre q rp rt ruby s samp small span strong sub sup table tbody td tfoot th thead time tr u
+    hr i ins li ol p pre q rp rt ruby s samp small span strong sub sup table tbody td tfoot th thead time tr u
     ul var wbr
 """.split()  # noqa: SIM905 - a list of sixty strings is harder to read
 ATTRIBUTES: dict[str, set[str]] = {
@@ -33,6 +33,7 @@ ATTRIBUTES: dict[str, set[str]] = {
 HEADINGS = re.compile(r"(</?h)([1-6])\b")
 IMAGES = re.compile(r"<img\b([^>]*)>")
 ALT = re.compile(r'\balt="([^"]*)"')
+IMAGE_TEXT = "image-text"
 
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
 CLOSED_BY_ITSELF = frozenset(
@@ -63,16 +64,21 @@ def sanitised_html(html: str) -> Markup:
     """
     if is_too_deep(html):
         return exact_text(html)
-    clean = nh3.clean(
+    lowered = HEADINGS.sub(lambda found: f"{found[1]}{min(int(found[2]) + 2, 6)}", _cleaned(html, {*TAGS, "img"}))
+    # What was rewritten goes through the sanitiser again: it has the last word on what is shown.
+    return Markup(_cleaned(IMAGES.sub(_image_in_words, lowered), set(TAGS)))  # noqa: S704
+
+
+def _cleaned(html: str, tags: set[str]) -> str:
+    return nh3.clean(
         html,
-        tags=set(TAGS),
+        tags=tags,
         attributes=ATTRIBUTES,
+        tag_attribute_values={"span": {"class": {IMAGE_TEXT}}},
         url_schemes={"http", "https", "mailto", "tel"},
         url_relative="deny",
         link_rel="noopener nofollow",
     )
-    lowered = HEADINGS.sub(lambda found: f"{found[1]}{min(int(found[2]) + 2, 6)}", clean)
-    return Markup(IMAGES.sub(_image_in_words, lowered))  # noqa: S704 - nh3 is the sanitiser
 
 
 def plain_text(body: str, body_format: str) -> str:
@@ -109,7 +115,7 @@ def is_too_deep(html: str) -> bool:
 def _image_in_words(found: re.Match[str]) -> str:
     """An image is not fetched from elsewhere; what it shows is said in words."""
     alt = ALT.search(found[1])
-    return f'<span class="image-text">{alt[1]}</span>' if alt and alt[1] else ""
+    return f'<span class="{IMAGE_TEXT}">{alt[1]}</span>' if alt and alt[1] else ""
 
 
 class _TextOnly(HTMLParser):

@@ -25,7 +25,7 @@ from portalbus.connectors.pull.web.settings import WebPortalConfig
 from portalbus.connectors.pull.web.xml_text import guarded
 from portalbus.schemas.rules import is_web_address
 
-ENDS = re.compile(r"</(?:\w+:)?(?:rss|feed|RDF|channel)\s*>\s*(?:<!--.*?-->\s*)*$", re.IGNORECASE | re.DOTALL)
+ENDS = re.compile(r"</(?:\w+:)?(?:rss|feed|RDF|channel)\s*>\s*(?:<!--.*?-->\s*)*+$", re.IGNORECASE | re.DOTALL)
 TAIL = 2_048
 NOT_MODIFIED = 304
 
