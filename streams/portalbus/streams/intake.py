@@ -76,8 +76,14 @@ class Intake:
         await self._settle_to(0)
 
     async def _settle_to(self, most: int) -> None:
+        """Waits until so many commits are in hand. Who is not patient enough to wait does not end a commit by that."""
         while len(self._in_hand) > most:
-            await self._in_hand.popleft()
+            first = self._in_hand[0]
+            try:
+                await asyncio.shield(first)
+            finally:
+                if first.done() and self._in_hand and self._in_hand[0] is first:  # unless another who waits was quicker
+                    self._in_hand.popleft()
 
     async def expire(self) -> None:
         """Refuses what waited too long, in portions; batches are committed in between."""
@@ -107,7 +113,7 @@ class Intake:
         self._ledger.close()
 
     def _positions(self, lanes: Sequence[str]) -> Mapping[str, int]:
-        agencies = {lane: lane.removeprefix("lane.") for lane in lanes}
+        agencies = {lane: agency_of(lane) for lane in lanes}
         self._ledger.tell_review()
         self._ledger.open_lanes(agencies.values())
         found = self._ledger.next_offsets(list(agencies.values()))
