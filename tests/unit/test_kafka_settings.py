@@ -11,7 +11,14 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from certificates import Authority
-from portalbus.schemas.kafka_settings import KNOWN, MECHANISMS, aiokafka_settings, kafka_from_env, librdkafka_settings
+from portalbus.schemas.kafka_settings import (
+    KNOWN,
+    MECHANISMS,
+    aiokafka_settings,
+    brokers_in,
+    kafka_from_env,
+    librdkafka_settings,
+)
 from portalbus.streams.settings import StreamSettings
 
 ROOT = Path(__file__).parents[2]
@@ -159,3 +166,17 @@ def test_a_process_ends_with_a_usage_message(
         StreamSettings.parse("portalbus-worker", where)
     assert ended.value.code == 2
     assert "PORTALBUS_KAFKA_SECURITY_PROTOCOL must be one of" in capsys.readouterr().err
+
+
+def test_brokers_are_hosts_and_ports() -> None:
+    assert brokers_in("kafka-1:9092, [::1]:9093") == [("kafka-1", 9092), ("::1", 9093)]
+
+
+@pytest.mark.parametrize(
+    "bootstrap", ["kafka", "kafka:", ":9092", "kafka:port", "kafka:9092,", "kafka:99999"]
+)
+def test_a_broker_without_a_port_is_told_at_once(bootstrap: str, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--bootstrap", bootstrap, "--registry-url", "http://r", "--database-url", "postgresql://d"]
+    with pytest.raises(SystemExit):
+        StreamSettings.parse("portalbus-worker", flags)
+    assert "bootstrap servers are host:port" in capsys.readouterr().err

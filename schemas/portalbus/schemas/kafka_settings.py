@@ -51,6 +51,17 @@ def kafka_from_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: value for name, value in named.items() if not OF_A_SERVICE.search(name)}
 
 
+def brokers_in(bootstrap: str) -> list[tuple[str, int]]:
+    """The hosts and ports of a list such as `kafka-1:9092,kafka-2:9092`. Raises ValueError for one without a port."""
+    found = []
+    for server in (part.strip() for part in bootstrap.split(",")):
+        host, _, port = server.rpartition(":")
+        if not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+            raise ValueError(f"bootstrap servers are host:port, with commas in between; {server!r} is not")
+        found.append((host.strip("[]"), int(port)))
+    return found
+
+
 def librdkafka_settings(bootstrap: str, properties: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The properties every librdkafka client begins with: the address, and `properties`.
 
@@ -64,6 +75,7 @@ def aiokafka_settings(bootstrap: str, environ: Mapping[str, str] | None = None) 
 
     Raises ValueError, naming the variable, for what aiokafka cannot do or what is missing or cannot be read.
     """
+    brokers_in(bootstrap)
     found = _connection(environ)
     _refuse_unknown(found)
     protocol = found.get("security.protocol", "PLAINTEXT").upper()

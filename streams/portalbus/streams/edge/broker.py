@@ -6,6 +6,8 @@ import asyncio
 
 import structlog
 
+from portalbus.schemas.kafka_settings import brokers_in
+
 log = structlog.get_logger(__name__)
 
 _TRY_EVERY = 1.0
@@ -24,11 +26,10 @@ async def wait_for_broker(bootstrap_servers: str) -> None:
 
 
 async def _any_answers(bootstrap_servers: str) -> bool:
-    for server in bootstrap_servers.split(","):
-        host, _, port = server.strip().rpartition(":")
+    for host, port in brokers_in(bootstrap_servers):
         try:
             async with asyncio.timeout(_TRY_FOR):
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+                _, writer = await asyncio.open_connection(host, port)
         except (OSError, TimeoutError):
             continue
         writer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,8 @@ async def run_topic_app(app: faust.App, bootstrap: str, work: Callable[[asyncio.
         loop.add_signal_handler(number, stop.set)
     deadline = threading.Timer(STOP_WITHIN_SECONDS, fail_stop, ("it did not stop in time",))
     deadline.daemon = True
-    await wait_for_broker(bootstrap)
+    if not await _unless(stop, wait_for_broker(bootstrap)):
+        return 0
     app.in_worker = True
     await app.start()
     working = asyncio.ensure_future(work(stop))
@@ -135,6 +136,18 @@ async def run_topic_app(app: faust.App, bootstrap: str, work: Callable[[asyncio.
     if crashed:
         log.critical("edge.crashed", error=type(app.crash_reason).__name__)
     return EXIT_FAIL_STOP if crashed else 0
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Does this, unless it is told to stop before it has done; returns whether it has. What it raises is raised on."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    done = working.done()
+    if done:
+        working.result()
+    working.cancel()
+    return done
 
 
 def _position(headers: Any) -> int:
