@@ -30,7 +30,9 @@ from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import CANONICAL, verdicts_of
 from portalbus.streams.judgement.docket import Content, Item, Unreadable
+from portalbus.streams.ledger.database import connect
 from portalbus.streams.ledger.ledger import Ledger
+from portalbus.streams.ledger.order import CHANNEL, forget_news
 from portalbus.streams.records import LaneRecord
 from portalbus.streams.relaying.outgoing import Told
 from portalbus.streams.relaying.position import read_position
@@ -233,6 +235,39 @@ def test_a_frozen_relay_gives_way_to_the_one_that_stands_by_and_can_send_nothing
     bus.wait_until(lambda: relayed_up_to(bus) == bus.position(), "the rest")
     assert_each_once_in_order(bus, filler)
     assert other.process.poll() is None
+
+
+def test_a_relay_whose_position_was_lost_sends_nothing_again_until_it_is_told_where_to_go_on(
+    bus: Bus, filler: Filler
+) -> None:
+    filler.take("H26", *filler.cases("H26", 1, 20))
+    first = bus.start_relay()
+    bus.wait_until(lambda: relayed_up_to(bus) == bus.position(), "the first relay's work")
+    assert first.stop() == 0, first.text()
+    bus.make_anew(RELAY_POSITION)
+    refused = bus.start_relay()
+    assert refused.process.wait(60) == 70
+    (said,) = refused.said("relay.position-lost")
+    assert (said["topic_says"], said["ledger_says"]) == (0, bus.position())
+    assert "--relay-after" in said["mend"]
+    told = bus.start_relay(PORTALBUS_RELAY_AFTER=str(bus.position()))
+    filler.take("H26", *filler.cases("H26", 21, 20))
+    bus.wait_until(lambda: relayed_up_to(bus) == bus.position(), "the rest")
+    assert_each_once_in_order(bus, filler)
+    assert told.stop() == 0
+    again = bus.start_relay(PORTALBUS_RELAY_AFTER="0")
+    bus.wait_until(lambda: again.said("relay.started"), "a relay that knows its place and needs no word")
+    assert again.said("relay.started")[0]["position"] == bus.position()
+
+
+def test_news_that_nobody_waits_for_are_not_gathered(bus: Bus) -> None:
+    with connect(bus.database_url, application="relay", autocommit=True) as connection:
+        connection.execute(f"listen {CHANNEL}")
+        for number in range(50):
+            bus.look.execute("select pg_notify(%s, %s)", (CHANNEL, str(number)))
+            connection.execute("select 1")
+        forget_news(connection)
+        assert list(connection.notifies(timeout=0)) == []
 
 
 def test_what_goes_out_can_be_read_by_anybody_with_the_registry(bus: Bus, filler: Filler) -> None:

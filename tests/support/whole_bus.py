@@ -195,9 +195,17 @@ class Bus:
     def _fresh_topics(self) -> None:
         admin = AdminClient(librdkafka_settings(self.endpoints.bootstrap))
         old = [name for name in admin.list_topics(timeout=30).topics if name.startswith(OURS)]
-        for deleted in admin.delete_topics(old, operation_timeout=30).values() if old else ():
-            deleted.result(30)
         wanted = {name: contract for contract in contracts() for name in self._names(contract)}
+        self._make_anew(admin, old, wanted)
+
+    def make_anew(self, topic: str) -> None:
+        """Deletes one topic and makes it again, empty."""
+        contract = next(contract for contract in contracts() if topic in self._names(contract))
+        self._make_anew(AdminClient(librdkafka_settings(self.endpoints.bootstrap)), [topic], {topic: contract})
+
+    def _make_anew(self, admin: AdminClient, old: Sequence[str], wanted: Mapping[str, Any]) -> None:
+        for deleted in admin.delete_topics(list(old), operation_timeout=30).values() if old else ():
+            deleted.result(30)
         new = [
             NewTopic(name, contract.partitions, 1, config=dict(contract.config)) for name, contract in wanted.items()
         ]

@@ -172,9 +172,7 @@ def test_brokers_are_hosts_and_ports() -> None:
     assert brokers_in("kafka-1:9092, [::1]:9093") == [("kafka-1", 9092), ("::1", 9093)]
 
 
-@pytest.mark.parametrize(
-    "bootstrap", ["kafka", "kafka:", ":9092", "kafka:port", "kafka:9092,", "kafka:99999"]
-)
+@pytest.mark.parametrize("bootstrap", ["kafka", "kafka:", ":9092", "kafka:port", "kafka:9092,", "kafka:99999"])
 def test_a_broker_without_a_port_is_told_at_once(bootstrap: str, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--bootstrap", bootstrap, "--registry-url", "http://r", "--database-url", "postgresql://d"]
     with pytest.raises(SystemExit):

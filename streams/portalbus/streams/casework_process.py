@@ -30,7 +30,7 @@ from portalbus.streams.casework.scout import Scout
 from portalbus.streams.casework.urgency import UrgencyProbe
 from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.ledger.database import BY_KEY, connect
-from portalbus.streams.ledger.leading import become_leader
+from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.order import CHANNEL
 from portalbus.streams.logging_setup import log_json
@@ -74,10 +74,13 @@ def main() -> int:
 
 def _work(settings: StreamSettings, writers: WriterSchemas, stop: threading.Event) -> None:
     """Works until told to stop, once no other process does. Raises what the scout ended with."""
-    with connect(settings.database_url, application=APPLICATION, options=OPTIONS, autocommit=True) as connection:
-        connection.execute(f"listen {CHANNEL}")
-        if not become_leader(connection, AdvisoryLock.CASEWORK, stop):
+    with (
+        connect(settings.database_url, application=APPLICATION, options=OPTIONS, autocommit=True) as connection,
+        leading(connection, AdvisoryLock.CASEWORK, stop, settings.database_url) as leads,
+    ):
+        if not leads:
             return
+        connection.execute(f"listen {CHANNEL}")
         caseworker = Caseworker(connection, writers, working_calendar(), regimes())
         caseworker.start()
         with ThreadPoolExecutor(1, "scout") as threads:

@@ -23,14 +23,14 @@ from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import VERDICT_PREFIX
 from portalbus.schemas.tracing import open_spans
 from portalbus.streams.ledger.database import BY_KEY, connect
-from portalbus.streams.ledger.leading import become_leader
+from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
-from portalbus.streams.ledger.order import CHANNEL, free_position
+from portalbus.streams.ledger.order import CHANNEL, forget_news, free_position
 from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics import defined
 from portalbus.streams.metrics.ledger_state import LEDGER, LedgerState
 from portalbus.streams.metrics.measuring import Measures
-from portalbus.streams.relaying.outgoing import next_outgoing
+from portalbus.streams.relaying.outgoing import last_relayed, next_outgoing
 from portalbus.streams.relaying.position import read_position
 from portalbus.streams.relaying.sender import Place, Sender, nothing_known
 from portalbus.streams.relaying.sent_before import after_a_restoration, sent_before
@@ -58,6 +58,19 @@ class LedgerIsOlder(Exception):
         self.sent_up_to = sent_up_to
 
 
+class PositionLost(Exception):
+    """The position topic says less than what is known to be sent: it was lost, or made anew."""
+
+    MEND = (
+        "put central.relay-position back; or say with --relay-after up to which position the topics have everything"
+        " (the largest portalbus-position in their newest records; 0 sends all of the ledger again)"
+    )
+
+    def __init__(self, topic_says: int, ledger_says: int) -> None:
+        super().__init__(f"sent up to {topic_says}, says the topic, and the ledger knows of {ledger_says}")
+        self.topic_says, self.ledger_says = topic_says, ledger_says
+
+
 def main() -> int:
     """Runs the relay until it is told to stop; 70 asks the supervisor to start it anew."""
     settings = StreamSettings.parse("portalbus-relay")
@@ -75,6 +88,11 @@ def main() -> int:
     except LedgerIsOlder as error:
         log.error("relay.ledger-is-older", sent_up_to=error.sent_up_to, mend=LedgerIsOlder.MEND)
         return EXIT_RESTART
+    except PositionLost as error:
+        log.error(
+            "relay.position-lost", topic_says=error.topic_says, ledger_says=error.ledger_says, mend=PositionLost.MEND
+        )
+        return EXIT_RESTART
     except (KafkaException, psycopg.Error) as error:
         log.error("relay.restart", error=type(error).__name__, detail=_name(error))
         return EXIT_RESTART
@@ -84,36 +102,60 @@ def main() -> int:
 
 def _lead(settings: StreamSettings, schemas: Mapping[str, int], stop: threading.Event, measures: Measures) -> None:
     """Sends until told to stop, once this process is the leader."""
-    with connect(settings.database_url, application="relay", options=BY_KEY, autocommit=True) as connection:
-        connection.execute(f"listen {CHANNEL}")
-        if not become_leader(connection, AdvisoryLock.RELAY_LEADER, stop):
-            return
-        # Should a frozen predecessor wake up, it can send nothing more: the transactional id is taken now.
-        sender = Sender(settings.bootstrap, schemas)
-        sender.open()
-        position = read_position(settings.bootstrap)
-        log.info("relay.started", position=position)
-        measures.show(defined.RELAY_POSITION, position)
-        if position >= free_position(connection):
-            raise LedgerIsOlder(position)
-        known = partial(sent_before, connection) if after_a_restoration(connection) else nothing_known
-        spans = open_spans("relay")
-        while not stop.is_set():
-            batch = next_outgoing(connection, position, BATCH)
-            if not batch:
-                _wait(connection)
-                continue
-            began, began_ns = time.perf_counter(), time.time_ns()
-            places = sender.send(batch, known)
-            position = batch[-1].position
-            _measure(measures, places, position, time.perf_counter() - began)
-            _remember(connection, places)
-            if spans:
-                tell_relayed(spans, batch, began_ns)
-            if len(batch) < BATCH:
-                stop.wait(GATHER_SECONDS)
+    with (
+        connect(settings.database_url, application="relay", options=BY_KEY, autocommit=True) as connection,
+        leading(connection, AdvisoryLock.RELAY_LEADER, stop, settings.database_url) as leads,
+    ):
+        if leads:
+            connection.execute(f"listen {CHANNEL}")
+            _relay(settings, connection, schemas, stop, measures)
+
+
+def _relay(
+    settings: StreamSettings,
+    connection: Connection[Any],
+    schemas: Mapping[str, int],
+    stop: threading.Event,
+    measures: Measures,
+) -> None:
+    # Should a frozen predecessor wake up, it can send nothing more: the transactional id is taken now.
+    sender = Sender(settings.bootstrap, schemas)
+    sender.open()
+    position = _position(settings, connection)
+    log.info("relay.started", position=position)
+    measures.show(defined.RELAY_POSITION, position)
+    known = partial(sent_before, connection) if after_a_restoration(connection) else nothing_known
+    spans = open_spans("relay")
+    while not stop.is_set():
+        forget_news(connection)
+        batch = next_outgoing(connection, position, BATCH)
+        if not batch:
+            _wait(connection)
+            continue
+        began, began_ns = time.perf_counter(), time.time_ns()
+        places = sender.send(batch, known)
+        position = batch[-1].position
+        _measure(measures, places, position, time.perf_counter() - began)
+        _remember(connection, places)
         if spans:
-            spans.close()
+            tell_relayed(spans, batch, began_ns)
+        if len(batch) < BATCH:
+            stop.wait(GATHER_SECONDS)
+    if spans:
+        spans.close()
+
+
+def _position(settings: StreamSettings, connection: Connection[Any]) -> int:
+    """Where to go on: what the position topic says, unless that cannot be. Raises LedgerIsOlder and PositionLost."""
+    position, remembered = read_position(settings.bootstrap), last_relayed(connection)
+    if position < remembered:
+        if settings.relay_after is None:
+            raise PositionLost(position, remembered)
+        log.warning("relay.position-given", topic_says=position, ledger_says=remembered, after=settings.relay_after)
+        position = settings.relay_after
+    if position >= free_position(connection):
+        raise LedgerIsOlder(position)
+    return position
 
 
 def _measure(measures: Measures, places: list[Place], position: int, seconds: float) -> None:
@@ -125,7 +167,9 @@ def _measure(measures: Measures, places: list[Place], position: int, seconds: fl
 
 
 def _remember(connection: Connection[Any], places: list[Place]) -> None:
-    """Writes down where everything went, for `trace`; after the fact, so it may lag and never leads."""
+    """Writes down where everything went, for `trace`, after the fact. A relay that is killed in between leaves a
+    batch out for good: it was sent, and where it lies is not known.
+    """
     with (
         connection.cursor() as cursor,
         cursor.copy('copy ledger.relayed (position, topic, partition, "offset") from stdin') as copy,

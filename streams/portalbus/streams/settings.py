@@ -26,7 +26,8 @@ class StreamSettings:
     Silence is looked for every `watch_seconds`; a source is called silent after `silent_after` seconds at the earliest.
     The events of a source are held behind a gap in its order for `gap_hold` seconds of lane time. The last days are
     reconciled every `reconcile_every`. The centre may return an answer for as long as its `review` lasts, and it is not
-    shown before, unless it is published. Metrics are served at `metrics_port`, where there is one.
+    shown before, unless it is published. Metrics are served at `metrics_port`, where there is one. `relay_after` is the
+    position up to which a relay that has lost its own is told that everything was sent.
     """
 
     bootstrap: str
@@ -43,6 +44,7 @@ class StreamSettings:
     reconcile_every: timedelta = RECONCILE_EVERY
     review: timedelta = REVIEW
     metrics_port: int | None = None
+    relay_after: int | None = None
 
     @classmethod
     def parse(cls, program: str, argv: list[str] | None = None) -> StreamSettings:
@@ -75,6 +77,13 @@ class StreamSettings:
             "seconds between two comparisons of the store with what the sources state; 0 for none",
             default=str(RECONCILE_EVERY.total_seconds()),
         )
+        _add(
+            parser,
+            "--relay-after",
+            "PORTALBUS_RELAY_AFTER",
+            "ledger position up to which everything was sent, for a relay whose position topic was lost",
+            default="",
+        )
         _add(parser, "--metrics-port", PORT_VARIABLE, "port of the metrics; none without it", default="")
         _add(
             parser,
@@ -105,6 +114,7 @@ class StreamSettings:
             reconcile_every=timedelta(seconds=float(found.reconcile_every)),
             review=_review(parser, found.review_hours),
             metrics_port=port_of(found.metrics_port),
+            relay_after=int(found.relay_after) if found.relay_after else None,
         )
 
 

@@ -26,7 +26,7 @@ from portalbus.schemas.topics import CANONICAL
 from portalbus.streams.edge.logs import route_library_logs
 from portalbus.streams.edge.topic_app import CanonicalRecord, build_topic_app, run_topic_app
 from portalbus.streams.ledger.database import connect
-from portalbus.streams.ledger.leading import become_leader
+from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics.defined import Process
@@ -61,8 +61,13 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         writers = _learn(settings, stop)
-        with connect(settings.database_url, application=APPLICATION, options=OPTIONS, autocommit=True) as connection:
-            if writers is None or not become_leader(connection, AdvisoryLock.WARNING, stop):
+        if writers is None:
+            return 0
+        with (
+            connect(settings.database_url, application=APPLICATION, options=OPTIONS, autocommit=True) as connection,
+            leading(connection, AdvisoryLock.WARNING, stop, settings.database_url) as leads,
+        ):
+            if not leads:
                 return 0
             warning = EarlyWarning(connection, writers, working_calendar())
             warning.load()

@@ -15,11 +15,12 @@ from portalbus.connectors.push import store
 from portalbus.connectors.push.store import Superseded
 from portalbus.connectors.push.subscriptions import Subscription
 from portalbus.streams.ledger.database import Session
-from portalbus.streams.ledger.leading import END_SILENT_LEADER
+from portalbus.streams.ledger.leading import end_silent_leader, try_to_lead
 from portalbus.streams.ledger.locks import AdvisoryLock
 
 log = structlog.get_logger(__name__)
 
+LOCK = AdvisoryLock.WEBHOOKS_LEADER
 PAUSE_S = 1.0
 
 
@@ -34,13 +35,13 @@ class Leadership:
         """Waits until this process may send, and gives its term; None when it was told to stop before."""
         waits = False
         while not stop.is_set():
-            if self._session.transact(_try_lock):
+            if self._session.transact(lambda connection: try_to_lead(connection, LOCK)):
                 self._term = self._session.transact(store.take_over)
                 return self._term
             if not waits:
                 log.info("webhooks.standing-by")
                 waits = True
-            self._session.transact(_end_silent)
+            self._session.transact(lambda connection: end_silent_leader(connection, LOCK))
             stop.wait(PAUSE_S)
         return None
 
@@ -55,20 +56,6 @@ class Leadership:
     def _look(self, connection: Connection[Any]) -> list[Subscription]:
         # A connection that was lost has lost the lock: it is taken again, unless somebody else has it.
         row = connection.execute("select term from push.sender").fetchone()
-        if not _try_lock(connection) or row is None or row[0] != self._term:
+        if not try_to_lead(connection, LOCK) or row is None or row[0] != self._term:
             raise Superseded("another process sends the webhooks now")
         return store.subscriptions(connection)
-
-
-def _try_lock(connection: Connection[Any]) -> bool:
-    row = connection.execute(
-        "select exists (select 1 from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
-        " and (classid::bigint << 32 | objid::bigint) = %s) or pg_try_advisory_lock(%s)",
-        (AdvisoryLock.WEBHOOKS_LEADER.value, AdvisoryLock.WEBHOOKS_LEADER.value),
-    ).fetchone()
-    return bool(row and row[0])
-
-
-def _end_silent(connection: Connection[Any]) -> None:
-    for pid, _ in connection.execute(END_SILENT_LEADER, (AdvisoryLock.WEBHOOKS_LEADER.value,)):
-        log.warning("webhooks.silent-sender-ended", session=pid)

@@ -30,3 +30,9 @@ def advance_position(connection: Connection[Any], after: int) -> None:
     """Gives the order back: `after` is the next free position."""
     connection.execute("update ledger.position set next = %s", (after,))
     connection.execute("select pg_notify(%s, %s)", (CHANNEL, str(after - 1)))
+
+
+def forget_news(connection: Connection[Any]) -> None:
+    """Lets go of the notifications that have come: who always has work waits for none, and would gather them all."""
+    for _ in connection.notifies(timeout=0):
+        pass

@@ -27,6 +27,7 @@ NUMBERED = re.compile(r"\d{4}_")
 CONNECTED = """
 select distinct application_name from pg_stat_activity
 where datname = current_database() and pid <> pg_backend_pid() and application_name like 'portalbus-%'
+  and application_name not like 'portalbus-sign-of-life-%'
 order by 1"""
 
 

@@ -98,6 +98,12 @@ def next_outgoing(connection: Connection[Any], after: int, limit: int) -> list[O
     return sorted(found, key=attrgetter("position"))[:limit]
 
 
+def last_relayed(connection: Connection[Any]) -> int:
+    """The last position of which the ledger knows that it was sent, 0 when there is none; a little behind the truth."""
+    row = connection.execute("select coalesce(max(position), 0) from ledger.relayed").fetchone()
+    return int(row[0]) if row else 0
+
+
 def messages_of(outgoing: Outgoing, schemas: Mapping[str, int]) -> Iterator[Message]:
     """What to send for one position; `schemas` holds the ids of what the centre says, by record."""
     if isinstance(outgoing, Told):
