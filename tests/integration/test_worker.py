@@ -57,6 +57,30 @@ def accepted(bus: Bus, agency: str) -> list[int]:
     return [sequence for (sequence,) in found]
 
 
+# ---- lanes that are not what they were -----------------------------------------------------------------------------
+
+
+def test_a_lane_that_was_made_anew_is_not_read_until_somebody_says_so_and_the_others_go_on(bus: Bus) -> None:
+    """It may have as many records as the old one, or more: its offsets look as if nothing had happened."""
+    worker = bus.start_worker()
+    for agency in ("H26", "H29"):
+        bus.publish(agency, [case(bus, agency, number) for number in (1, 2, 3)])
+        bus.wait_until(lambda: bus.next_offset(agency) == 3, "what the lanes hold")
+    assert worker.stop() == 0
+    bus.make_anew("lane.H26")
+    bus.publish("H26", [case(bus, "H26", number) for number in range(4, 9)])
+    again = bus.start_worker()
+    bus.publish("H29", [case(bus, "H29", 4)])
+    bus.wait_until(lambda: bus.next_offset("H29") == 4, "the other lane")
+    (told,) = again.said("lane.made-anew")
+    assert (told["lane"], told["ledger_next"]) == ("lane.H26", 3)
+    assert "how-to" in told["mend"]
+    assert accepted(bus, "H26") == [1, 2, 3]
+    bus.look.execute("update ledger.lane set topic_id = null where agency = 'H26'")
+    bus.wait_until(lambda: bus.next_offset("H26") == 5, "the lane after somebody said so")
+    assert rows(bus.look, "select count(*) from ledger.lane where topic_id is null") == [(0,)]
+
+
 # ---- bytes that are no event -------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,12 @@ LARGE = 1_000
 """Records of a batch that is worth a place in the queue for the ledger."""
 
 
+MADE_ANEW = (
+    "the topic was deleted and made again; nothing is read from it until somebody says where to read on:"
+    " see 'A lane that was made anew' in the operations how-to"
+)
+
+
 class Intake:
     """Takes batches into the ledger, in the order in which they come.
 
@@ -64,6 +70,7 @@ class Intake:
         self._committing = ThreadPoolExecutor(1, "ledger")
         self._in_hand: deque[asyncio.Future[None]] = deque()
         self._broken = False
+        self._others: frozenset[str] = frozenset()
 
     async def handle(self, batch: Batch) -> None:
         """Decodes a batch and starts its commit once the one before has committed, or is about to."""
@@ -103,6 +110,16 @@ class Intake:
     async def positions(self, lanes: Iterable[str]) -> Mapping[str, int]:
         """The ledger's next offset of each lane."""
         return await asyncio.get_running_loop().run_in_executor(self._committing, self._positions, list(lanes))
+
+    async def recognised(self, topic_ids: Mapping[str, str]) -> list[str]:
+        """Those of these lanes, given with Kafka's ids of their topics, that are the topics read so far, or new."""
+        by_agency = {agency_of(lane): topic_id for lane, topic_id in topic_ids.items()}
+        loop = asyncio.get_running_loop()
+        others = await loop.run_in_executor(self._committing, self._ledger.other_topics, by_agency)
+        for agency in others.keys() - self._others:
+            log.error("lane.made-anew", lane=lane_of(agency), ledger_next=others[agency], mend=MADE_ANEW)
+        self._others = frozenset(others)
+        return [lane for lane in topic_ids if agency_of(lane) not in others]
 
     async def close(self) -> None:
         """Finishes the commit in hand and lets go of the database."""

@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 
 import structlog
+from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from portalbus.schemas.codec import WriterSchemas
@@ -91,8 +92,7 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
     admin = AdminClient(librdkafka_settings(settings.bootstrap))
 
     async def lanes() -> Collection[str]:
-        metadata = await asyncio.to_thread(admin.list_topics, timeout=METADATA_TIMEOUT_SECONDS)
-        return [name for name in metadata.topics if is_lane(name)]
+        return await intake.recognised(await asyncio.to_thread(_lanes_there, admin))
 
     async def tend_gaps() -> None:
         await intake.tend_gaps(progress.heard_until())
@@ -136,6 +136,15 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         await intake.close()
         if spans:
             spans.close()
+
+
+def _lanes_there(admin: AdminClient) -> dict[str, str]:
+    """The lanes in Kafka, with the ids of their topics. Raises KafkaException."""
+    names = [name for name in admin.list_topics(timeout=METADATA_TIMEOUT_SECONDS).topics if is_lane(name)]
+    if not names:
+        return {}
+    asked = admin.describe_topics(TopicCollection(names), request_timeout=METADATA_TIMEOUT_SECONDS)
+    return {name: str(described.result().topic_id) for name, described in asked.items()}
 
 
 def _reconciler(settings: StreamSettings, writers: WriterSchemas, rest: Callable[[], None]) -> Reconciler:

@@ -20,6 +20,7 @@ from portalbus.streams.judgement.docket import Bounds, Docket, Item
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
 from portalbus.streams.ledger.fetching import TooMuchAtOnce, fetch_held, fetch_history, fetch_overdue
 from portalbus.streams.ledger.gap_tending import ask_again, overdue_holds
+from portalbus.streams.ledger.lane_topics import other_topics
 from portalbus.streams.ledger.order import TAKE, advance_position
 from portalbus.streams.ledger.steps import Told, expiry_told, holds_told, records_told, write_step
 from portalbus.streams.ledger.writing import JudgedAt, writing
@@ -92,6 +93,10 @@ class Ledger:
             )
 
         self._session.transact(work)
+
+    def other_topics(self, topic_ids: Mapping[str, str]) -> dict[str, int]:
+        """The agencies whose lane is another topic than the one read so far, with their next offsets."""
+        return self._session.transact(lambda connection: other_topics(connection, topic_ids))
 
     def tell_review(self) -> None:
         """Tells the ledger's readers for how long an answer may be returned, and so when it is shown."""
