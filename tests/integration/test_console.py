@@ -145,6 +145,24 @@ def test_guessing_is_slowed_down(ledger_url: str, console: CentralProcess, tmp_p
     assert process.stop() == 0
 
 
+def test_nobody_is_locked_out_by_the_guesses_of_others(
+    ledger_url: str, console: CentralProcess, tmp_path: Path
+) -> None:
+    process = CentralProcess(
+        ledger_url, tmp_path / "central.log", "--logins-per-minute", "3", "--trusted-proxies", "127.0.0.1"
+    )
+    process.wait_until()
+    visitor = Visitor(process.address)
+
+    def log_in(password: str, address: int) -> int:
+        headers = {"x-forwarded-for": f"198.51.100.{address}"}
+        return visitor.post("login", headers=headers, name="centre", password=password).status_code
+
+    assert [log_in("guess", address) for address in range(5)] == [401, 401, 401, 429, 429]
+    assert log_in(PASSWORD, 9) == 303
+    assert process.stop() == 0
+
+
 def test_an_agency_sees_and_does_nothing_for_another_one(hanoi: Visitor, filled: int, look: Any) -> None:
     assert hanoi.get("").headers["location"] == "/office/en/agencies/H26"
     assert hanoi.get("agencies/H26").status_code == 200

@@ -16,6 +16,7 @@ from portalbus.connectors.central.case_steps import case_steps, days_left, typed
 from portalbus.connectors.central.document_types import document_type_name
 from portalbus.connectors.central.settings import Settings
 from portalbus.connectors.central.wording import all_words
+from portalbus.connectors.web import rate_limit
 from portalbus.connectors.web.accept_language import preferred
 from portalbus.connectors.web.rate_limit import RateLimit, asker_of
 from portalbus.schemas.directory import AgencyDirectory
@@ -198,6 +199,20 @@ def test_who_has_a_network_of_ipv6_addresses_is_one_visitor() -> None:
     assert limit.seconds_to_wait(asker_of("2001:db8:1:3::1")) == 0
     assert asker_of("::ffff:10.0.0.1") == asker_of("10.0.0.1") == "10.0.0.1"
     assert asker_of("testclient") == "testclient"
+
+
+def test_whoever_has_used_up_a_limit_is_not_forgotten_because_thousands_of_others_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rate_limit, "MAX_ASKERS", 100)
+    now = [0.0]
+    limit = RateLimit(0.5, 2, clock=lambda: now[0])
+    assert [limit.seconds_to_wait("guesser") for _ in range(3)] == [0, 0, 2]
+    for number in range(5_000):
+        limit.seconds_to_wait(f"2001:db8::{number:x}")
+    assert limit.seconds_to_wait("guesser") == 2
+    now[0] += 10
+    assert [limit.seconds_to_wait(f"newcomer {number}") for number in range(99)] == [0] * 99, "there is room again"
 
 
 def test_the_settings_do_not_show_the_password() -> None:

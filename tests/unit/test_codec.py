@@ -217,8 +217,8 @@ def test_an_id_that_is_not_allowed_is_never_read() -> None:
 
 def test_the_schema_of_another_record_reads_nothing_of_ours() -> None:
     for value in example_values():
-        for schema_id in IDS.values():
-            read_or_refuse(value[:1] + schema_id.to_bytes(4, "big") + value[5:])
+        for schema_id in set(IDS.values()) - {int.from_bytes(value[1:5], "big")}:
+            assert refused(value[:1] + schema_id.to_bytes(4, "big") + value[5:]).startswith("record.")
 
 
 def test_a_value_over_the_bound_is_not_read() -> None:

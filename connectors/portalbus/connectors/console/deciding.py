@@ -15,7 +15,7 @@ import psycopg
 import structlog
 from psycopg import Connection
 
-from portalbus.connectors.console.journal import What, begin_deed, end_deed
+from portalbus.connectors.console.journal import What, begin_deed, end_deed, end_lost_deeds
 from portalbus.producers import Portal
 from portalbus.schemas.directory import directory
 from portalbus.schemas.errors import EventRefused, OutboxDamaged, OutboxFull, OutboxUnavailable, PortalbusError
@@ -24,7 +24,7 @@ from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.streams.casework.assigning import Speaker, assign, assigning_step
 from portalbus.streams.ledger.case_desk import CaseMoved, CaseNotOpen
-from portalbus.streams.ledger.database import WORKER_OPTIONS, connect
+from portalbus.streams.ledger.database import WORKER_OPTIONS, Session, connect
 from portalbus.streams.ledger.gap_desk import ask_now, close_gap
 from portalbus.streams.ledger.source_desk import SourceStatus, SourceUnknown, set_source
 from portalbus.streams.parking.decider import Decider
@@ -82,7 +82,12 @@ class Hands:
         return bool(self._registry_url) or what not in NEEDS_REGISTRY
 
     def open(self) -> None:
-        """Sends what an earlier process has left in the outbox."""
+        """Sends what an earlier process has left in the outbox, and notes of which steps nobody will hear any more."""
+        try:
+            with self._connected(autocommit=True) as connection:
+                end_lost_deeds(connection)
+        except psycopg.OperationalError as error:
+            log.warning("office.journal-away", error=type(error).__name__)
         if self._speaker is not None and self._speaker.has_spoken:
             try:
                 self._speak(self._speaker)
@@ -126,8 +131,14 @@ class Hands:
         except Exception as error:
             log.error("office.step-failed", what=step.what.value, error=type(error).__name__, exc_info=error)
             ended = Ended("failed")
-        with self._connected(autocommit=True) as connection:
-            end_deed(connection, number, ended.outcome, ended.figures)
+        journal = Session(self._database_url, application="office", pause=self._pause)
+        try:  # a database that is away is waited for: what was done is in the journal, or the process ends
+            journal.transact(lambda connection: end_deed(connection, number, ended.outcome, ended.figures))
+        except Stopping:
+            log.error("office.step-unnoted", number=number, outcome=ended.outcome)
+            return ended
+        finally:
+            journal.close()
         log.info("office.step", number=number, what=step.what.value, agency=step.agency, outcome=ended.outcome)
         return ended
 
@@ -223,6 +234,10 @@ class Hands:
 
     def _rest(self) -> None:
         if self._stopping.is_set():
+            raise Stopping
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
             raise Stopping
 
     def _writers(self) -> SchemaIds:

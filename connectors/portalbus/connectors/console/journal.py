@@ -63,6 +63,14 @@ def end_deed(connection: Connection[Any], number: int, outcome: str, figures: di
     )
 
 
+def end_lost_deeds(connection: Connection[Any]) -> int:
+    """Notes that nobody knows what came of steps that have been under way for longer than any takes; how many."""
+    return connection.execute(
+        "update console.action set ended_at = now(), outcome = 'unknown', figures = '{}'"
+        " where ended_at is null and at < now() - interval '15 minutes'"
+    ).rowcount
+
+
 def deed(connection: Connection[Any], number: int) -> Deed | None:
     """One action; None for a number that none has."""
     with connection.cursor(row_factory=class_row(Deed)) as cursor:

@@ -42,23 +42,17 @@ async def ask(page: PageForAnybody, next: Next = "") -> Response:
 
 @router.post("/{language}/login")
 async def log_in(page: PageForAnybody, form: Form, address: Address) -> Response:
-    """Begins a session. Too many tries of one address, or for one name, have to wait."""
+    """Begins a session. Too many tries of one address, or wrong ones for one name, have to wait."""
     name, password, wanted = (form.get(field, "") for field in ("name", "password", "next"))
     name = name.strip().lower()[:64]
     limit = page.office.login_limit
-    wait = max(limit.seconds_to_wait(f"address {address}"), limit.seconds_to_wait(f"name {name}"))
-    if wait:
-        limited = page.render(
-            "office_login.html", here="login", status=429, next=wanted, name=name, problem="limited", wait=wait
-        )
-        limited.headers["Retry-After"] = str(wait)
-        return limited
+    if wait := limit.seconds_to_wait(f"address {address}"):
+        return _refused(page, 429, wanted, name, "limited", wait)
     async with HASHING:
         account = await _checked(page, name, password)
-    if account is None:
-        return page.render(
-            "office_login.html", here="login", status=401, next=wanted, name=name, problem="wrong", wait=0
-        )
+    if account is None:  # who knows the password is kept out by nobody else's guesses
+        wait = limit.seconds_to_wait(f"name {name}")
+        return _refused(page, 429 if wait else 401, wanted, name, "limited" if wait else "wrong", wait)
     token = await page.office.threads.run(lambda connection: begin_session(connection, account))
     answer = RedirectResponse(_after(page, wanted), 303, PRIVATE)
     answer.set_cookie(
@@ -81,6 +75,15 @@ async def log_out(page: PageForAnybody, form: SignedForm) -> Response:
     answer = RedirectResponse(f"/office/{page.language}/login", 303, PRIVATE)
     answer.delete_cookie(COOKIE, path="/office", httponly=True, samesite="strict")
     return answer
+
+
+def _refused(page: OfficePage, status: int, wanted: str, name: str, problem: str, wait: int) -> Response:
+    refused = page.render(
+        "office_login.html", here="login", status=status, next=wanted, name=name, problem=problem, wait=wait
+    )
+    if wait:
+        refused.headers["Retry-After"] = str(wait)
+    return refused
 
 
 async def _checked(page: OfficePage, name: str, password: str) -> Account | None:
