@@ -137,5 +137,5 @@ def test_a_test_message_tells_what_the_receiver_answers(
         assert json.loads(capsys.readouterr().out)["error"] == "answered 500"
     outside = add(capsys, receiver.url.replace("http:", "https:"))
     assert main(["webhooks", "test", outside["id"]]) == 1
-    assert "which is not public" in capsys.readouterr().err
+    assert "is an address inside a network" in capsys.readouterr().err
     assert main(["webhooks", "test", "wh_nobody"]) == 2

@@ -140,7 +140,7 @@ def test_nothing_is_sent_into_our_own_networks_whatever_a_name_leads_to() -> Non
         answers = [[(2, 1, 6, "", ("127.0.0.1", port))], [(10, 1, 6, "", ("::ffff:127.0.0.1", port, 0, 0))]]
         for answer in answers:
             posted = post(f"https://public.example:{port}/", internal=False, lookup=lambda *_, found=answer: found)
-            assert "which is not public" in what(posted)
+            assert "is an address inside a network" in what(posted)
         assert "is not https" in what(post(f"http://127.0.0.1:{port}/", internal=False))
         assert requests == []
 

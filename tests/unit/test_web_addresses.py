@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from portalbus.connectors.web_addresses import AddressRefused, is_public, resolved, web_address
+from portalbus.connectors.web_addresses import AddressRefused, anywhere, is_public, resolved, web_address
 
 INSIDE = """
 127.0.0.1 127.255.255.254 0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.255 169.254.169.254
@@ -86,11 +88,28 @@ def test_one_private_answer_among_public_ones_is_refused() -> None:
     def lookup(host: str, port: int) -> list[tuple[Any, ...]]:
         return [(socket.AF_INET, 1, 6, "", (text, port)) for text in ("8.8.8.8", "10.0.0.1")]
 
-    with pytest.raises(AddressRefused, match=r"it leads to 10\.0\.0\.1"):
+    with pytest.raises(AddressRefused, match=r"10\.0\.0\.1 is an address inside a network"):
         resolved("both.example", 443, lookup=lookup)
-    assert [str(one) for one in resolved("both.example", 443, private=True, lookup=lookup)] == ["8.8.8.8", "10.0.0.1"]
+    assert [str(one) for one in resolved("both.example", 443, allows=anywhere, lookup=lookup)] == [
+        "8.8.8.8",
+        "10.0.0.1",
+    ]
 
 
 def test_a_name_without_an_address_is_an_error() -> None:
     with pytest.raises(OSError, match="has no address"):
         resolved("nobody.example", 443, lookup=lambda host, port: [])
+
+
+def test_a_resolver_that_does_not_answer_is_not_waited_for() -> None:
+    never = threading.Event()
+
+    def lookup(host: str, port: int) -> list[tuple[Any, ...]]:
+        never.wait(30)
+        return []
+
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="not resolved within"):
+        resolved("slow.example", 443, within=0.2, lookup=lookup)
+    assert time.monotonic() - began < 10
+    never.set()

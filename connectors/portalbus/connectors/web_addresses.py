@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -19,6 +20,7 @@ from portalbus.schemas.errors import PortalbusError
 
 USUAL_PORTS = {"https": 443, "http": 80}
 LONGEST = 2_000
+LOOKUP_S = 5.0
 UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 NOT_PUBLIC = (
@@ -94,20 +96,53 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def resolved(host: str, port: int, *, private: bool = False, lookup: Lookup | None = None) -> tuple[Address, ...]:
-    """The addresses of a host, to connect to instead of the name; `private` lets those of our own networks pass.
+def resolved(
+    host: str,
+    port: int,
+    *,
+    allows: Callable[[Address], bool] = is_public,
+    within: float = LOOKUP_S,
+    lookup: Lookup | None = None,
+) -> tuple[Address, ...]:
+    """The addresses of a host, to connect to instead of the name.
 
-    Raises AddressRefused when any of them is not public, OSError when there are none.
+    Raises AddressRefused when one of them is not allowed: a private address among public ones is a trick or a mistake.
+    OSError when there are none, and TimeoutError, which is one, when they are not known within so many seconds.
     """
-    answers = (lookup or _lookup)(host, port)
+    answers = _answers(lookup or _lookup, host, port, within)
     found = tuple(dict.fromkeys(ip_address(str(sockaddr[0]).partition("%")[0]) for *_, sockaddr in answers))
     if not found:
         raise OSError(f"{host} has no address")
-    refused = [] if private else [address for address in found if not is_public(address)]
-    if refused:
+    if refused := [address for address in found if not allows(address)]:
         mend = "name a host of the public Internet, or allow private addresses for it"
-        raise AddressRefused(host, f"it leads to {refused[0]}, which is not public", mend)
+        raise AddressRefused(host, f"{refused[0]} is an address inside a network", mend)
     return found
+
+
+def anywhere(_: Address) -> bool:
+    """Allows also the addresses of our own networks."""
+    return True
+
+
+def _answers(lookup: Lookup, host: str, port: int, within: float) -> list[tuple[Any, ...]]:
+    """The resolver's answers. The system's knows no time limit: one that hangs is left behind."""
+    told: list[list[tuple[Any, ...]] | Exception] = []
+
+    def ask() -> None:
+        try:
+            told.append(list(lookup(host, port)))
+        except (OSError, UnicodeError, ValueError) as error:
+            told.append(error)
+
+    asking = threading.Thread(target=ask, name="resolve", daemon=True)
+    asking.start()
+    asking.join(within)
+    if not told:
+        raise TimeoutError(f"{host} was not resolved within {within:g} s")
+    (answer,) = told
+    if isinstance(answer, Exception):
+        raise OSError(f"{host} has no address") from answer
+    return answer
 
 
 def _lookup(host: str, port: int) -> Iterable[tuple[Any, ...]]:

@@ -19,11 +19,10 @@ from psycopg import Connection
 
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import directory
-from portalbus.schemas.errors import RegistryUnavailable, UndecodableRecord
+from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.law.calendar import working_calendar
 from portalbus.schemas.law.regimes import regimes
 from portalbus.schemas.registration import SchemaIds
-from portalbus.schemas.registry import SchemaRegistry
 from portalbus.streams.casework.ahead import Ahead
 from portalbus.streams.casework.caseworker import Caseworker
 from portalbus.streams.casework.scout import Scout
@@ -37,6 +36,7 @@ from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics.defined import Process
 from portalbus.streams.metrics.ledger_state import CASEWORK, LedgerState
 from portalbus.streams.metrics.measuring import Measures
+from portalbus.streams.schema_waiting import wait_for_schemas
 from portalbus.streams.settings import StreamSettings
 
 log = structlog.get_logger(__name__)
@@ -61,7 +61,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        writers = _learn(settings, stop)
+        writers = wait_for_schemas(settings, SchemaIds.lane_writers, stop)
         if writers is not None:
             _work(settings, writers, stop)
     except (psycopg.Error, KafkaException, UndecodableRecord) as error:
@@ -111,18 +111,6 @@ def _wait(connection: Connection[Any], stop: threading.Event) -> None:
         pass
     if time.monotonic() - began < GATHER_SECONDS:
         stop.wait(GATHER_SECONDS)
-
-
-def _learn(settings: StreamSettings, stop: threading.Event) -> WriterSchemas | None:
-    """The schemas that events of cases were written by; waits for a registry that is away and not remembered."""
-    ids = SchemaIds(SchemaRegistry(settings.registry_url), settings.cache)
-    while not stop.is_set():
-        try:
-            return ids.lane_writers()
-        except RegistryUnavailable as error:
-            log.warning("registry.away", error=str(error), retry_in_s=PAUSE_SECONDS)
-            stop.wait(PAUSE_SECONDS)
-    return None
 
 
 if __name__ == "__main__":

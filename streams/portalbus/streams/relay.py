@@ -17,9 +17,7 @@ from confluent_kafka import KafkaException
 from psycopg import Connection
 
 from portalbus.schemas.avro_files import CENTRE_TYPES
-from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.registration import SchemaIds
-from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import VERDICT_PREFIX
 from portalbus.schemas.tracing import open_spans
 from portalbus.streams.ledger.database import BY_KEY, connect
@@ -34,6 +32,7 @@ from portalbus.streams.relaying.outgoing import last_relayed, next_outgoing
 from portalbus.streams.relaying.position import read_position
 from portalbus.streams.relaying.sender import Place, Sender, nothing_known
 from portalbus.streams.relaying.sent_before import after_a_restoration, sent_before
+from portalbus.streams.schema_waiting import wait_for_schemas
 from portalbus.streams.settings import StreamSettings
 from portalbus.streams.spans import tell_relayed
 
@@ -82,7 +81,7 @@ def main() -> int:
     measures.collect_from(LedgerState(settings.database_url))
     measures.serve(settings.metrics_port)
     try:
-        schemas = _learn(settings, stop)
+        schemas = wait_for_schemas(settings, _centre_schemas, stop)
         if schemas is not None:
             _lead(settings, schemas, stop, measures)
     except LedgerIsOlder as error:
@@ -184,16 +183,9 @@ def _wait(connection: Connection[Any]) -> None:
         pass
 
 
-def _learn(settings: StreamSettings, stop: threading.Event) -> Mapping[str, int] | None:
+def _centre_schemas(ids: SchemaIds) -> Mapping[str, int]:
     """The ids of what the centre says, by record."""
-    ids = SchemaIds(SchemaRegistry(settings.registry_url), settings.cache)
-    while not stop.is_set():
-        try:
-            return {name: ids.id_of(name) for name in CENTRE_TYPES}
-        except RegistryUnavailable as error:
-            log.warning("registry.away", error=str(error), retry_in_s=PAUSE_SECONDS)
-            stop.wait(PAUSE_SECONDS)
-    return None
+    return {name: ids.id_of(name) for name in CENTRE_TYPES}
 
 
 def _name(error: Exception) -> str:

@@ -17,11 +17,8 @@ import psycopg
 import structlog
 from psycopg import Connection
 
-from portalbus.schemas.codec import WriterSchemas
-from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.law.calendar import working_calendar
 from portalbus.schemas.registration import SchemaIds
-from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import CANONICAL
 from portalbus.streams.edge.logs import route_library_logs
 from portalbus.streams.edge.topic_app import CanonicalRecord, build_topic_app, run_topic_app
@@ -32,6 +29,7 @@ from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics.defined import Process
 from portalbus.streams.metrics.ledger_state import WARNING, LedgerState
 from portalbus.streams.metrics.measuring import Measures
+from portalbus.streams.schema_waiting import wait_for_schemas
 from portalbus.streams.settings import StreamSettings
 from portalbus.streams.warning.early_warning import EarlyWarning
 
@@ -60,7 +58,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        writers = _learn(settings, stop)
+        writers = wait_for_schemas(settings, SchemaIds.lane_writers, stop)
         if writers is None:
             return 0
         with (
@@ -113,18 +111,6 @@ async def _watch(settings: StreamSettings, warning: EarlyWarning, connection: Co
 def _look(warning: EarlyWarning, records: list[tuple[int, bytes]]) -> None:
     warning.take(records)
     warning.look()
-
-
-def _learn(settings: StreamSettings, stop: threading.Event) -> WriterSchemas | None:
-    """The schemas of events; waits for a registry that is away and not remembered."""
-    ids = SchemaIds(SchemaRegistry(settings.registry_url), settings.cache)
-    while not stop.is_set():
-        try:
-            return ids.lane_writers()
-        except RegistryUnavailable as error:
-            log.warning("registry.away", error=str(error), retry_in_s=PAUSE_SECONDS)
-            stop.wait(PAUSE_SECONDS)
-    return None
 
 
 if __name__ == "__main__":

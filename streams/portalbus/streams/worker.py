@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -17,10 +18,8 @@ from confluent_kafka.admin import AdminClient
 
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import directory
-from portalbus.schemas.errors import RegistryUnavailable
 from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.registration import SchemaIds
-from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import is_lane
 from portalbus.schemas.tracing import open_spans
 from portalbus.schemas.working_time import working_time
@@ -40,6 +39,7 @@ from portalbus.streams.parking.limit import ParkingStopped
 from portalbus.streams.reconciling.keeper import LOOK_SECONDS, Keeper
 from portalbus.streams.reconciling.lane_reader import LaneReader
 from portalbus.streams.reconciling.reconciler import Reconciler
+from portalbus.streams.schema_waiting import wait_for_schemas
 from portalbus.streams.settings import StreamSettings
 from portalbus.streams.silence.deadlines import Patience
 from portalbus.streams.silence.watcher import Watcher
@@ -50,7 +50,6 @@ log = structlog.get_logger(__name__)
 EXPIRE_EVERY_SECONDS = 5.0
 ENDS_EVERY_SECONDS = 2.0
 TEND_EVERY_SECONDS = 1.0
-REGISTRY_PAUSE_SECONDS = 1.0
 METADATA_TIMEOUT_SECONDS = 10.0
 
 
@@ -60,7 +59,8 @@ def main() -> int:
     log_json("worker")
     route_library_logs()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the worker runs, there is nothing to finish
-    return run_worker(partial(open_app, settings, learn_schemas(settings)))
+    writers = wait_for_schemas(settings, SchemaIds.lane_writers, threading.Event())
+    return run_worker(partial(open_app, settings, writers)) if writers is not None else 0
 
 
 @asynccontextmanager
@@ -150,17 +150,6 @@ def _lanes_there(admin: AdminClient) -> dict[str, str]:
 def _reconciler(settings: StreamSettings, writers: WriterSchemas, rest: Callable[[], None]) -> Reconciler:
     lanes = LaneReader(settings.bootstrap, writers)
     return Reconciler(settings.database_url, writers, lanes, rest=rest)
-
-
-def learn_schemas(settings: StreamSettings) -> WriterSchemas:
-    """The schema ids allowed on lanes; waits for a registry that is away and not remembered."""
-    ids = SchemaIds(SchemaRegistry(settings.registry_url), settings.cache)
-    while True:
-        try:
-            return ids.lane_writers()
-        except RegistryUnavailable as error:
-            log.warning("registry.away", error=str(error), retry_in_s=REGISTRY_PAUSE_SECONDS)
-            time.sleep(REGISTRY_PAUSE_SECONDS)
 
 
 if __name__ == "__main__":

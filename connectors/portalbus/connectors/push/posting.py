@@ -16,7 +16,7 @@ import httpcore2
 from portalbus.connectors.push.messages import CONTENT_TYPE
 from portalbus.connectors.push.receiver_queue import Failure
 from portalbus.connectors.push.signing import signed_headers
-from portalbus.connectors.web_addresses import AddressRefused, Lookup, resolved, web_address
+from portalbus.connectors.web_addresses import AddressRefused, Lookup, anywhere, is_public, resolved, web_address
 
 TIMEOUT_S = 15.0
 MOST_ANSWER_BYTES = 64 * 1024
@@ -42,7 +42,7 @@ class CheckedNetwork(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, resolvers: Executor, *, private: bool, lookup: Lookup | None = None) -> None:
         self._resolvers = resolvers
-        self._private = private
+        self._allows = anywhere if private else is_public
         self._lookup = lookup
         self._inner = httpcore2.AnyIOBackend()
 
@@ -57,7 +57,7 @@ class CheckedNetwork(httpcore2.AsyncNetworkBackend):
         """A connection. Raises AddressRefused, and httpcore2's errors."""
         try:
             found = await asyncio.get_running_loop().run_in_executor(
-                self._resolvers, lambda: resolved(host, port, private=self._private, lookup=self._lookup)
+                self._resolvers, lambda: resolved(host, port, allows=self._allows, lookup=self._lookup)
             )
         except OSError as error:
             raise httpcore2.ConnectError(f"{host} has no address") from error

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 
 from portalbus.connectors.pull.kind import ReadFailed
-from portalbus.connectors.web_addresses import Address, is_public
+from portalbus.connectors.web_addresses import Address, AddressRefused, is_public, resolved
 
 MAX_TRIED = 3
 
@@ -28,36 +26,15 @@ class AddressPolicy:
 
     def checked(self, host: str, port: int, timeout: float) -> list[str]:
         """The addresses of a host, all allowed. Raises ReadFailed when one is not, or the name does not resolve."""
-        found = resolve(host, port, timeout)
-        for text in found:
-            # One private address among public ones is a trick or a mistake: none of them is used.
-            if not self.allows(ip_address(text.partition("%")[0])):
-                raise ReadFailed(
-                    host,
-                    f"{text} is an address inside a network",
-                    "Public addresses are read; list the network under web.internal if it is one of yours",
-                )
-        return found[:MAX_TRIED]
-
-
-def resolve(host: str, port: int, timeout: float) -> list[str]:
-    """The addresses of a host, in the system's order. Raises ReadFailed."""
-    answers: list[list[str] | Exception] = []
-
-    def ask() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answers.append(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
-        except (OSError, UnicodeError, ValueError) as error:
-            answers.append(error)
-
-    # The system's resolver knows no time limit: one that hangs is left behind.
-    asking = threading.Thread(target=ask, name="resolve", daemon=True)
-    asking.start()
-    asking.join(timeout)
-    if not answers:
-        raise ReadFailed(host, f"its name was not resolved within {timeout:.0f} s", "Is the name server well?")
-    (answer,) = answers
-    if isinstance(answer, Exception) or not answer:
-        raise ReadFailed(host, "there is no such name", "Check the spelling of the address")
-    return answer
+            found = resolved(host, port, allows=self.allows, within=timeout)
+        except AddressRefused as refused:
+            mend = "Public addresses are read; list the network under web.internal if it is one of yours"
+            raise ReadFailed(host, refused.what, mend) from None
+        except TimeoutError:
+            raise ReadFailed(
+                host, f"its name was not resolved within {timeout:.0f} s", "Is the name server well?"
+            ) from None
+        except OSError:
+            raise ReadFailed(host, "there is no such name", "Check the spelling of the address") from None
+        return [str(address) for address in found[:MAX_TRIED]]
