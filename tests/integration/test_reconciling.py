@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from bus_events import Lane, answer, directive, event_id, manifest, progress, receipt, withdrawal, writers
+from bus_events import NOON, Lane, answer, directive, event_id, manifest, progress, receipt, withdrawal, writers
 from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
-from portalbus.schemas.models import CaseStep
+from portalbus.schemas.models import Bucket, BucketContents, BucketEvent, CaseStep
 from portalbus.streams.judgement.docket import Item, Unreadable
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.asking import Filters, parked_places
@@ -133,6 +133,36 @@ def test_the_largest_numbers_that_a_source_can_state_stop_nobodys_reconciliation
     source.ledger.take_in([Lane("G22").put(hostile, value=b"")])
     look.execute("delete from ledger.directive where key = 'H26/d-3'")
     assert healed_from(reconcile()) == {"ledger"}
+
+
+@pytest.mark.parametrize("last", [9, 2**63 - 1])
+def test_whatever_a_source_lists_the_others_are_reconciled(
+    last: int, ledger_url: str, source: StatingSource, look: Connection[Any]
+) -> None:
+    """Events twice under one id, with other hashes and places, and places beyond all that can be asked for."""
+    asked = (event_type, day) = ("DirectivePublished", NOON.date())
+    listed = [
+        BucketEvent(id=event_id(number % 3), sequence=sequence, content_hash=f"{number:064x}")
+        for number, sequence in enumerate((1, 1, 2**63 - 1, 5, 2**63 - 1, 7), 1)
+    ]
+    bucket = Bucket(day=day, event_type=event_type, count=3, digest="1" * 64)
+    numbers = {"first_sequence": 1, "last_sequence": last, "delivered_sequence": last}
+    hostile = StatingSource(source.ledger, look, "G22")
+    hostile.lane.put(manifest("G22", buckets=(bucket,), **numbers), value=b"")
+    source.ledger.take_in(hostile.lane.items)
+    with Reconciler(ledger_url, writers(), Lanes(), clock=Clock()) as reconciler:
+        reconciler.run()
+        assert rows(look, "select event_type, day from ledger.inquiry where agency = 'G22'") == [asked]
+        answer_ = BucketContents(
+            id=event_id(1), agency="G22", portal="www", epoch=1, day=day, event_type=event_type, first=1, last=last,
+            events=tuple(listed), sent_at=NOON,
+        )  # fmt: skip
+        source.ledger.take_in([hostile.lane.put(answer_, value=b"")])
+        look.execute("delete from ledger.directive where key = 'H26/d-3'")
+        reconciler.follow_up()
+        assert rows(look, "select count(*) from ledger.bucket_contents") == [(0,)]
+        reconciler.run()
+        assert one(look, "select count(*) from ledger.directive where key = 'H26/d-3'") == 1
 
 
 # ---- what the ledger heals by itself -------------------------------------------------------------------------------
