@@ -61,7 +61,7 @@ LEFT_BEHIND: tuple[LiteralString, ...] = (
 
 def live(url: str, seed: int = 7) -> RememberedLanes:
     """Fills a migrated, empty ledger; returns its lanes, from which it can be rebuilt."""
-    random, history = Random(seed), past(seed, 120)
+    random, history = Random(seed), past(Random(seed), 120)
     lanes = history.lanes
     said: list[tuple[str, Payload]] = [
         *(("H26", receipt(case, int(case[-4:]))) for case in ("H26-9001", "H26-9002", "H26-9003")),
