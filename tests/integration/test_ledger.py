@@ -36,6 +36,7 @@ from bus_events import (
 )
 from histories import past
 from ledger_facts import assert_sound, counts, last_verdicts, one, rows
+from ledger_rows import hear_lanes
 from memory_ledger import MemoryLedger, directory
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.postgres import Postgres, new_passwords
@@ -549,6 +550,7 @@ def test_what_waited_too_long_is_refused_in_portions(url: str, look: psycopg.Con
     with opened(url, bounds=Bounds(wait=timedelta(hours=1)), clock=lambda: now[0]) as ledger:
         ledger.take_in([lane.say(answer(f"H26-{number:04}")) for number in range(700)])
         ledger.take_in([lane.say(answer("H26-9999"), after=timedelta(days=2))])
+        hear_lanes(url, {"H26": now[0]})
         first, second, third = ledger.expire(), ledger.expire(), ledger.expire()
     assert (first + second, third) == (700, 0)
     assert counts(look)["waiting"] == 1
@@ -565,10 +567,69 @@ def test_large_events_that_waited_too_long_are_refused_a_few_at_a_time(url: str,
         ledger.take_in([lane.say(answer(f"H26-{number:04}")) for number in range(60)])
         ledger.take_in([lane.say(answer("H26-9999"), after=timedelta(days=2))])
         size = one(look, "select avg(octet_length(value)) from ledger.waiting")
+        hear_lanes(url, {"H26": now[0]})
         portions = [ledger.expire() for _ in range(60)]
     assert sum(portions) == 60
     assert 1 < portions[0] <= 2_000 / float(size) + 1
     assert_sound(look)
+
+
+def test_after_an_outage_across_its_bound_an_event_waits_until_the_lane_of_its_cause_is_read(
+    url: str, look: psycopg.Connection[Any]
+) -> None:
+    own, other = Lane("H29"), Lane("H26")
+    began = own.now
+    back = began + timedelta(days=7, hours=1)
+    with opened(url, clock=lambda: back) as ledger:
+        ledger.take_in([own.say(answer())])
+        hear_lanes(url, {"H29": back, "H26": began})
+        assert ledger.expire() == 0
+        ledger.take_in([other.say(receipt(addressed_to="H29"), after=timedelta(days=6, hours=23))])
+        hear_lanes(url, {"H26": back})
+        assert ledger.expire() == 0
+    assert last_verdicts(look)["H29", 0] == "event.accepted"
+
+
+def test_a_lane_that_stays_unheard_while_others_are_heard_is_waited_for_a_day(
+    url: str, look: psycopg.Connection[Any]
+) -> None:
+    own = Lane("H29")
+    now = [own.now + timedelta(days=7, hours=23)]
+    with opened(url, clock=lambda: now[0]) as ledger:
+        ledger.take_in([own.say(answer())])
+        hear_lanes(url, {"H29": own.now, "H26": own.now})
+        hear_lanes(url, {"H29": now[0]})
+        assert ledger.expire() == 0
+        now[0] += timedelta(hours=2)
+        assert ledger.expire() == 0, "the lane that is heard was not heard lately either: the centre was away"
+        hear_lanes(url, {"H29": now[0]})
+        assert ledger.expire() == 1
+    assert last_verdicts(look)["H29", 0] == "waiting.time-up"
+
+
+def test_what_a_gap_holds_on_the_lane_of_its_cause_is_waited_for(url: str, look: psycopg.Connection[Any]) -> None:
+    own, other = Lane("H29"), Lane("H26")
+    with opened(url, clock=lambda: other.now + timedelta(days=1)) as ledger:
+        ledger.take_in([other.say(directive())])
+        ledger.take_in([own.say(answer())])
+        in_time = timedelta(days=6, hours=23, minutes=59, seconds=50)
+        ledger.take_in([other.say(receipt(addressed_to="H29"), sequence=3, after=in_time)])
+        hear_lanes(url, {"H26": other.now + timedelta(hours=1)})
+        assert ledger.expire() == 0
+        ledger.tend_gaps({"H26": other.now + timedelta(hours=1)})
+    assert last_verdicts(look)["H26", 1] == "event.accepted"
+
+
+def test_time_is_the_databases_whatever_the_clock_of_a_workers_machine(
+    url: str, look: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = time.time() + 3_600
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    with opened(url) as ledger:
+        ledger.take_in([Lane("H26").say(directive())])
+        told = ledger.time.now()
+    assert abs((told - one(look, "select clock_timestamp()")).total_seconds()) < 60
+    assert one(look, "select max(abs(extract(epoch from judged_at - clock_timestamp()))) from ledger.event") < 60
 
 
 def test_a_cause_that_comes_while_its_effect_is_being_refused_loses_neither(
@@ -581,6 +642,7 @@ def test_a_cause_that_comes_while_its_effect_is_being_refused_loses_neither(
         receipts = [
             lane.say(receipt(f"H26-{number:04}", number), after=timedelta(milliseconds=1)) for number in range(50)
         ]
+        hear_lanes(url, {"H26": late})
         expiring = in_thread(other.expire)
         for item in receipts:
             ledger.take_in([item])

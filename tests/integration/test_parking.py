@@ -12,6 +12,7 @@ import pytest
 
 from bus_events import NOON, Lane, content_of, directive, manifest, manifest_value, receipt, value_of, writers
 from ledger_facts import assert_sound, one, rows
+from ledger_rows import hear_lanes
 from memory_ledger import directory
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.headers import cloudevents_headers
@@ -154,6 +155,7 @@ def test_a_hold_that_is_over_lets_a_receipt_take_its_public_code_only_once(
     lane, other = Lane("H26"), Lane("H29")
     ledger.take_in([lane.put(BROKEN, lane_key=b"H26-0001"), lane.say(receipt(code=7))])
     ledger.take_in([other.say(receipt("H29-0001", code=7))])
+    hear_lanes(url, {"H26": NOON + timedelta(hours=2)})
     with opened(url, clock=lambda: NOON + timedelta(hours=2)) as later:
         assert later.expire() == 1
         assert later.expire() == 0

@@ -15,6 +15,7 @@ from psycopg import sql
 from bus_events import NOON, Lane, answer, directive, manifest, manifest_value, receipt, value_of, writers
 from histories import AGENCIES, PORTALS, past
 from ledger_facts import one, rows
+from ledger_rows import hear_lanes
 from memory_ledger import directory
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event
@@ -137,10 +138,11 @@ class Life:
 
     def _something_else(self, ledger: Ledger, rest: list[Item]) -> None:
         kind = self.random.random()
+        still = {item.record.agency: intake_time(item) for item in reversed(rest)}
         if kind < 0.15:
+            hear_lanes(self.url, {agency: min(self.now, still.get(agency, self.now)) for agency in AGENCIES})
             ledger.expire()
         elif kind < 0.3:
-            still = {item.record.agency: intake_time(item) for item in reversed(rest)}
             ledger.tend_gaps({agency: min(self.now, still.get(agency, self.now)) for agency in AGENCIES})
         elif kind < 0.4:
             self.decide()

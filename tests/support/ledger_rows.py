@@ -6,7 +6,7 @@ Each function is one transaction that takes positions, writes the rows of one ju
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -302,3 +302,14 @@ class LedgerRows:
                 "words": words,
             },
         )
+
+
+def hear_lanes(url: str, heard_until: Mapping[str, datetime]) -> None:
+    """Says that everything on these lanes was heard up to these moments, as the watch does."""
+    with psycopg.connect(url) as connection:
+        for agency, moment in heard_until.items():
+            connection.execute(
+                "insert into ledger.hearing (agency, heard_until, heard_since) values (%s, %s, %s)"
+                " on conflict (agency) do update set heard_until = excluded.heard_until",
+                (agency, moment, moment),
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -55,7 +55,13 @@ class MemoryLedger:
     def expire(self, now: datetime) -> list[Entry]:
         """Refuses what has waited too long."""
         docket = self._docket()
-        docket.expire(now)
+        docket.expire(lambda _: now)
+        return self._keep(docket)
+
+    def expire_heard(self, heard_until: Mapping[str, datetime]) -> list[Entry]:
+        """Refuses what has waited too long, where each lane was heard up to another moment."""
+        docket = self._docket()
+        docket.expire(heard_until.__getitem__)
         return self._keep(docket)
 
     def verdicts(self) -> dict[Place, list[str]]:

@@ -9,7 +9,7 @@ import pytest
 from bus_events import Lane, answer, directive, receipt, withdrawal
 from memory_ledger import MemoryLedger
 from portalbus.schemas.models import VerdictStatus
-from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
 
 WEEK = timedelta(days=7)
 
@@ -245,6 +245,62 @@ def test_one_who_came_in_time_waits_on_behind_one_who_did_not(ledger: MemoryLedg
     assert told(ledger, h26)[:2] == ["directive.waits-for-version → waiting.time-up", "directive.waits-for-version"]
     ledger.take(h26.say(directive(version=2, title="Bản thay")))
     assert ledger.state()["directives"] == {"H26/d-1": (3, False)}
+
+
+# ---- in time is in time, in whatever order lanes are read ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("lane_is_read_first", [True, False])
+def test_a_cause_that_came_in_time_on_another_lane_releases_whenever_that_lane_is_read(
+    ledger: MemoryLedger, h26: Lane, h29: Lane, lane_is_read_first: bool
+) -> None:
+    ledger.take(h29.say(answer()))
+    began = h29.now
+    cause = h26.say(receipt(addressed_to="H29"), after=WEEK - timedelta(hours=1))
+    heard = {"H29": began + WEEK + timedelta(hours=1), "H26": began + timedelta(days=1)}
+    if lane_is_read_first:
+        ledger.take(cause)
+    ledger.expire_heard(heard)
+    if not lane_is_read_first:
+        ledger.take(cause)
+    ledger.expire_heard(dict.fromkeys(heard, began + 2 * WEEK))
+    assert told(ledger, h29) == ["case.waits-for-receipt → event.accepted"]
+
+
+@pytest.mark.parametrize("lane_is_read_first", [True, False])
+def test_a_cause_that_came_too_late_on_another_lane_releases_nothing_whenever_that_lane_is_read(
+    ledger: MemoryLedger, h26: Lane, h29: Lane, lane_is_read_first: bool
+) -> None:
+    ledger.take(h29.say(answer()))
+    began = h29.now
+    cause = h26.say(receipt(addressed_to="H29"), after=WEEK + timedelta(milliseconds=2))
+    if lane_is_read_first:
+        ledger.take(cause)
+    ledger.expire_heard({"H26": began + WEEK + timedelta(milliseconds=1)})
+    if not lane_is_read_first:
+        ledger.take(cause)
+    assert told(ledger, h29) == ["case.waits-for-receipt → waiting.time-up"]
+
+
+def test_another_lanes_event_of_the_key_makes_nobody_late(ledger: MemoryLedger, h26: Lane, h29: Lane) -> None:
+    """H29's record ends the hold behind which H26's own answer waits; what H26's lane brings may still be in time."""
+    bad = h26.put(Unreadable("record.undecodable", "bytes"), lane_key=b"H26-0001")
+    ledger.take(bad, h26.say(answer()), h29.say(answer()))
+    h29.now += WEEK + timedelta(hours=2)
+    ledger.take(h29.say(answer(answer="Lần hai.")))
+    assert told(ledger, h26)[1] == "key.parked-before → case.waits-for-receipt"
+    assert told(ledger, h29)[0] == "case.waits-for-receipt"
+    ledger.take(h26.say(receipt(addressed_to="H29"), after=timedelta(days=1)))
+    assert told(ledger, h29)[0] == "case.waits-for-receipt → event.accepted"
+
+
+def test_a_parked_cause_that_is_read_after_all_came_when_it_came(ledger: MemoryLedger, h26: Lane, h29: Lane) -> None:
+    ledger.take(h29.say(answer()))
+    mended = h26.say(receipt(addressed_to="H29"), after=timedelta(days=1))
+    bad = Item(mended.record, Unreadable("record.undecodable", "not yet"))
+    ledger.take(bad)
+    ledger.redrive(bad, mended.content, h26.now + 2 * WEEK)
+    assert told(ledger, h29) == ["case.waits-for-receipt → event.accepted"]
 
 
 # ---- the order of authority --------------------------------------------------------------------------------------

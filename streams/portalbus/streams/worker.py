@@ -129,6 +129,7 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
                 every(LOOK_SECONDS, keeper.look),
             ],
             progress=progress,
+            clock=ledger.time.now,
         )
     finally:
         await keeper.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from portalbus.streams.ledger.ledger import LaneJump
 from simulator.invariants import Violation
@@ -35,7 +36,8 @@ class CentreDeeds(Parts):
 
     def _read_on(self, worker: SimWorker) -> int:
         try:
-            return worker.fetch(self.random)
+            with self.clock.on_machine(worker.off):
+                return worker.fetch(self.random)
         except Exception as error:  # a handler that raises ends its process
             self._note("handler-raised", f"{worker.name} {type(error).__name__}")
             lanes = list(worker.lanes)
@@ -59,9 +61,21 @@ class CentreDeeds(Parts):
         worker = self.random.choice(self.workers)
         if worker.frozen:
             return f"{worker.name} frozen"
-        worker.look_at_ends()
+        if "worker-clock" in self.faults and self.random.random() < 0.5:
+            self._keep_up(worker)  # only who has heard everything may find that a hold is over
+        with self.clock.on_machine(worker.off):
+            worker.look_at_ends()
         self._spoil_next_commit(worker)
         return self._guarded(worker, lambda: f"{worker.tend()} went on")
+
+    def _keep_up(self, worker: SimWorker) -> None:
+        for _ in range(9):
+            self._read_on(worker)
+            while worker.batches:
+                before = len(worker.batches)
+                self._note("commit", self._take_in(worker))
+                if len(worker.batches) == before:
+                    return
 
     def _take_in(self, worker: SimWorker) -> str:
         return self._guarded(worker, worker.commit)
@@ -69,7 +83,8 @@ class CentreDeeds(Parts):
     def _guarded(self, worker: SimWorker, work: Callable[[], str]) -> str:
         """What a worker does with the database, and how it takes what goes wrong there."""
         try:
-            return f"{worker.name} {work()}"
+            with self.clock.on_machine(worker.off):
+                return f"{worker.name} {work()}"
         except ConnectionLost as lost:
             return f"{worker.name} {lost}"
         except LaneJump as jump:
@@ -90,6 +105,11 @@ class CentreDeeds(Parts):
         worker = self.random.choice(self.workers)
         worker.frozen = not worker.frozen
         return f"{worker.name} {'freezes' if worker.frozen else 'wakes'}"
+
+    def _jump_worker_clock(self) -> str:
+        worker = self.random.choice(self.workers)
+        worker.off = timedelta(hours=self.random.choice((-1, 0, 1)))
+        return f"{worker.name} {worker.off}"
 
     # ---- relays --------------------------------------------------------------------------------------------------
 

@@ -6,14 +6,16 @@ The fold here is a model of its own: it takes accepted events one by one, and kn
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from portalbus.schemas.models import DirectiveAction, DirectivePublished, FeedbackReceived, VerdictStatus
 from portalbus.schemas.topics import RELAY_POSITION, lane_of
-from portalbus.streams.judgement.docket import Entry
+from portalbus.streams.judgement.docket import Bounds, Entry
 from simulator.reading import decode
 from simulator.relays import read_position
 from simulator.store import Place, Store
+from simulator.workers import HOLD
 
 if TYPE_CHECKING:
     from simulator.parts import Parts as World
@@ -29,6 +31,16 @@ def demand(holds: object, *what: object) -> None:
         raise Violation(" ".join(map(str, what)))
 
 
+WAIT = Bounds().wait
+EXCUSING = frozenset({"broker-clock", "backup-restored"})
+"""After these what lies in a gap may take effect in any order: lane time jumps, or places are used again."""
+
+
+def _cause_of(value: bytes) -> tuple[str, int]:
+    event = decode(value).event
+    return event.key, event.payload.version - 1 if isinstance(event.payload, DirectivePublished) else 0
+
+
 @dataclass
 class Watch:
     """Looks at what each step has added; keeps what it needs to know to look at the next one."""
@@ -38,6 +50,10 @@ class Watch:
     accepted: dict[tuple[str, str], Place] = field(default_factory=dict)
     newest: dict[str, tuple[int, int]] = field(default_factory=dict)
     waited: set[Place] = field(default_factory=set)
+    timed_up: dict[Place, tuple[Entry, tuple[str, int]]] = field(default_factory=dict)
+    """What was refused because its cause did not come in time, and that cause."""
+    caused: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    """When each receipt (0) and version came, of those that waited for nothing themselves."""
     directives: dict[str, tuple[int, bool]] = field(default_factory=dict)
     cases: dict[str, bool] = field(default_factory=dict)
     _seen: tuple[int, ...] = ()
@@ -49,48 +65,65 @@ class Watch:
         if state == self._seen:  # most steps change nothing at the centre
             return
         self._seen = state
-        self._look_at_ledger(store)
+        self._look_at_ledger(world)
         self._look_at_lanes(world)
         demand(read_position(world.broker) <= len(world.store.order), "the relay leads the ledger")
 
-    def _look_at_ledger(self, store: Store) -> None:
+    def _look_at_ledger(self, world: World) -> None:
+        store = world.store
         demand(store.next_position == len(store.order) + 1, "positions have a hole")
         for what, _ in store.order[self.judged :]:
             if isinstance(what, Entry):
-                self._look_at_entry(what, store)
+                self._look_at_entry(what, world)
         self.judged = len(store.order)
 
-    def _look_at_entry(self, entry: Entry, store: Store) -> None:
-        place = (entry.agency, entry.lane_offset)
+    def _look_at_entry(self, entry: Entry, world: World) -> None:
+        store, place = world.store, (entry.agency, entry.lane_offset)
         demand(place not in self.final, place, "was judged again after", self.final.get(place))
         demand(entry.lane_offset < store.next_offset[entry.agency], place, "was judged, and its lane stands before it")
         if entry.decision.final:
             self.final[place] = entry.decision.rule
+            if entry.decision.rule == "waiting.time-up":
+                record = world.broker.lanes[lane_of(entry.agency)][entry.lane_offset]
+                self.timed_up[place] = entry, _cause_of(record.value or b"")
         elif not entry.decision.rule.startswith("source."):
             self.waited.add(place)
         if entry.decision.status is VerdictStatus.ACCEPTED and entry.envelope is not None:
-            self._look_at_accepted(entry, place, store)
+            self._look_at_accepted(entry, place, world)
 
-    def _look_at_accepted(self, entry: Entry, place: Place, store: Store) -> None:
+    def _look_at_accepted(self, entry: Entry, place: Place, world: World) -> None:
         head = entry.envelope
         assert head is not None and entry.canonical is not None
         name = (entry.agency, head.id)
         demand(name not in self.accepted, name, "took effect at", self.accepted.get(name), "and again at", place)
         self.accepted[name] = place
         source, here = f"{entry.agency}/{head.portal}", (head.epoch, head.sequence)
-        if place not in self.waited and not self._came_late(entry, store):
+        if place not in self.waited:
+            self._note_cause(entry)
+        if place not in self.waited and not self._came_late(entry, world):
             demand(here > self.newest.get(source, (0, 0)), source, here, "took effect after", self.newest.get(source))
             self.newest[source] = here
         self._fold(entry)
-        self._compare(entry.key or "", store)
+        self._compare(entry.key or "", world.store)
 
-    def _came_late(self, entry: Entry, store: Store) -> bool:
+    def _came_late(self, entry: Entry, world: World) -> bool:
+        """An event that was missed has its place only as long as others are held for it."""
         head = entry.envelope
         assert head is not None
-        return any(
-            gap[:3] == (entry.agency, head.portal, head.epoch) and gap[3] <= head.sequence <= gap[4]
-            for gap in store.gaps_seen
-        )
+        opened = [
+            opened_at
+            for gap, opened_at in world.store.gaps_seen.items()
+            if gap[:3] == (entry.agency, head.portal, head.epoch) and gap[3] <= head.sequence <= gap[4]
+        ]
+        if world.faults_ever & EXCUSING or None in opened:
+            return bool(opened)
+        return any(entry.received_at > opened_at + HOLD for opened_at in opened if opened_at)
+
+    def _note_cause(self, entry: Entry) -> None:
+        payload: Any = decode(entry.canonical or b"").event.payload
+        if isinstance(payload, DirectivePublished | FeedbackReceived):
+            number = payload.version if isinstance(payload, DirectivePublished) else 0
+            self.caused[entry.key or "", number] = entry.received_at
 
     def _fold(self, entry: Entry) -> None:
         payload: Any = decode(entry.canonical or b"").event.payload
@@ -121,6 +154,9 @@ class Watch:
 
     def end(self, store: Store) -> None:
         """When everything is at rest, the store is the fold of what was accepted."""
+        for place, (entry, cause) in self.timed_up.items():
+            came_at = self.caused.get(cause)
+            demand(came_at is None or came_at > entry.received_at + WAIT, place, "was refused, its cause came", came_at)
         found = {key: (state.version, state.withdrawn) for key, state in store.directives.items()}
         demand(found == self.directives, "directives differ from the fold")
         cases = {key: case.is_resolved for key, case in store.cases.items()}

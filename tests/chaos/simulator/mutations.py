@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,7 +15,10 @@ from portalbus.producers import database
 from portalbus.producers.outbox import Outbox
 from portalbus.schemas.codec import read
 from portalbus.streams.judgement.docket import Docket, Item
+from portalbus.streams.ledger import clock as ledger_clock
 from portalbus.streams.ledger import ledger
+from portalbus.streams.ledger.clock import LedgerClock
+from portalbus.streams.ledger.hearing import HeardLanes
 from simulator import relays, workers
 from simulator.store import Store
 from simulator.workers import SimWorker
@@ -110,6 +114,21 @@ def without_position_topic() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_database_clock() -> Iterator[None]:
+    """A worker believes the clock of its machine."""
+    machine = vars(ledger_clock)  # its `datetime` is the simulator's
+    with patch.object(LedgerClock, "now", lambda _: machine["datetime"].now(UTC)):
+        yield
+
+
+@contextmanager
+def without_hearing() -> Iterator[None]:
+    """Who has waited long enough is refused, whatever lies on lanes that are not read yet."""
+    with patch.object(ledger, "heard_lanes", lambda _, now: HeardLanes({}, now)):
+        yield
+
+
 MUTATIONS = {
     "compare-and-set": Mutation(without_compare_and_set, frozenset({"commit-unheard", "worker-frozen"})),
     "seek-to-ledger": Mutation(without_seek_to_ledger, frozenset({"worker-killed", "rebalance"})),
@@ -117,6 +136,8 @@ MUTATIONS = {
     "catch-in-handler": Mutation(without_catch_in_handler, frozenset({"rubbish"})),
     "outbox-fsync": Mutation(without_outbox_fsync, frozenset({"power-cut"})),
     "high-water-mark": Mutation(without_high_water_mark, frozenset({"backup-restored"})),
+    "database-clock": Mutation(without_database_clock, frozenset({"worker-clock", "record-lost"})),
+    "hearing": Mutation(without_hearing, frozenset({"centre-away"})),
     "position-topic": Mutation(without_position_topic, frozenset({"relay-killed", "relay-dies-after-commit"})),
 }
 """Every defence that can be switched off, by its name."""

@@ -37,6 +37,8 @@ FAULTS = (
     "relay-killed",
     "relay-dies-after-commit",
     "portal-clock",
+    "worker-clock",
+    "centre-away",
     "broker-clock",
     "backup-restored",
     "abandoned",
@@ -78,6 +80,7 @@ class Parts:
         if not self.faults:
             most = [fault for fault in FAULTS if fault != "power-cut" or can_listen()]
             self.faults = frozenset(self.random.sample(most, self.random.randint(0, 8)))
+        self.faults_ever = self.faults
 
     def _note(self, name: str, what: object) -> None:
         self.happened[name] += 1

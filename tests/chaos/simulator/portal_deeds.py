@@ -9,11 +9,13 @@ from confluent_kafka import KafkaError
 from portalbus.schemas.errors import OutboxDamaged
 from portalbus.schemas.topics import lane_of
 from simulator.broker import RUBBISH, Sent
+from simulator.clock import NOON
 from simulator.invariants import demand
 from simulator.parts import AGENCIES, SOURCES, Parts
 from simulator.portals import SimCrash, SimPortal
 from simulator.story import Said
 
+KEPT = timedelta(days=8)
 ERRORS = (KafkaError._TRANSPORT, KafkaError._FATAL, KafkaError.UNKNOWN_PRODUCER_ID)
 
 
@@ -153,6 +155,19 @@ class PortalDeeds(Parts):
     def _jump_broker_clock(self) -> str:
         self.broker.behind = self.random.choice((0.0, 1_000.0, -3_600_000.0, 7_200_000.0))
         return f"behind by {self.broker.behind:g} ms"
+
+    def _away_across_a_bound(self) -> str:
+        """Nobody judges for a week, or nearly; portals go on, and most of what they say lies on the lanes after it."""
+        if self.clock.true > NOON + KEPT:
+            return "not again: outboxes let go of what they sent a month ago"
+        days = []
+        for _ in range(self.random.randint(1, 3)):
+            days.append(self.random.choice((0.5, 3.0, 6.5, 6.9999, 7.0)))
+            self.clock.advance(86_400 * days[-1])
+            for _ in range(self.random.randint(0, 8)):
+                self.random.choice((self._publish, self._deliver, self._deliver, self._land, self._land))()
+        self.clock.advance(86_400 * self.random.choice((0.01, 1.0, 1.5)))
+        return f"for {days} days"
 
     def _back_up(self) -> str:
         portal = self._some_portal()

@@ -17,9 +17,10 @@ from portalbus.streams.judgement.docket import Docket
 from portalbus.streams.judgement.gaps import WAITS_FOR_GAP
 from portalbus.streams.judgement.history import History
 from portalbus.streams.judgement.notice import Notice
-from portalbus.streams.ledger import fetching, gap_tending, ledger, notices, order, steps
+from portalbus.streams.ledger import fetching, gap_tending, hearing, ledger, notices, order, steps
 from portalbus.streams.ledger.gap_rows import gap_row
 from portalbus.streams.parking import stopping
+from simulator.clock import SimClock
 from simulator.store import Store
 
 
@@ -45,8 +46,9 @@ class SimRows:
 class SimConnection:
     """A connection in one transaction: what it writes waits in `staged` for the commit."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: SimClock) -> None:
         self.store = store
+        self.clock = clock
         self.staged: list[Callable[[], None]] = []
 
     def pipeline(self) -> AbstractContextManager[None]:
@@ -57,7 +59,7 @@ class SimConnection:
         """A connection is cursor enough."""
         return nullcontext(self)
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> SimRows:
+    def execute(self, sql: str, values: Any = ()) -> SimRows:
         """One statement."""
         for known, what in STATEMENTS:
             if sql.startswith(known):
@@ -72,7 +74,19 @@ class SimConnection:
     # ---- what the statements do ----------------------------------------------------------------------------------
 
     def take_order(self, _: Any) -> SimRows:
-        return SimRows([(self.store.next_position,)])
+        return SimRows([(self.store.next_position, self.clock.true)])
+
+    def time(self, _: Any) -> SimRows:
+        return SimRows([(self.clock.true,)])
+
+    def heard(self, _: Any) -> SimRows:
+        over_at = {
+            agency: min((gap.hold_until for gap in gaps if gap.hold_until is not None), default=None)
+            for agency in self.store.next_offset
+            for gaps in [[g for name, found in self.store.gaps.items() if name[0] == agency for g in found.values()]]
+        }
+        never = (None, None)
+        return SimRows((agency, *self.store.hearing.get(agency, never), held) for agency, held in over_at.items())
 
     def open_lanes(self, values: Any) -> SimRows:
         def put() -> None:
@@ -98,7 +112,12 @@ class SimConnection:
         return SimRows()
 
     def keys_over(self, values: Any) -> SimRows:
-        over = (s.key for s in self.store.waiting.values() if s.until < values[0] and s.rule != WAITS_FOR_GAP)
+        up_to = dict(zip(values["lanes"], values["up_to"], strict=True))
+        over = (
+            seat.key
+            for seat in self.store.waiting.values()
+            if seat.until < up_to.get(seat.awaits, values["others"]) and seat.rule != WAITS_FOR_GAP
+        )
         return SimRows((key,) for key in dict.fromkeys(over))
 
     def overdue(self, _: Any) -> SimRows:
@@ -132,6 +151,8 @@ class SimConnection:
 
 STATEMENTS: tuple[tuple[str, Callable[[SimConnection, Any], SimRows]], ...] = (
     (order.TAKE, SimConnection.take_order),
+    ("select clock_timestamp()", SimConnection.time),
+    (hearing.HEARD, SimConnection.heard),
     ("insert into ledger.lane (agency)", SimConnection.open_lanes),
     ("select agency, next_offset from ledger.lane", SimConnection.lanes),
     (ledger.ADVANCE, SimConnection.advance_lanes),
@@ -154,13 +175,14 @@ class ConnectionLost(Exception):
 class SimSession:
     """Stands where `Session` stands. `fails` says what happens to the next commits: rolled back, or not heard of."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: SimClock) -> None:
         self._store = store
+        self._clock = clock
         self.fails: list[str] = []
 
     def transact(self, work: Callable[[Any], Any]) -> Any:
         """Runs `work` in a transaction. Raises ConnectionLost where the real one would try again for ever."""
-        connection = SimConnection(self._store)
+        connection = SimConnection(self._store, self._clock)
         found = work(connection)
         how = self.fails.pop() if self.fails else ""
         if how != "rolled-back":

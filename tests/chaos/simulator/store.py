@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from operator import itemgetter
 from typing import Any, ClassVar
@@ -19,10 +19,14 @@ from portalbus.streams.judgement.history import CaseState, DirectiveState, Histo
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.judgement.parked import ParkedRecord
 from portalbus.streams.ledger import fetching
+from portalbus.streams.silence import deadlines as silence
 from simulator.reading import decode
 
 Place = tuple[str, int]
 SourceName = tuple[str, str]
+
+
+BREAK = timedelta(seconds=silence.PATIENCE.break_after)
 
 
 class ConstraintBroken(Exception):
@@ -47,10 +51,13 @@ class Store:
     public_codes: dict[str, str] = field(default_factory=dict)
     waiting: dict[Place, WaitingEvent] = field(default_factory=dict)
     parked: dict[Place, ParkedRecord] = field(default_factory=dict)
+    hearing: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    """Up to when each lane was heard, and since when without a break."""
     order: list[tuple[Entry | Notice, datetime]] = field(default_factory=list)
     """What each position holds, from 1, and when it was written."""
-    gaps_seen: dict[tuple[str, str, int, int, int], None] = field(default_factory=dict)
-    """Every gap that was ever listed or asked for, for the history."""
+    gaps_seen: dict[tuple[str, str, int, int, int], datetime | None] = field(default_factory=dict)
+    """Every gap that was ever listed or asked for, for the history, and when it opened; None where a parked record
+    stands in its place."""
 
     # ---- reading: `fetching._fetch_once` -------------------------------------------------------------------------
 
@@ -166,7 +173,7 @@ class Store:
                     rows.pop(gap_name, None)
                 else:
                     rows[gap_name] = gap
-                    self.gaps_seen[(*name, gap.epoch, gap.first, gap.last)] = None
+                    self.gaps_seen.setdefault((*name, gap.epoch, gap.first, gap.last), gap.opened_at)
             for kept in self.parked.values():
                 if kept.place in source.refilled and (kept.agency, kept.claim.portal) == name:
                     kept.place = None
@@ -185,6 +192,11 @@ class Store:
                 case, resolved_before=case.is_resolved, opened=None, resolved=None, returned=False, taken=[]
             )
 
+    def hear(self, agency: str, until: datetime) -> None:
+        """A worker says that it has heard a lane: what the watch writes."""
+        before, since = self.hearing.get(agency, (until, until))
+        self.hearing[agency] = (max(before, until), until if until > before + BREAK else since)
+
     def put_notices(self, placed: Iterable[tuple[int, Notice]], made_at: Callable[[int], datetime]) -> None:
         """Notices that no docket has made."""
         for position, notice in placed:
@@ -195,7 +207,8 @@ class Store:
 
     def _see_gap(self, notice: Notice) -> None:
         if isinstance(asked := notice.record, ResendRequested):
-            self.gaps_seen[asked.agency, asked.portal, asked.epoch, asked.first, asked.last] = None
+            place = (asked.agency, asked.portal, asked.epoch, asked.first, asked.last)
+            self.gaps_seen.setdefault(place, asked.requested_at)
 
 
 def _fresh_seats(history: History) -> Iterator[WaitingEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from random import Random
 
 from bus_events import writers
@@ -10,7 +11,7 @@ from memory_ledger import directory
 from portalbus.schemas.topics import lane_of
 from portalbus.streams.decoding.contents import content_of
 from portalbus.streams.edge.progress import LaneProgress
-from portalbus.streams.judgement.docket import Item
+from portalbus.streams.judgement.docket import Bounds, Item
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.limit import ParkingLimit
 from simulator.broker import Broker
@@ -19,6 +20,8 @@ from simulator.statements import SimSession
 from simulator.store import Store
 
 MOST_RECORDS = 6
+HOLD = timedelta(minutes=2)
+"""Long enough that what is missing may be asked for and come, at the pace at which things happen here."""
 WRITERS = writers()
 
 
@@ -34,18 +37,21 @@ class SimWorker:
         self._broker = broker
         self._group_offsets = group_offsets
         self._clock = clock
-        self.session = SimSession(store)
+        self._store = store
+        self.session = SimSession(store, clock)
         self.ledger = Ledger(
             "",
             writers(),
             directory(),
+            bounds=Bounds(gap_hold=HOLD),
             parking_limit=ParkingLimit(share=1),  # it counts by the hundred: its tests are elsewhere
-            clock=clock.now,
         )
         self.ledger._session = self.session  # type: ignore[assignment]
         self.lanes: list[str] = []
         self.batches: list[list[Item]] = []
         self.frozen = False
+        self.off = timedelta()
+        """How far the clock of its machine is off."""
         self._reading: dict[str, int] = {}
         self._progress = LaneProgress()
 
@@ -82,12 +88,16 @@ class SimWorker:
 
     def look_at_ends(self) -> None:
         """Asks the broker where the lanes end, as the edge does from time to time."""
+        if not self.lanes:
+            return
         ends = {lane_of(agency): len(self._broker.lanes.get(lane_of(agency), [])) for agency in self.lanes}
-        self._progress.seen_ends(ends, self._clock.now())
+        self._progress.seen_ends(ends, self.ledger.time.now())
 
     def tend(self) -> int:
-        """The timers: gaps, and the waiting room."""
+        """The timers: what was heard, gaps, and the waiting room."""
         heard = {lane.removeprefix("lane."): at for lane, at in self._progress.heard_until().items()}
+        for agency, until in heard.items():
+            self._store.hear(agency, until)
         return self.ledger.tend_gaps(heard) + self.ledger.expire()
 
     def end(self) -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from portalbus.producers import backlog, delivery, draft, lane_records, outbox
+from portalbus.streams.ledger import clock as ledger_clock
 from simulator.broker import connected
 from simulator.clock import machines_read
 from simulator.disk import can_listen, listening
@@ -48,7 +49,8 @@ class World(Rest):
     @contextmanager
     def _everything(self) -> Iterator[None]:
         with ExitStack() as stack:
-            stack.enter_context(machines_read(self.clock, [outbox, backlog, delivery, lane_records, draft]))
+            reading = [outbox, backlog, delivery, lane_records, draft, ledger_clock]
+            stack.enter_context(machines_read(self.clock, reading))
             stack.enter_context(connected(self.broker))
             stack.enter_context(in_memory())
             stack.enter_context(remembered())
@@ -83,7 +85,7 @@ class World(Rest):
             (14, "commit", self._commit),
             (10, "relay", self._relay),
             (4, "listen", self._listen),
-            (4, "tend", self._tend),
+            (16 if on("worker-clock") else 4, "tend", self._tend),
             (2 * on("portal-killed"), "portal-killed", self._kill_portal),
             (2 * on("power-cut"), "power-cut", lambda: self._kill_portal(power=True)),
             (3 * on("connection-broken"), "connection-broken", self._break_connection),
@@ -95,6 +97,8 @@ class World(Rest):
             (3 * (on("rebalance") or on("worker-frozen")), "rebalance", self._rebalance),
             (2 * on("relay-killed"), "relay-killed", self._kill_relay),
             (1 * on("portal-clock"), "portal-clock", self._jump_portal_clock),
+            (2 * on("worker-clock"), "worker-clock", self._jump_worker_clock),
+            (1 * on("centre-away"), "centre-away", self._away_across_a_bound),
             (1 * on("broker-clock"), "broker-clock", self._jump_broker_clock),
             (2 * on("backup-restored"), "backup", self._back_up),
             (2 * on("backup-restored"), "backup-restored", self._restore),

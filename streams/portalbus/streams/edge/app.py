@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import faust
@@ -74,12 +75,13 @@ def build_app(
     timers: Iterable[Timer] = (),
     progress: LaneProgress | None = None,
     fail_stop: FailStop = fail_stop,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> LaneApp:
     """Return a worker's app; call it inside the running event loop.
 
     ``lanes`` gives the directory of lanes (asked again every ``lanes_refresh_interval``), ``positions`` the ledger's
     next offset per lane (a lane it leaves out starts at 0), ``handle`` judges and commits one batch. See
-    ``Delivery`` for ``settle``.
+    ``Delivery`` for ``settle``. ``clock`` tells when the broker was asked where the lanes end.
     """
     app = LaneApp(settings.group, **_faust_settings(settings))
     progress = progress or LaneProgress()
@@ -91,7 +93,7 @@ def build_app(
         batch_max_bytes=settings.batch_max_bytes,
     )
     delivery = Delivery(queue, progress, handle, settle=settle, fail_stop=fail_stop)
-    app.parts = EdgeParts(settings, lanes, positions, queue, delivery, progress, fail_stop)
+    app.parts = EdgeParts(settings, lanes, positions, queue, delivery, progress, fail_stop, clock)
     app.transport = LaneTransport(app.conf.broker_consumer, app, app.parts)
 
     @app.agent(LaneChannel(app, lane_queue=queue), name="judge", concurrency=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -48,12 +48,13 @@ class LaneConsumer(driver.Consumer):
     settings: EdgeSettings
     _thread: LaneConsumerThread
     fail_stop: FailStop
+    clock: Callable[[], datetime]
 
     def __init__(self, transport: Any, *args: Any, **kwargs: Any) -> None:
         parts = transport.parts
         self.queue, self.progress, self.delivery = parts.queue, parts.progress, parts.delivery
         self.positions, self.lanes = parts.positions, parts.lanes
-        self.settings, self.fail_stop = parts.settings, parts.fail_stop
+        self.settings, self.fail_stop, self.clock = parts.settings, parts.fail_stop, parts.clock
         self._subscribed: frozenset[str] = frozenset()
         self._expected: dict[str, int] = {}
         self.positioned = asyncio.Event()
@@ -262,7 +263,7 @@ class LaneConsumer(driver.Consumer):
         """Ask the broker where the lanes end, apart from fetching: a dead fetch is not an absent broker."""
         if not self.positioned.is_set():
             return
-        asked_at = datetime.now(UTC)
+        asked_at = self.clock()
         try:
             ends = await self._thread.ends(self.assignment(), within=_ENDS_WITHIN)
         except KafkaError as error:

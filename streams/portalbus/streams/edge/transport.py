@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
@@ -26,6 +28,7 @@ class EdgeParts:
     delivery: Delivery
     progress: LaneProgress
     fail_stop: FailStop
+    clock: Callable[[], datetime]
 
 
 class LaneTransport(driver.Transport):

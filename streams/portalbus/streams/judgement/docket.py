@@ -6,7 +6,7 @@ Pure: the same records on the same history give the same entries, whoever asks a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from portalbus.streams.judgement.aggregates import judge_aggregate, rank
 from portalbus.streams.judgement.decision import CANARY, Decision, parked, rejected, waiting
 from portalbus.streams.judgement.gaps import WAITS_FOR_GAP
 from portalbus.streams.judgement.history import REVIEW, History, SourceState, WaitingEvent
-from portalbus.streams.judgement.holding import Holding, Room
+from portalbus.streams.judgement.holding import LONG_AGO, Holding, Room
 from portalbus.streams.judgement.judge import judge
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.judgement.parked import HELD, Claim, ParkedRecord, claim_of
@@ -30,6 +30,10 @@ from portalbus.streams.records import LaneRecord
 
 NO_CLAIM_RULES = frozenset({"event.duplicate", "event.id-reused", "lane.agency-mismatch", "source.blocked"})
 """Decisions after which the event id is not this record's: it is another's, or may be used again later."""
+
+
+TimeOf = Callable[[WaitingEvent], datetime]
+"""Up to when the lane that a waiting event depends on was heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +227,7 @@ class Docket:
         self._enter(record.agency, record.offset, received_at, content, decision, record.value, fresh=fresh)
         if isinstance(content, Decoded) and decision.status is VerdictStatus.ACCEPTED:
             self._accept(content, record.offset, received_at)
-            self._release(content.event.key, now)
+            self._release(content.event.key, self._time_by(record.agency, now))
 
     def _freed(self, seat: WaitingEvent, now: datetime) -> None:
         """Judges an event that a gap has held up, as if it came now."""
@@ -243,7 +247,7 @@ class Docket:
         """True when an event has to wait behind a parked record; lets those go that have waited long enough."""
         room = self.history.waiting.get(key)
         if room and any(seat.rule == HELD and now > seat.until for seat in room):
-            self._release(key, now)
+            self._release(key, self._time_by(record.agency, now))
         return self.history.held_until(record.agency, key, record.offset, now) is not None
 
     def _seat(
@@ -285,16 +289,20 @@ class Docket:
         for kept in self.history.parked.pop((agency, key), []):
             kept.until = None
             self.history.let_go.append(kept)
-        self._release(key, now)
+        self._release(key, self._time_by(agency, now))
 
-    def _release(self, key: str, now: datetime) -> None:
-        """Judges what waits for this key again, in order, until nothing moves; `now` is the cause's lane time."""
+    def _time_by(self, agency: str, now: datetime) -> TimeOf:
+        """What a record of this lane says of the time. What other lanes may still bring is not late by that."""
+        return lambda seat: now if seat.rule == HELD or seat.awaits == agency else LONG_AGO
+
+    def _release(self, key: str, time_of: TimeOf) -> None:
+        """Judges what waits for this key again, in order, until nothing moves."""
         room = self.history.waiting.get(key)
         moved = bool(room)
         while room and moved:
             moved = False
             for event in sorted(room, key=lambda seat: seat.turn):
-                moved |= self._reconsider(event, room, now)
+                moved |= self._reconsider(event, room, time_of(event))
 
     def _reconsider(self, seat: WaitingEvent, room: list[WaitingEvent], now: datetime) -> bool:
         decision = self._second_look(seat, now)
@@ -330,16 +338,24 @@ class Docket:
         """
         self._holding.pass_time(agency, now)
 
-    def release(self, keys: Iterable[str], now: datetime) -> None:
-        """Judges what waits for these keys again: what they stand for was healed."""
+    def release(self, keys: Iterable[str]) -> None:
+        """Judges what waits for these keys again: what they stand for was healed. Nobody's time is over by that."""
         for key in keys:
-            self._release(key, now)
+            self._release(key, lambda _: LONG_AGO)
 
-    def expire(self, now: datetime) -> None:
-        """Refuses every event whose cause has not come in time, and judges who has waited behind a parked record."""
+    def expire(self, heard_until: Callable[[str], datetime]) -> None:
+        """Refuses every event whose cause has not come in time, and judges who has waited behind a parked record.
+
+        `heard_until` says by agency up to which lane time everything of its lane was judged: an event is refused only
+        where a cause that is still to come would come too late as well.
+        """
+
+        def time_of(seat: WaitingEvent) -> datetime:
+            return heard_until(seat.awaits)
+
         for key, room in sorted(self.history.waiting.items()):  # whatever order the database gave them in
-            if any(now > seat.until for seat in room):
-                self._release(key, now)
+            if any(time_of(seat) > seat.until for seat in room):
+                self._release(key, time_of)
 
     def _accept(self, content: Decoded, lane_offset: int, received_at: datetime) -> None:
         entry = self.entries[-1]

@@ -6,6 +6,7 @@ in here, and lives for one batch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,8 +30,10 @@ from portalbus.streams.judgement.case_state import CaseState as CaseState
 from portalbus.streams.judgement.case_state import TakenStep, heir
 from portalbus.streams.judgement.clocks import lead_ms
 from portalbus.streams.judgement.gaps import Gap
-from portalbus.streams.judgement.parked import ParkedRecord, Place, held_until
+from portalbus.streams.judgement.parked import HELD, ParkedRecord, Place, held_until
 from portalbus.streams.judgement.reconciling import Reconciling
+
+AGENCY_OF_KEY = re.compile("[/-]")
 
 
 @dataclass(slots=True)
@@ -133,6 +136,14 @@ class WaitingEvent:
     def place(self) -> tuple[str, int]:
         """Lane and offset: what names a record."""
         return self.agency, self.lane_offset
+
+    @property
+    def awaits(self) -> str:
+        """The agency on whose lane that comes what it waits for: its own, or who alone may open its directive or case.
+
+        The key of a directive or case begins with that agency.
+        """
+        return self.agency if self.rule == HELD else AGENCY_OF_KEY.split(self.key, maxsplit=1)[0]
 
     @property
     def turn(self) -> tuple[int, str, int]:

@@ -7,8 +7,9 @@ from datetime import datetime
 from portalbus.schemas.codec import Decoded, Misshapen
 from portalbus.schemas.models import Envelope, VerdictStatus
 from portalbus.streams.judgement.decision import Decision, rejected, waiting
-from portalbus.streams.judgement.docket import NO_CLAIM_RULES, Content, Docket
+from portalbus.streams.judgement.docket import NO_CLAIM_RULES, Content, Docket, TimeOf, lane_time
 from portalbus.streams.judgement.history import SourceState
+from portalbus.streams.judgement.holding import LONG_AGO
 from portalbus.streams.judgement.judge import judge
 from portalbus.streams.judgement.parked import HELD, Claim
 from portalbus.streams.judgement.sources import hear, take_sequence
@@ -30,19 +31,19 @@ class ParkedDocket(Docket):
         if isinstance(content, Decoded | Misshapen):
             decision = self._judge_again(record, content, now)
             if isinstance(content, Decoded):
-                self._release(content.event.key, now)
+                self._release(content.event.key, self._time_by(record.agency, now, lane_time(record.timestamp_ms)))
         else:  # what a source says of itself: others came after it, and say more
             decision = HEARTBEAT
             received_at = self._facts_at(record.timestamp_ms).now
             self._enter(record.agency, record.offset, received_at, None, decision, None, fresh=False)
-        self._release_behind(claim, now)
+        self._release_behind(record.agency, claim, now)
         return decision
 
     def discard(self, agency: str, lane_offset: int, received_at: datetime, claim: Claim, now: datetime) -> Decision:
         """Refuses a parked record for good."""
         self._let_go(agency, lane_offset, claim)
         self._enter(agency, lane_offset, received_at, None, DISCARDED, None, fresh=False)
-        self._release_behind(claim, now)
+        self._release_behind(agency, claim, now)
         return DISCARDED
 
     def _judge_again(self, record: LaneRecord, content: Decoded | Misshapen, now: datetime) -> Decision:
@@ -69,6 +70,10 @@ class ParkedDocket(Docket):
             self._holding.settle(source, now)
         return decision
 
+    def _time_by(self, agency: str, now: datetime, came_at: datetime = LONG_AGO) -> TimeOf:
+        """The operator's time ends waits behind parked records; a cause is late only when it came too late."""
+        return lambda seat: now if seat.rule == HELD else came_at if seat.awaits == agency else LONG_AGO
+
     def _source_of(self, envelope: Envelope, received_at: datetime) -> SourceState:
         """The source of a record of the past: it was heard since, unless this is the first that is heard of it."""
         known = self.history.sources.get((envelope.agency, envelope.portal))
@@ -78,6 +83,6 @@ class ParkedDocket(Docket):
         held = self.history.parked.get((agency, claim.key or ""), [])
         held[:] = [kept for kept in held if kept.lane_offset != lane_offset]
 
-    def _release_behind(self, claim: Claim, now: datetime) -> None:
+    def _release_behind(self, agency: str, claim: Claim, now: datetime) -> None:
         if claim.key is not None:
-            self._release(claim.key, now)
+            self._release(claim.key, self._time_by(agency, now))

@@ -15,9 +15,10 @@ from portalbus.streams.judgement.docket import Item, Unreadable, lane_time
 from portalbus.streams.judgement.gaps import MOST_GAPS, WAITS_FOR_GAP
 from portalbus.streams.judgement.history import DirectiveState, History, SourceState, WaitingEvent
 from portalbus.streams.judgement.holding import NO_ROOM, Heard, Room, may_go_on
-from portalbus.streams.judgement.parked import Claim, ParkedRecord, Place, claim_of
+from portalbus.streams.judgement.parked import HELD, Claim, ParkedRecord, Place, claim_of
 from portalbus.streams.ledger.case_rows import case_of
 from portalbus.streams.ledger.gap_rows import gap_of
+from portalbus.streams.ledger.hearing import HeardLanes
 
 WANTED = """
 select agency, event_id::text, content_hash from ledger.repair
@@ -62,11 +63,17 @@ PUBLIC_CODES = "select public_code, case_id from ledger.case where public_code =
 SEATS = "select agency, lane_offset, key, rule, rank, until, received_at, value, position from ledger.waiting"
 WAITING = f"{SEATS} where key = any(string_to_array(%s, ','))"
 KEYS_OVER = f"""
+with heard (agency, up_to) as (select * from unnest(%(lanes)s::text[], %(up_to)s::timestamptz[]))
 select distinct key from (
     select key, sum(size) over (order by until, agency, lane_offset) - size bytes_before from (
         select key, until, agency, lane_offset, octet_length(value) size from ledger.waiting
-        where until < %s and rule <> '{WAITS_FOR_GAP}' order by until, agency, lane_offset limit %s) over_due) counted
-where bytes_before < %s"""
+        where until < greatest((select max(up_to) from heard), %(others)s) and rule <> '{WAITS_FOR_GAP}'
+          and until < coalesce((
+            select up_to from heard where heard.agency = case waiting.rule when '{HELD}' then waiting.agency
+                else split_part(split_part(waiting.key, '/', 1), '-', 1) end), %(others)s)
+        order by until, agency, lane_offset limit %(limit)s) over_due) counted
+where bytes_before < %(most)s"""
+"""An event's lane is the one that `WaitingEvent.awaits` names."""
 
 HOLDING = """
 select agency, lane_offset, key, holds_until, portal, null, null
@@ -120,13 +127,21 @@ def fetch_held(connection: Connection[Any], agencies: Iterable[str], decode: Dec
     return history
 
 
-def fetch_overdue(connection: Connection[Any], now: Any, limit: int, most: int, decode: Decode) -> History:
-    """The working copy for the events whose time to wait is over, with their directives and cases.
+def fetch_overdue(connection: Connection[Any], heard: HeardLanes, limit: int, most: int, decode: Decode) -> History:
+    """The working copy for the events whose time to wait is over on the lanes that they depend on, with their
+    directives and cases.
 
     For `limit` of them, or as many as have `most` bytes together; the last one may go beyond.
     """
     wanted = _Wanted()
-    wanted.rooms.extend(key for (key,) in connection.execute(KEYS_OVER, (now, limit, most)))
+    given = {
+        "lanes": list(heard.lanes),
+        "up_to": list(heard.lanes.values()),
+        "others": heard.others,
+        "limit": limit,
+        "most": most,
+    }
+    wanted.rooms.extend(key for (key,) in connection.execute(KEYS_OVER, given))
     return _fetch(connection, wanted, decode) if wanted.rooms else History()
 
 

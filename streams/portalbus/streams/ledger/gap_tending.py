@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
@@ -13,11 +13,9 @@ from portalbus.streams.judgement.history import SourceState
 from portalbus.streams.judgement.holding import request
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.ledger.gap_rows import gap_of
+from portalbus.streams.ledger.hearing import MARGIN
 from portalbus.streams.ledger.notices import write_notices
 from portalbus.streams.ledger.order import advance_position, take_position
-
-CLOCK_SKEW = timedelta(seconds=2)
-"""How far the worker's clock may be ahead of the broker's before a hold could end too early."""
 
 ASKED_AT_ONCE = 100
 OVERDUE = """
@@ -43,8 +41,8 @@ def overdue_holds(connection: Connection[Any], heard_until: Mapping[str, datetim
     found = {}
     for agency, over_at in connection.execute(OVERDUE):
         heard = heard_until.get(agency)
-        if heard is not None and over_at < heard - CLOCK_SKEW:
-            found[agency] = heard - CLOCK_SKEW
+        if heard is not None and over_at < heard - MARGIN:
+            found[agency] = heard - MARGIN
     return found
 
 

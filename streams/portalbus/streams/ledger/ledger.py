@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -17,9 +17,11 @@ from portalbus.schemas.codec import Decoded, WriterSchemas, read
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.judgement.docket import Bounds, Docket, Item
+from portalbus.streams.ledger.clock import LedgerClock
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
 from portalbus.streams.ledger.fetching import TooMuchAtOnce, fetch_held, fetch_history, fetch_overdue
 from portalbus.streams.ledger.gap_tending import ask_again, overdue_holds
+from portalbus.streams.ledger.hearing import HeardLanes, heard_lanes
 from portalbus.streams.ledger.lane_topics import other_topics
 from portalbus.streams.ledger.order import TAKE, advance_position
 from portalbus.streams.ledger.steps import Told, expiry_told, holds_told, records_told, write_step
@@ -59,10 +61,10 @@ class Taken:
 
 
 class Ledger:
-    """One worker's hold on the ledger. Not thread-safe: one thread calls it.
+    """One worker's hold on the ledger. Not thread-safe: one thread calls it, but `time` answers every thread.
 
-    A database that is away is waited for, for ever, with growing pauses. Anything else that goes wrong is raised,
-    and ends the worker.
+    What has to be timed is timed by the database's clock, unless a `clock` is given. A database that is away is waited
+    for, for ever, with growing pauses. Anything else that goes wrong is raised, and ends the worker.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Ledger:
         *,
         bounds: Bounds | None = None,
         parking_limit: ParkingLimit | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._session = Session(database_url, application="worker", options=WORKER_OPTIONS, pause=pause)
@@ -81,13 +83,15 @@ class Ledger:
         self._directory = directory
         self._bounds = bounds or Bounds()
         self._parking_limit = parking_limit or ParkingLimit()
-        self._clock = clock
+        self.time = LedgerClock()
+        self._clock = clock or self.time.now
 
     def open_lanes(self, agencies: Iterable[str]) -> None:
         """Makes sure every lane has its row; a new lane starts at offset 0."""
         names = sorted(agencies)
 
         def work(connection: Connection[Any]) -> None:
+            self._look_at_clock(connection)
             connection.execute(
                 "insert into ledger.lane (agency) select unnest(%s::text[]) on conflict do nothing", (names,)
             )
@@ -147,8 +151,9 @@ class Ledger:
     def tend_gaps(self, heard_until: Mapping[str, datetime]) -> int:
         """Ends the holds whose time is over, and asks again for what is missing; returns how many events went on.
 
-        `heard_until` says by agency when its lane had been taken in to its end, by this worker's clock.
+        `heard_until` says by agency when its lane had been taken in to its end, by the clock of the ledger.
         """
+        self._session.transact(self._look_at_clock)
         overdue = self._session.transact(lambda connection: overdue_holds(connection, heard_until))
         freed = sum(
             self._session.transact(partial(self._end_holds, overdue={agency: heard}))
@@ -168,7 +173,7 @@ class Ledger:
             history = fetch_history(
                 connection, items, self._decode, room=self._bounds.room, most=self._bounds.bytes_at_once
             )
-            position, before = _position(ledger), dict(lanes.fetchall())
+            position, before = self._position(ledger), dict(lanes.fetchall())
         new, after = _what_is_new(items, before)
         docket = Docket(history, self._directory, position, self._bounds)
         docket.hear(new)
@@ -178,18 +183,20 @@ class Ledger:
         docket.put_away()
         return Taken(len(docket.entries), len(items) - len(new), after, _count(docket))
 
-    def _expire(self, connection: Connection[Any]) -> int:
-        position = _position(_take_the_ledger(connection))
+    def _expire(self, connection: Connection[Any], told: HeardLanes | None = None) -> int:
+        position = self._position(_take_the_ledger(connection))
         now = self._clock()
-        history = fetch_overdue(connection, now, EXPIRY_BATCH, self._bounds.bytes_at_once, self._decode)
+        heard = told or heard_lanes(connection, now)
+        history = fetch_overdue(connection, heard, EXPIRY_BATCH, self._bounds.bytes_at_once, self._decode)
         docket = Docket(history, self._directory, position, self._bounds)
-        docket.expire(now)
+        docket.expire(heard.up_to)
         if docket.entries:
-            self._write(connection, docket, expiry_told(), now)
+            awaited = {seat.awaits for room in (*history.waiting.values(), history.released) for seat in room}
+            self._write(connection, docket, expiry_told({agency: heard.up_to(agency) for agency in awaited}), now)
         return len(docket.entries)
 
     def _end_holds(self, connection: Connection[Any], overdue: Mapping[str, datetime]) -> int:
-        position = _position(_take_the_ledger(connection))
+        position = self._position(_take_the_ledger(connection))
         docket = Docket(fetch_held(connection, overdue, self._decode), self._directory, position, self._bounds)
         for agency, now in overdue.items():
             docket.pass_time(agency, now)
@@ -223,6 +230,19 @@ class Ledger:
         if advanced.rowcount != len(moved):
             raise LaneJump(f"{len(moved) - advanced.rowcount} lanes were moved by another worker")
 
+    def _position(self, ledger: Cursor[Any]) -> int:
+        row = ledger.fetchone()
+        if row is None:
+            raise LookupError("ledger.position has no row: were the migrations applied?")
+        position, now = row
+        self.time.seen(now)
+        return int(position)
+
+    def _look_at_clock(self, connection: Connection[Any]) -> None:
+        row = connection.execute("select clock_timestamp()").fetchone()
+        assert row is not None  # noqa: S101 - a select without a table has one row
+        self.time.seen(row[0])
+
     def _decode(self, value: bytes) -> Decoded:
         found = read(value, self._writers)
         if not isinstance(found, Decoded):
@@ -237,13 +257,6 @@ def _take_the_ledger(connection: Connection[Any]) -> Cursor[Any]:
     see what the first one did. A transaction lasts some milliseconds; decoding is done before it.
     """
     return connection.execute(TAKE)
-
-
-def _position(ledger: Cursor[Any]) -> int:
-    row = ledger.fetchone()
-    if row is None:
-        raise LookupError("ledger.position has no row: were the migrations applied?")
-    return int(row[0])
 
 
 def _take_the_lanes(connection: Connection[Any], items: Iterable[Item]) -> Cursor[Any]:

@@ -9,7 +9,7 @@ from psycopg import Connection
 CHANNEL = "ledger"
 """Where PostgreSQL notifies those who follow the order that there is something new."""
 
-TAKE = "select next from ledger.position for update"
+TAKE = "select next, clock_timestamp() from ledger.position for update"
 
 
 def take_position(connection: Connection[Any]) -> int:

@@ -33,7 +33,7 @@ class StepKind(StrEnum):
     """What a step was given: records, or what is done when no record comes."""
 
     RECORDS = "records"  # told: [[agency, first offset, offset after the last], …]
-    EXPIRY = "expiry"  # told: {}; at: the time that was up
+    EXPIRY = "expiry"  # told: {agency: lane time up to which its lane was heard, …}; once {}: up to `at`, all of them
     HOLDS = "holds"  # told: [[agency, lane time up to which its lane was heard], …]
     REDRIVE = "redrive"  # told: [[agency, lane offset], …] of the parked records that were decided
     DISCARD = "discard"  # the same
@@ -69,9 +69,9 @@ def records_told(items: Iterable[Item]) -> Told:
     return Told(StepKind.RECORDS, runs)
 
 
-def expiry_told() -> Told:
-    """The time of whoever waited too long was up."""
-    return Told(StepKind.EXPIRY, {})
+def expiry_told(heard_until: Mapping[str, datetime]) -> Told:
+    """The time of whoever waited too long was up, by what was heard of these lanes."""
+    return Told(StepKind.EXPIRY, {agency: now.isoformat() for agency, now in sorted(heard_until.items())})
 
 
 def holds_told(heard_until: Mapping[str, datetime]) -> Told:
@@ -103,7 +103,7 @@ def write_step(
     connection: Connection[Any], told: Told, position: int, after: int, at: datetime, bounds: Bounds
 ) -> None:
     """Writes down a step in its own transaction, which holds the ledger's order; nothing when nothing was told."""
-    if told.kind is not StepKind.EXPIRY and not told.what:
+    if not told.what:
         return
     connection.execute(
         WRITE,

@@ -15,8 +15,10 @@ from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.streams.decoding.contents import DEADLY, content_of
 from portalbus.streams.judgement.docket import Bounds, Content, Docket, Item, Unreadable
+from portalbus.streams.judgement.holding import LONG_AGO
 from portalbus.streams.ledger.fetching import fetch_history
 from portalbus.streams.ledger.gap_desk import close_gap
+from portalbus.streams.ledger.hearing import HeardLanes
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.ledger.order import take_position
 from portalbus.streams.ledger.source_desk import SourceStatus, set_source
@@ -94,7 +96,8 @@ class ShadowLedger(Ledger):
         """Does again what a timer did."""
         self._bounds, self.now = bounds, step.at
         if step.kind is StepKind.EXPIRY:
-            self._expire(connection)
+            lanes = {agency: datetime.fromisoformat(now) for agency, now in step.told.items()}
+            self._expire(connection, HeardLanes(lanes, LONG_AGO if lanes else step.at))
         else:
             self._end_holds(connection, {agency: datetime.fromisoformat(now) for agency, now in step.told})
 

@@ -34,7 +34,7 @@ def release_waiting(connection: Connection[Any], keys: Iterable[str], writers: W
     position = take_position(connection)
     bounds = Bounds()
     docket = Docket(fetch_history(connection, (), decode, waited_for), directory(), position, bounds)
-    docket.release(waited_for, now)
+    docket.release(waited_for)
     if docket.entries:
         with writing(connection, docket, now):
             advance_position(connection, docket.next_position)

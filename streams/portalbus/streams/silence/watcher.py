@@ -33,14 +33,14 @@ on conflict (agency) do update set heard_until = greatest(hearing.heard_until, e
     heard_since = case when excluded.heard_until > hearing.heard_until + make_interval(secs => %(break)s)
         then excluded.heard_until else hearing.heard_since end"""
 TAKE_WATCH = "select 1 from ledger.watch for update skip locked"
-END = "select next - 1 from ledger.position"
+END = "select next - 1, clock_timestamp() from ledger.position"
 
 
 class Watcher:
     """Looks for silence. `heard_until` tells, by lane, up to which moment this worker has taken in everything.
 
     Has a connection and a thread of its own, so that the intake never waits for it. A database that is away ends one
-    look; the next one tries again.
+    look; the next one tries again. The time is the database's, unless a `clock` is given.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Watcher:
         working: WorkingTime,
         *,
         patience: Patience = PATIENCE,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._url = database_url
         self._heard_until = heard_until
@@ -67,7 +67,6 @@ class Watcher:
 
     def look_now(self) -> None:
         """Says what this worker has heard, and keeps watch unless another worker does. Raises psycopg.Error."""
-        self._warn_of_unknown_year()
         try:
             connection = self._open()
             with connection.transaction():
@@ -99,15 +98,16 @@ class Watcher:
     def _watch(self, connection: Connection[Any]) -> None:
         if connection.execute(TAKE_WATCH).fetchone() is None:
             return
-        end = connection.execute(END).fetchone()
-        learned = any(
-            learn_slice(connection, int(end[0]) if end else 0, self._working, self._patience) for _ in range(SLICES)
-        )
+        end, now = connection.execute(END).fetchone() or (0, datetime.now(UTC))
+        if self._clock is not None:
+            now = self._clock()
+        self._warn_of_unknown_year(now.year)
+        learned = any(learn_slice(connection, end, self._working, self._patience) for _ in range(SLICES))
         if not learned:
             return  # what was heard is not all known yet: nobody may be called silent
         learn_sources(connection, self._working, self._patience)
-        found = judge_silence(connection, self._clock(), self._working, self._patience)
-        for alert in tell_alerts(connection, found.raised, found.over, self._clock()):
+        found = judge_silence(connection, now, self._working, self._patience)
+        for alert in tell_alerts(connection, found.raised, found.over, now):
             log.warning(
                 "silence.alert",
                 kind=alert.kind,
@@ -117,8 +117,7 @@ class Watcher:
                 event_type=alert.event_type,
             )
 
-    def _warn_of_unknown_year(self) -> None:
-        year = self._clock().year
+    def _warn_of_unknown_year(self, year: int) -> None:
         if year != self._unknown_year and not self._working.knows(year):
             self._unknown_year = year
             log.warning("silence.days-off-unknown", year=year, mend="name a newer file in PORTALBUS_DAYS_OFF")
