@@ -148,7 +148,7 @@ class Teller:
         self._now += timedelta(days=step["wait"])
         for agency in {one.item.record.agency for one in self._told}:
             self._docket.pass_time(agency, self._now)
-        self._docket.expire(self._now)
+        self._docket.expire(lambda _: self._now)
 
     def _lose(self, step: Step) -> None:
         lost = self._decoded(step["lose"])
