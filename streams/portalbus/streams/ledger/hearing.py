@@ -19,10 +19,10 @@ PATIENCE = timedelta(days=1)
 RECENTLY = timedelta(minutes=5)
 
 HEARD = """
-select lane.agency, hearing.heard_until, hearing.heard_since, held.over_at
+select lane.agency, hearing.heard_until, hearing.heard_since, held.since
 from ledger.lane left join ledger.hearing using (agency)
 left join lateral (
-    select min(hold_until) over_at from ledger.gap
+    select min(opened_at) since from ledger.gap
     where gap.agency = lane.agency and hold_until is not null
 ) held on true"""
 
@@ -47,12 +47,12 @@ def heard_lanes(connection: Connection[Any], now: datetime) -> HeardLanes:
     rows = connection.execute(HEARD).fetchall()
     steady = any(until and until - since >= PATIENCE and now - until < RECENTLY for _, until, since, _ in rows)
     least = now - PATIENCE if steady else LONG_AGO
-    lanes = {agency: max(least, min(now, _judged(until, over_at))) for agency, until, _, over_at in rows}
+    lanes = {agency: max(least, min(now, _judged(until, held))) for agency, until, _, held in rows}
     return HeardLanes(lanes, now)
 
 
-def _judged(heard_until: datetime | None, over_at: datetime | None) -> datetime:
+def _judged(heard_until: datetime | None, held_since: datetime | None) -> datetime:
     if heard_until is None:
         return LONG_AGO
     heard = heard_until - MARGIN
-    return heard if over_at is None else min(heard, over_at)
+    return heard if held_since is None else min(heard, held_since)
