@@ -36,7 +36,7 @@ def gateway(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> I
     register_all(SchemaRegistry(endpoints.registry_url))
     for agency in (AGENCY, OTHER):
         make_topics(endpoints.bootstrap, agency)
-    process = GatewayProcess(endpoints, tmp_path_factory.mktemp("gateway"), *LIMITS)
+    process = GatewayProcess(endpoints, tmp_path_factory.mktemp("gateway"), *LIMITS, *("--metrics-port", "0"))
     process.start()
     yield process
     assert process.stop() == 0, process.log.read_text()[-3_000:]
@@ -243,7 +243,9 @@ def test_the_gateway_counts_what_it_does_and_writes_no_content_or_key_into_its_l
         secret = "Nguyễn Văn Bí Mật"
         post(client, cloud_event(feedback(1, secret), f"/{AGENCY}/counted"))
         post(client, cloud_event(feedback(2, "\x07" + secret), f"/{AGENCY}/counted"))
-        text = client.get("/metrics").text
+        assert client.get("/metrics").status_code == 404, "whoever may publish may not read the figures"
+    (served,) = gateway.said("metrics.served")
+    text = httpx2.get(f"http://127.0.0.1:{served['port']}/metrics").text
     assert 'portalbus_gateway_requests_total{route="/v1/events",status="202"}' in text
     assert f'portalbus_gateway_events_accepted_total{{agency="{AGENCY}"}}' in text
     assert f'portalbus_gateway_events_refused_total{{agency="{AGENCY}",rule="text.control-character"}} ' in text

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from portalbus.connectors.web.proxies import proxies_of
 from portalbus.infra.bus.processes import NAMES
 from portalbus.infra.generate.strimzi import strimzi_resources
 from portalbus.schemas.kafka_settings import PREFIX
@@ -182,6 +183,26 @@ def test_the_generated_resources_are_valid_and_an_agency_writes_to_its_own_lane_
 
 def test_the_generated_resources_lie_where_strimzi_looks_for_them() -> None:
     assert {one["metadata"]["namespace"] for one in resources(strimzi_resources(["H17"], namespace="bus"))} == {"bus"}
+
+
+def test_processes_behind_a_proxy_are_told_whose_word_counts() -> None:
+    """In containers the proxy comes in by the network's gateway; on Kubernetes by an ingress, and by nothing else."""
+    (subnet,) = (one["subnet"] for one in COMPOSE["networks"]["bus"]["ipam"]["config"])
+    for name in ("central", "gateway"):
+        assert COMPOSE["services"][name]["environment"]["PORTALBUS_TRUSTED_PROXIES"] == subnet
+    settings = next(one["data"] for one in files() if one["kind"] == "ConfigMap")
+    assert proxies_of(settings["PORTALBUS_TRUSTED_PROXIES"])
+    policies = {one["metadata"]["name"]: one["spec"] for one in files() if one["kind"] == "NetworkPolicy"}
+    doors = [rule for rule in policies["entrances"]["ingress"] if {"port": 8080} in rule["ports"]]
+    assert [rule["from"] for rule in doors] == [[{"namespaceSelector": {"matchLabels": {"portalbus/ingress": "true"}}}]]
+
+
+def test_prometheus_reads_every_process_of_the_compose_file() -> None:
+    config = yaml.safe_load((ROOT / "infra" / "compose" / "prometheus.yml").read_text(encoding="utf-8"))
+    (job,) = config["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert set(found["names"]) == set(OURS) - {"topics"}
+    assert str(found["port"]) == COMPOSE["services"]["gateway"]["environment"]["PORTALBUS_METRICS_PORT"]
 
 
 def test_webhooks_may_read_the_verdicts_that_receivers_want() -> None:

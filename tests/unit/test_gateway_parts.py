@@ -26,6 +26,7 @@ from portalbus.connectors.gateway.messages import Mode, attributes, mode_of, rea
 from portalbus.connectors.gateway.problems import Refusal, own_problems, problem_of_event
 from portalbus.connectors.gateway.serve import CannotServe, check_address
 from portalbus.connectors.gateway.settings import Settings
+from portalbus.connectors.web.proxies import proxies_from_environment, proxies_of
 from portalbus.producers import EventRefused, Portal, new_event_id
 from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.schemas.models import Payload
@@ -272,3 +273,14 @@ def test_keys_do_not_cross_a_network_in_the_clear_unless_somebody_says_so() -> N
             check(host)
     with pytest.raises(CannotServe):
         check("127.0.0.1", tls_certificate="a.pem")
+
+
+def test_trusted_proxies_are_addresses_and_networks() -> None:
+    assert proxies_of(" 127.0.0.1, 10.244.0.0/16,,2001:db8::/32 ") == "127.0.0.1,10.244.0.0/16,2001:db8::/32"
+    assert proxies_from_environment({}) == proxies_from_environment({"PORTALBUS_TRUSTED_PROXIES": ""}) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("text", ["traefik", "10.0.0.0/33", "10.0.0.1/8", "*", "127.0.0.1;10.0.0.1"])
+def test_a_proxy_that_would_never_be_recognised_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="neither an address nor a network"):
+        proxies_of(text)

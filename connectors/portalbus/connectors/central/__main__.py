@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from portalbus.connectors.central.serve import serve
 from portalbus.connectors.central.settings import Settings
 from portalbus.connectors.web.logs import log_as_json
+from portalbus.connectors.web.proxies import PROXIES_VARIABLE, proxies_from_environment, proxies_of
 from portalbus.schemas.spelling import PORTAL_ID
 from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_from_environment, port_of
 
@@ -32,7 +33,8 @@ def settings_from(arguments: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--outbox-portal", default=defaults.outbox_portal, help="its own portal name, for each outbox")
     parser.add_argument("--logins-per-minute", type=int, default=defaults.logins_per_minute)
     parser.add_argument("--public-url", default=os.environ.get("PORTALBUS_PUBLIC_URL", ""), help="https://…")
-    parser.add_argument("--trusted-proxies", default=defaults.trusted_proxies, help="addresses, by commas")
+    proxies, meaning = proxies_from_environment(), f"addresses and networks, by commas [{PROXIES_VARIABLE}]"
+    parser.add_argument("--trusted-proxies", type=proxies_of, default=proxies, help=meaning)
     parser.add_argument("--metrics-port", type=port_of, default=port_from_environment(), help=f"[{PORT_VARIABLE}]")
     given = parser.parse_args(arguments)
     if not given.database_url:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from portalbus.connectors.web.proxies import USUAL_PROXIES
+
 
 def utc_now() -> datetime:
     """The time now, in UTC."""
@@ -46,8 +48,8 @@ class Settings:
     """How many tries to log in one client address has, and how many there are for one name."""
     public_url: str = ""
     """The address under which the world knows this portal; without it, the one that a request names."""
-    trusted_proxies: str = "127.0.0.1"
-    """Addresses whose X-Forwarded-For is believed, separated by commas."""
+    trusted_proxies: str = USUAL_PROXIES
+    """Addresses and networks whose X-Forwarded-For and -Proto are believed, separated by commas."""
     metrics_port: int | None = None
     """Where metrics are served; nowhere without it."""
     clock: Callable[[], datetime] = utc_now

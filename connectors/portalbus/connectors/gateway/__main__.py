@@ -10,7 +10,9 @@ from pathlib import Path
 from portalbus.connectors.gateway.serve import CannotServe, serve
 from portalbus.connectors.gateway.settings import Settings
 from portalbus.connectors.web.logs import log_as_json
+from portalbus.connectors.web.proxies import PROXIES_VARIABLE, proxies_from_environment, proxies_of
 from portalbus.schemas.kafka_settings import kafka_from_env
+from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_from_environment, port_of
 
 
 def settings_from(arguments: Sequence[str] | None = None) -> tuple[Settings, bool]:
@@ -29,8 +31,9 @@ def settings_from(arguments: Sequence[str] | None = None) -> tuple[Settings, boo
     parser.add_argument("--tls-certificate", default="", help="PEM file")
     parser.add_argument("--tls-key", default="", help="PEM file")
     parser.add_argument("--plain-http", action="store_true", help="allow HTTP on other than loopback addresses")
-    parser.add_argument("--trusted-proxies", default=usual.trusted_proxies, help="addresses, by commas")
-    parser.add_argument("--metrics-from", default=usual.metrics_from, help="networks, by commas")
+    proxies, meaning = proxies_from_environment(), f"addresses and networks, by commas [{PROXIES_VARIABLE}]"
+    parser.add_argument("--trusted-proxies", type=proxies_of, default=proxies, help=meaning)
+    parser.add_argument("--metrics-port", type=port_of, default=port_from_environment(), help=f"[{PORT_VARIABLE}]")
     for name, text in TUNABLE.items():
         flag, value = f"--{name.replace('_', '-')}", getattr(usual, name)
         parser.add_argument(flag, type=type(value), default=value, help=text)

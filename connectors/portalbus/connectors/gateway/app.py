@@ -29,6 +29,7 @@ from portalbus.connectors.gateway.settings import Settings
 from portalbus.connectors.gateway.shortcut import Shortcut
 from portalbus.connectors.gateway.sources import Sources
 from portalbus.connectors.web.security_headers import SecurityHeaders
+from portalbus.streams.metrics.measuring import serve_metrics
 
 DESCRIPTION = """Portals publish directives and feedback as CloudEvents 1.0, and read what the centre decided.
 
@@ -90,6 +91,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     metrics.watch("sources_open", "Sources that are open", lambda: float(sum(1 for _ in sources.opened())))
     metrics.watch("undelivered", "Events that wait", lambda: float(sum(one.undelivered for one in sources.opened())))
     metrics.watch("readers", "Programs that wait for verdicts", lambda: float(desk.readers))
+    serve_metrics(metrics.registry, settings.metrics_port)
     _collect_rarely()
     running = [asyncio.create_task(work) for work in (sources.resume(), sources.tidy(), _prune(book))]
     try:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from portalbus.connectors.web.proxies import USUAL_PROXIES
+
 KIB, MIB = 1024, 1024 * 1024
 
 
@@ -24,10 +26,10 @@ class Settings:
     port: int = 8091
     tls_certificate: str = ""
     tls_key: str = field(default="", repr=False)
-    trusted_proxies: str = "127.0.0.1"
-    """Addresses whose X-Forwarded-For is believed, separated by commas."""
-    metrics_from: str = "127.0.0.0/8,::1/128"
-    """Networks that may read the metrics, separated by commas."""
+    trusted_proxies: str = USUAL_PROXIES
+    """Addresses and networks whose X-Forwarded-For and -Proto are believed, separated by commas."""
+    metrics_port: int | None = None
+    """Where metrics are served; nowhere without it."""
 
     body_bytes: int = MIB
     """The largest body of a request."""

@@ -61,11 +61,22 @@ def serve(
         typer.Option("--plain-http", help="Allow HTTP on other than loopback addresses: keys travel in the clear."),
     ] = False,
     trusted_proxies: Annotated[
-        str, typer.Option(help="Addresses whose X-Forwarded-For is believed, by commas.")
+        str,
+        typer.Option(
+            help="Addresses and networks whose X-Forwarded-For is believed, by commas.",
+            envvar="PORTALBUS_TRUSTED_PROXIES",
+        ),
     ] = "127.0.0.1",
-    metrics_from: Annotated[
-        str, typer.Option(help="Networks that may read /metrics, by commas.")
-    ] = "127.0.0.0/8,::1/128",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="Port to serve /metrics on; nowhere without it.",
+            envvar="PORTALBUS_METRICS_PORT",
+            show_default=False,
+        ),
+    ] = None,
     events_per_second: Annotated[
         float, typer.Option(min=0.01, help="What a key may publish, unless it has a rate of its own.")
     ] = 100.0,
@@ -86,8 +97,13 @@ def serve(
     from portalbus.connectors.gateway.serve import serve as serve_gateway
     from portalbus.connectors.gateway.settings import Settings
     from portalbus.connectors.web.logs import log_as_json
+    from portalbus.connectors.web.proxies import proxies_of
     from portalbus.schemas.kafka_settings import kafka_from_env
 
+    try:
+        proxies = proxies_of(trusted_proxies)
+    except ValueError as error:
+        raise Ended(USAGE, str(error)) from None
     where = addresses(home, ("bootstrap", "registry_url"), bootstrap=bootstrap, registry_url=registry_url)
     settings = Settings(
         bootstrap=where.bootstrap,
@@ -98,8 +114,8 @@ def serve(
         port=port,
         tls_certificate=str(tls_certificate or ""),
         tls_key=str(tls_key or ""),
-        trusted_proxies=trusted_proxies,
-        metrics_from=metrics_from,
+        trusted_proxies=proxies,
+        metrics_port=metrics_port,
         events_per_second=events_per_second,
     )
     log_as_json()

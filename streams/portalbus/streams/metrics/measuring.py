@@ -55,24 +55,29 @@ class Measures:
         self.registry.register(collector)
 
     def serve(self, port: int | None, host: str | None = None) -> int | None:
-        """Serves `/metrics` from a thread of its own until the process ends; returns the port, None for no port.
-
-        Port 0 takes a free one. A port that is in use is logged and no reason to end: events matter more.
-        """
-        if port is None:
-            return None
-        where = host or os.environ.get(HOST_VARIABLE, USUAL_HOST)
-        try:
-            server, _ = start_http_server(port, where, self.registry)
-        except OSError as error:
-            log.error("metrics.not-served", port=port, error=error.strerror)
-            return None
-        log.info("metrics.served", port=server.server_port)
-        return int(server.server_port)
+        """Serves them, as `serve_metrics` does."""
+        return serve_metrics(self.registry, port, host)
 
     def _of(self, metric: Metric, labels: tuple[str, ...]) -> Any:
         made = self._made[metric.name]
         return made.labels(*labels) if labels else made
+
+
+def serve_metrics(registry: CollectorRegistry, port: int | None, host: str | None = None) -> int | None:
+    """Serves `/metrics` from a thread of its own until the process ends; returns the port, None for no port.
+
+    Port 0 takes a free one. A port that is in use is logged and no reason to end: events matter more.
+    """
+    if port is None:
+        return None
+    where = host or os.environ.get(HOST_VARIABLE, USUAL_HOST)
+    try:
+        server, _ = start_http_server(port, where, registry)
+    except OSError as error:
+        log.error("metrics.not-served", port=port, error=error.strerror)
+        return None
+    log.info("metrics.served", port=server.server_port)
+    return int(server.server_port)
 
 
 def port_from_environment(environment: Mapping[str, str] = os.environ) -> int | None:
