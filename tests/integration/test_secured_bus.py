@@ -16,7 +16,9 @@ from portalbus.infra.cli.app import run
 from portalbus.infra.stack import Endpoints
 from portalbus.producers import Portal
 from portalbus.producers.subscription import Subscription
+from portalbus.schemas.law.levels import GOVERNMENT_PORTAL
 from portalbus.schemas.models import VerdictStatus
+from portalbus.streams.casework.assigning import Speaker
 from secured_kafka import SecuredKafka, variables
 from whole_bus import Bus
 
@@ -31,8 +33,9 @@ def bus(secured: SecuredKafka, endpoints: Endpoints, tmp_path: Path, monkeypatch
     monkeypatch.setenv("PORTALBUS_BOOTSTRAP", secured.bootstrap)
     monkeypatch.setenv("PORTALBUS_REGISTRY", endpoints.registry_url)
     secured.allow_as_on_kubernetes(AGENCY)
-    assert run(["topics", "apply", "--agency", AGENCY]) == 0
-    made = Bus(replace(endpoints, bootstrap=secured.bootstrap), tmp_path, [AGENCY], group="portalbus-streams")
+    agencies = [AGENCY, GOVERNMENT_PORTAL]
+    assert run(["topics", "apply", *(word for agency in agencies for word in ("--agency", agency))]) == 0
+    made = Bus(replace(endpoints, bootstrap=secured.bootstrap), tmp_path, agencies, group="portalbus-streams")
     made.open_ledger()
     monkeypatch.setenv("PORTALBUS_DATABASE", made.database_url)
     for name, value in variables(secured.login("centre-operator")).items():
@@ -57,6 +60,11 @@ def test_an_event_goes_all_the_way(
         verdict = portal.wait_for_verdict(receipt.event_id, 60)
         assert verdict is not None, portal.status().last_error or worker.text() + relay.text()
         assert verdict.status is VerdictStatus.ACCEPTED
+
+    speaker = Speaker(kafka, registry, outbox, kafka=secured.login("centre-console"))
+    with speaker.voice() as centre:
+        receipt_of_centre = centre.publish(feedback(1, agency=GOVERNMENT_PORTAL))
+        assert centre.wait_for_verdict(receipt_of_centre.event_id, 60), centre.status().last_error or worker.text()
 
     with Subscription(tmp_path / "place", bootstrap=kafka, registry_url=registry, kafka=login) as subscription:
         # Other tests spoke on this broker before.

@@ -20,7 +20,16 @@ from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.ports import LOOPBACK, choose
 from portalbus.schemas.kafka_settings import PREFIX, librdkafka_settings
 
-PEOPLE = ("operator", "h26", "agency-h17", "centre-relay", "centre-casework", "centre-warning", "centre-operator")
+PEOPLE = (
+    "operator",
+    "h26",
+    "agency-h17",
+    "centre-relay",
+    "centre-casework",
+    "centre-warning",
+    "centre-console",
+    "centre-operator",
+)
 USERS = {name: f"{name}-password" for name in PEOPLE}
 KINDS = {
     "topic": ResourceType.TOPIC,

@@ -38,9 +38,10 @@ def compose() -> dict[str, Any]:
 
 
 def containers() -> Iterator[dict[str, Any]]:
-    for document in yaml.safe_load_all((INFRA / "kubernetes" / "20-bus.yaml").read_text(encoding="utf-8")):
-        if document and document["kind"] == "Deployment":
-            yield from document["spec"]["template"]["spec"]["containers"]
+    for name in ("20-bus.yaml", "25-alerting.yaml"):
+        for document in yaml.safe_load_all((INFRA / "kubernetes" / name).read_text(encoding="utf-8")):
+            if document and document["kind"] == "Deployment":
+                yield from document["spec"]["template"]["spec"]["containers"]
 
 
 def modules() -> Iterator[tuple[str, list[str]]]:

@@ -143,7 +143,8 @@ def test_every_process_on_kubernetes_shows_the_certificate_of_its_own_kafka_user
     settings = next(one["data"] for one in files() if one["kind"] == "ConfigMap")
     named = [Path(value) for name, value in settings.items() if name.startswith(PREFIX) and name.endswith("LOCATION")]
     assert len(named) == 3
-    for one in (one for one in files() if one["kind"] == "Deployment" and one["metadata"]["name"] != "registry"):
+    without = ("registry", "alerting")  # they speak to PostgreSQL alone
+    for one in (one for one in files() if one["kind"] == "Deployment" and one["metadata"]["name"] not in without):
         pod = one["spec"]["template"]["spec"]
         secrets = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
         mounts = {
@@ -195,6 +196,24 @@ def test_processes_behind_a_proxy_are_told_whose_word_counts() -> None:
     policies = {one["metadata"]["name"]: one["spec"] for one in files() if one["kind"] == "NetworkPolicy"}
     doors = [rule for rule in policies["entrances"]["ingress"] if {"port": 8080} in rule["ports"]]
     assert [rule["from"] for rule in doors] == [[{"namespaceSelector": {"matchLabels": {"portalbus/ingress": "true"}}}]]
+
+
+def test_a_case_that_only_a_person_may_move_on_can_be_assigned_wherever_the_bus_is_deployed() -> None:
+    """What the console says for the centre lies in an outbox on a disk until Kafka has it."""
+    pods = {one["metadata"]["name"]: one["spec"]["template"]["spec"] for one in files() if one["kind"] == "Deployment"}
+    (container,) = pods["console"]["containers"]
+    claims = [place["name"] for place in pods["console"]["volumes"] if "persistentVolumeClaim" in place]
+    disks = [Path(mount["mountPath"]) for mount in container["volumeMounts"] if mount["name"] in claims]
+    unit = (ROOT / "infra" / "systemd" / "portalbus-central.service").read_text(encoding="utf-8")
+    for words in (container["args"], COMPOSE["services"]["central"]["command"], unit.split()):
+        assert any(word.startswith("--outbox") for word in words)
+    (outbox,) = (Path(word.partition("=")[2]) for word in container["args"] if word.startswith("--outbox"))
+    assert any(outbox.is_relative_to(disk) for disk in disks)
+    paths = next(one["spec"]["rules"][0]["http"]["paths"] for one in files() if one["kind"] == "Ingress")
+    assert [(path["path"], path["backend"]["service"]["name"]) for path in paths] == [
+        ("/office", "console"),
+        ("/", "central"),
+    ]
 
 
 def test_prometheus_reads_every_process_of_the_compose_file() -> None:
@@ -258,8 +277,8 @@ def test_systemd_finds_a_unit_that_is_wrong(tmp_path: Path) -> None:
     assert "perhaps" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["worker", *NAMES])
-def test_every_process_of_the_local_bus_is_deployed_everywhere(name: str) -> None:
+@pytest.mark.parametrize("name", ["worker", *NAMES, "alerting"])
+def test_every_process_of_the_bus_is_deployed_everywhere(name: str) -> None:
     deployed = {one["metadata"]["name"] for one in files() if one["kind"] == "Deployment"}
     units = {
         path.stem.removeprefix("portalbus-").removesuffix("@") for path in (ROOT / "infra/systemd").glob("*.service")

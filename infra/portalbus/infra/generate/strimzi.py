@@ -90,8 +90,13 @@ def _centre_users(cluster: str) -> Iterator[dict[str, Any]]:
             _allow("topic", "verdict.", "Read", "Describe", pattern="prefix"),
             _allow("group", "portalbus-", "Read", pattern="prefix"),
         ],
-        # The console reads lanes for what an operator asks, and says on the centre's lane what one decides.
         "central": [
+            _allow("topic", "lane.", "Read", "Describe", pattern="prefix"),
+            _allow("group", "portalbus-", "Read", pattern="prefix"),
+        ],
+        # A central portal with an outbox: it reads lanes for what an operator asks, and says on the centre's own lane
+        # what one decides.
+        "console": [
             _allow("topic", "lane.", "Read", "Describe", pattern="prefix"),
             _allow("topic", lane_of(GOVERNMENT_PORTAL), "Write"),
             _allow("topic", verdicts_of(GOVERNMENT_PORTAL), "Read", "Describe"),
