@@ -67,7 +67,7 @@ def commands(text: str) -> Iterator[list[str]]:
     """The commands of a shell block, each as its words; here-documents and variables set before one are left out."""
     joined = re.sub(r"<<'?(\w+)'?(.*?)\n.*?^\1$", r"\2", text, flags=re.MULTILINE | re.DOTALL).replace("\\\n", " ")
     words: list[str] = []
-    for line in _statements(joined):
+    for line in statements(joined):
         lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
         lexer.whitespace_split, lexer.commenters = True, "#"
         for word in [*lexer, ";"]:
@@ -81,7 +81,7 @@ def commands(text: str) -> Iterator[list[str]]:
                 words.append(word)
 
 
-def _statements(text: str) -> Iterator[str]:
+def statements(text: str) -> Iterator[str]:
     """Lines, those of one quoted text together."""
     open_line = ""
     for line in text.splitlines():
