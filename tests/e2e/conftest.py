@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FloatRect, Page, sync_playwright
 
-from portalbus_command import Portalbus
+from portalbus_command import Portalbus, bus_up
 from shown_pages import PICTURES, picture
 from watched_tab import Watched
 
@@ -81,9 +81,5 @@ def take_picture() -> Callable[[Page, str, str, str], None]:
 @pytest.fixture(scope="session")
 def running_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portalbus]:
     """The whole bus, brought up once in the background by the command line itself."""
-    command = Portalbus(tmp_path_factory.mktemp("bus"))
-    done = command("up", "--detach", "--any-ports", timeout=600)
-    assert done.returncode == 0, done.stderr
-    yield command
-    assert command("down").returncode == 0
-    assert command.processes() == []
+    with bus_up(tmp_path_factory.mktemp("bus")) as command:
+        yield command

@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -20,7 +19,7 @@ from portalbus.connectors.alerting.settings import read_settings
 from portalbus.infra.bus.addresses import find_addresses
 from portalbus.schemas.law.regimes import Regimes
 from portalbus.streams.ledger.alerts import Concern, Raise, tell_alerts
-from portalbus_command import Portalbus
+from portalbus_command import Portalbus, bus_up
 from webhook_receiver import Receiver
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +41,8 @@ STREAM = "curl -N "
 
 
 @pytest.fixture(scope="module")
-def bus(running_bus: Portalbus) -> Portalbus:
-    """A bus that knows the case of the pages, from a portal of H26."""
+def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portalbus]:
+    """A bus of these pages alone that knows their case, from a portal of H26."""
     event = {
         "specversion": "1.0",
         "id": "0199b2c4-7a1e-7c44-9d3e-5f0e8a1b2c3e",
@@ -51,9 +50,10 @@ def bus(running_bus: Portalbus) -> Portalbus:
         "type": "FeedbackReceived",
         "data": CASE,
     }
-    done = running_bus("publish", "-", "--agency", "H26", "--wait", stdin=json.dumps(event))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return running_bus
+    with bus_up(tmp_path_factory.mktemp("bus")) as made:
+        done = made("publish", "-", "--agency", "H26", "--wait", stdin=json.dumps(event))
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield made
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_the_settings_of_the_law_are_taken(page: PageRunner) -> None:
     (page.work / "rules.toml").write_text(rules, encoding="utf-8")
     (page.work / "regimes.toml").write_text(terms, encoding="utf-8")
     page.environment["PORTALBUS_RULES"] = "rules.toml"
-    page.run([("sh", "portalbus docs build --out site\n")])
+    page.command(f"portalbus docs build --out site --source {ROOT}/docs")
     assert "from 2026-12-01" in (page.work / "site" / "rules.html").read_text(encoding="utf-8")
     (rule,) = (term["rule"] for term in tomllib.loads(terms)["term"])
     assert rule in Regimes.read(page.work / "regimes.toml").text
@@ -122,7 +122,7 @@ def test_receiving(page: PageRunner, bus: Portalbus) -> None:
         ((name, secret),) = re.findall(r"(wh_\w+) .*(whsec_\S+)", page.said, re.DOTALL)
         page.replaced["wh_1f2e3d4c5b6a"], receiver.secret = name, secret
         page.run([("sh", "".join(rest))])
-    assert len(receiver.taken) == 1 and receiver.problems == []
+    assert len(receiver.taken()) == 1 and receiver.problems == []
 
 
 def test_pull_connectors(page: PageRunner) -> None:
@@ -133,7 +133,7 @@ def test_pull_connectors(page: PageRunner) -> None:
         text = shown.replace("https://hanoi.gov.vn/rss", f"{site.url}/rss").replace("www ", "pulled ")
         assert site.url in text and "pulled" in text
         (page.work / "pull.yaml").write_text(text + 'web: {internal: ["127.0.0.0/8"]}\n', encoding="utf-8")
-        page.goes_on = {"portalbus connect run": "pull.published"}
+        page.goes_on = {"portalbus connect run": "connect.published"}
         page.run([block for block in blocks if block[0] == "sh"])
     assert "H26/pulled" in page.said
 
@@ -154,6 +154,7 @@ def test_operations(page: PageRunner, bus: Portalbus) -> None:
         "H26 www": "H26 mot-cua",
         "0191d2c4-7a51-7c9e-8f1d-5a1b7b7f2f11": an_alert(bus),
         "/var/backups/portalbus/": "./",
+        "--out site": f"--out site --source {ROOT}/docs",
     }
     page.goes_on = {"portalbus alerting run": "alerting.started"}
     page.run(blocks)
@@ -166,7 +167,7 @@ def an_alert(bus: Portalbus) -> str:
     with psycopg.connect(find_addresses(bus.home, ("database_url",)).database_url) as connection:
         concern = Concern("source.silent", "H26", "cu")
         (alert,) = tell_alerts(connection, [Raise(concern, datetime.now(UTC))], [])
-    return str(alert.alert_id)
+    return str(alert.id)
 
 
 def test_the_settings_of_alerting_on_the_page_can_be_used(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from doc_pages import statements
 from howto_page import Block, assert_said
 from portalbus_command import read_until
 
+PATIENCE_S = 90
 SAYS_NO = "exit status 1"
 """What stands behind a command whose answer may be no."""
 
@@ -58,7 +60,7 @@ class PageRunner:
             env=self._whole_environment(),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
             check=False,
         )
         allowed = (0, 1) if SAYS_NO in text else (0,)
@@ -75,9 +77,12 @@ class PageRunner:
             text=True,
             start_new_session=True,
         )
+        too_late = threading.Timer(PATIENCE_S, process.kill)
+        too_late.start()
         try:
             said = "".join(read_until(process, words))
         finally:
+            too_late.cancel()
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
         assert process.returncode in (0, 130, -signal.SIGINT), f"{text}\n{process.returncode}: {said}"

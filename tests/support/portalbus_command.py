@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,17 @@ class Portalbus:
             )
         except psutil.Error:
             return False
+
+
+@contextmanager
+def bus_up(home: Path) -> Iterator[Portalbus]:
+    """The whole bus, brought up in the background by the command line itself; nothing of it is left afterwards."""
+    command = Portalbus(home)
+    done = command("up", "--detach", "--any-ports", timeout=600)
+    assert done.returncode == 0, done.stderr
+    yield command
+    assert command("down").returncode == 0
+    assert command.processes() == []
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
