@@ -85,7 +85,7 @@ def test_legal_clock(page: PageRunner) -> None:
     page.replaced["--mapping FILE"] = f"--mapping {ROOT}/connectors/portalbus/connectors/measuring/emc.toml"
     page.run(blocks_of("legal-clock.md"))
     decided = page.command("portalbus cases decisions")
-    assert CASE["case_id"] in decided and "G09" in decided
+    assert str(CASE["case_id"]) in decided and "G09" in decided
 
 
 def test_the_settings_of_the_law_are_taken(page: PageRunner) -> None:
