@@ -46,7 +46,7 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portalbus]:
     event = {
         "specversion": "1.0",
         "id": "0199b2c4-7a1e-7c44-9d3e-5f0e8a1b2c3e",
-        "source": "/H26/mot-cua",
+        "source": "/H26/www",
         "type": "FeedbackReceived",
         "data": CASE,
     }
@@ -151,7 +151,6 @@ def test_operations(page: PageRunner, bus: Portalbus) -> None:
     (page.work / "alerting.toml").write_text(alerting, encoding="utf-8")
     page.replaced |= {
         "kafka:9092": where(bus)["PORTALBUS_BOOTSTRAP"],
-        "H26 www": "H26 mot-cua",
         "0191d2c4-7a51-7c9e-8f1d-5a1b7b7f2f11": an_alert(bus),
         "/var/backups/portalbus/": "./",
         "--out site": f"--out site --source {ROOT}/docs",
