@@ -20,9 +20,18 @@ RECORD = "FeedbackReceived"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> SchemaFolder:
-    """A copy of the shipped schemas that a test may spoil."""
-    shutil.copytree(shipped().path, tmp_path / "avro")
-    return SchemaFolder(tmp_path / "avro")
+    """A copy of the shipped schemas that a test may spoil, in which the record has its first version alone."""
+    copy = tmp_path / "avro"
+    shutil.copytree(shipped().path, copy)
+    kept = copy / "history" / RECORD
+    for later in kept.iterdir():
+        if later.name != "1.avsc":
+            later.unlink()
+    shutil.copy(kept / "1.avsc", copy / f"{RECORD}.avsc")
+    sums = copy / "history" / DIGESTS
+    lines = sums.read_text(encoding="utf-8").splitlines(keepends=True)
+    sums.write_text("".join(line for line in lines if f"{RECORD}/" not in line or "/1." in line), encoding="utf-8")
+    return SchemaFolder(copy)
 
 
 def change(folder: SchemaFolder, name: str, edit: Callable[[Any], None]) -> None:

@@ -126,7 +126,7 @@ def test_a_rebuild_gives_the_same_rows_and_the_reconciliation_finds_nothing(
     town.says("H26", progress(CaseStep.RATED))
     assert one(look, "select answer_heard_at is not null and answer_published_at is not null from ledger.case")
     with psycopg.connect(url) as reading:
-        found = [difference_of(*told)[0] for told in read_accepted(reading, Scope(), lambda: None)]
+        found = [difference_of(*told)[0] for told in read_accepted(reading, Scope(), lambda: None, writers())]
     assert found == [None] * 6, "the receipt, the answer that stands, and each step"
     lanes = RememberedLanes([item for lane in town.lanes.values() for item in lane.items])
     with Rebuild(url, lanes, writers(), directory()) as rebuild:

@@ -156,6 +156,7 @@ def _carried_over(history: History) -> History:
                 case.steps,
                 case.heard_at,
                 case.published_at,
+                case.urgent,
             )
             for case_id, case in history.cases.items()
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 from bus_events import Lane, answer, progress, receipt
 from memory_ledger import MemoryLedger, directory
 from portalbus.schemas.catalogue import catalogue
-from portalbus.schemas.models import CaseStep, Outcome
+from portalbus.schemas.law.limits import Limited, Limits
+from portalbus.schemas.models import CaseStep, Diversion, Outcome
 from portalbus.streams.judgement.case_state import CaseState
-from portalbus.streams.judgement.case_steps import TABLE, CaseStage, allowed
+from portalbus.streams.judgement.case_steps import TABLE, CaseStage, Passing, allowed
 from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.ledger.steps import read_bounds, written_bounds
 
 # Rows are stages; a step's column tells where it leads, "." that it stays, "-" that it is not allowed.
 COLUMNS = (
@@ -41,7 +44,7 @@ NEEDS_CLARIFICATION -   -   -   -   -   pro -   -   wit -   div .   .   .   -   
 ANSWERED            -   -   -   -   -   -   pro rec -   -   -   -   -   -   pub .   no
 REJECTED            -   -   -   -   -   -   pro rec -   -   -   -   -   -   pub .   no
 PUBLISHED           -   -   -   -   -   -   pro rec -   -   -   -   -   -   .   .   no
-TRANSFERRED_OUT     -   -   -   -   -   -   -   rec -   -   -   -   -   -   -   -   no
+TRANSFERRED_OUT     -   -   -   -   -   -   pro rec -   -   -   -   -   -   -   -   no
 WITHDRAWN           -   -   -   -   -   -   -   rec -   -   -   -   -   -   -   -   no
 SPLIT               -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   no
 DIVERTED            -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   no
@@ -81,6 +84,11 @@ class Town:
 @pytest.fixture
 def town() -> Town:
     return Town()
+
+
+def children(agency: str) -> tuple[str, ...]:
+    """Cases that an agency receives itself."""
+    return (f"{agency}-0101", f"{agency}-0102")
 
 
 def test_the_table_knows_every_stage_and_every_step() -> None:
@@ -124,6 +132,8 @@ def test_where_an_answer_leads(outcome: str, stage: str, town: Town) -> None:
         "legal_basis": "Nghị định 20/2008/NĐ-CP",
         "competent_agency": "H29",
     }
+    if outcome == "DIVERTED":
+        values = {"outcome": Outcome.DIVERTED, "reason_code": "OUT_OF_SCOPE_COMPLAINT", "answer": None}
     assert town.says("H26", None, **values) == "event.accepted"
     assert town.case.stage.value == stage
     assert town.case.is_resolved
@@ -152,7 +162,8 @@ def test_who_may_take_a_step_of_an_open_case(step: CaseStep | None, may: str) ->
     for agency in ("H26", "H29", "G22", "H31"):
         town = Town()
         town.says("H26", CaseStep.TRANSFERRED)
-        rule = town.says(agency, step, **({"to_agency": "H32"} if step is CaseStep.TRANSFERRED else {}))
+        needed = {CaseStep.TRANSFERRED: {"to_agency": "H32"}, CaseStep.SPLIT: {"children": children(agency)}}
+        rule = town.says(agency, step, **(needed.get(step, {}) if step else {}))
         assert rule in ("event.accepted", "case.not-owner", "case.not-yours")
         if rule == "event.accepted":
             found.add(agency)
@@ -199,6 +210,86 @@ def test_a_case_that_is_passed_back_goes_up_and_the_centre_decides(town: Town) -
     assert town.says("H29", CaseStep.TRANSFERRED, to_agency="G22") == "event.accepted"
     assert town.says("G22", CaseStep.TRANSFERRED, to_agency="H26") == "event.accepted"
     assert town.case.owner == "H26"
+
+
+@pytest.mark.parametrize(
+    ("way", "rule"),
+    [
+        (("H26", "H26.01", "H29", "H26"), "case.transfer-loop"),
+        (("H26", "H26.01", "H29", "H26.02"), "case.transfer-loop"),
+        (("H26", "H29.01", "H31", "H29"), "case.transfer-loop"),
+        (("H26", "H29", "H29.01", "H29"), "case.transfer-loop"),
+        (("H26", "H29", "H29.01", "H29.02"), "event.accepted"),  # its own body decides how it gets there
+        (("H26", "H29", "G22", "H26"), "event.accepted"),  # the centre decides
+    ],
+)
+def test_a_case_does_not_come_back_to_a_first_level_body_or_its_heir(way: tuple[str, ...], rule: str) -> None:
+    town = Town()
+    found = [town.says(one.partition(".")[0], CaseStep.TRANSFERRED, to_agency=to) for one, to in pairwise(way)]
+    assert found == ["event.accepted"] * (len(way) - 2) + [rule]
+
+
+def test_a_body_that_was_taken_over_is_its_heir_in_the_way_of_a_case() -> None:
+    today = Town().lanes["H26"].now.date()
+    passing = Passing(("H26", "H02", "H29"), directory(), today)
+    assert passing.acting("H02") == "H05"
+    assert passing.forbids("H29", "H05", 4) == "case.transfer-loop"
+    assert passing.forbids("H29", "H05.01", 4) == "case.transfer-loop"
+    assert passing.forbids("H29", "H31", 4) is None
+    assert Passing(("H26", "H02"), directory(), today).forbids("H05", "H05", 4) == "case.transfer-loop"
+
+
+def answers_for(town: Town, speaker: str, to: str) -> str:
+    return town.says(
+        speaker,
+        None,
+        outcome=Outcome.TRANSFERRED_OUT,
+        answer=None,
+        reason_code="OTHER_GROUND",
+        reason_text="Đoạn đường này do Sở Xây dựng tỉnh bạn quản lý và duy tu.",
+        competent_agency=to,
+    )
+
+
+def test_an_answer_that_names_another_body_does_not_send_a_case_around_either(town: Town) -> None:
+    town.says("H26", CaseStep.TRANSFERRED, to_agency="H29")
+    assert answers_for(town, "H29", "H26") == "case.transfer-loop"
+    assert town.ledger.entries[-1].decision.path == "/competent_agency"
+    assert town.mend() == "Transfer it up a level: G22 decides."
+    assert answers_for(town, "H29", "H29") == "case.transfer-loop"
+    assert answers_for(town, "H29", "H31") == "event.accepted"
+
+
+def test_the_centre_returns_an_answer_that_only_names_another_body(town: Town) -> None:
+    assert answers_for(town, "H26", "H31") == "event.accepted"
+    assert town.case.stage is CaseStage.TRANSFERRED_OUT
+    assert town.says("G22", CaseStep.ANSWER_RETURNED) == "event.accepted"
+    assert (town.case.stage, town.case.owner, town.case.is_resolved) == (CaseStage.IN_PROGRESS, "H26", False)
+
+
+@pytest.mark.parametrize("kind", Diversion)
+def test_a_case_that_is_known_to_be_a_complaint_ends_as_it_is_received(kind: Diversion) -> None:
+    ledger, h26 = MemoryLedger(), Lane("H26")
+    ledger.take(h26.say(receipt(subject="", content="", diverted=kind)))
+    assert ledger.history.cases["H26-0001"].stage is CaseStage.DIVERTED
+    for said in (answer(), progress(CaseStep.ACCEPTED), progress(CaseStep.REOPENED)):
+        assert ledger.take(h26.say(said))[0].decision.rule == "case.step-not-allowed"
+
+
+def test_a_limit_of_the_installation_holds_from_its_day_on() -> None:
+    town = Town()
+    day = town.lanes["H26"].now.date()
+    shipped = Limits.read().told
+    later = {"id": "own", "name": "transfers", "value": 1, "valid_from": str(day + timedelta(days=1))}
+    for limits, rule in (
+        (Limits.parse([*shipped, {**later, "valid_from": str(day)}]), "case.too-many-transfers"),
+        (Limits.parse([*shipped, later]), "event.accepted"),
+    ):
+        town = Town(Bounds(limits=limits))
+        town.says("H26", CaseStep.TRANSFERRED, to_agency="H29")
+        assert town.says("H29", CaseStep.TRANSFERRED, to_agency="H31") == rule
+    written = json.loads(written_bounds(Bounds(limits=limits)))
+    assert read_bounds(written).limits.of(Limited.TRANSFERS, day + timedelta(days=1)) == 1
 
 
 def test_nobody_transfers_to_itself(town: Town) -> None:

@@ -218,7 +218,7 @@ def test_each_outcome_needs_its_own_things(outcome: Outcome) -> None:
                 "refusal.needs-reason-text",
                 "answer.needs-competent-agency",
             },
-            Outcome.DIVERTED: {"refusal.needs-reason-code", "refusal.needs-reason-text"},
+            Outcome.DIVERTED: {"refusal.needs-reason-code", "case.diverted-takes-no-text"},
             Outcome.WITHDRAWN: set(),
         }[outcome]
     )
@@ -284,12 +284,12 @@ def shape(record: str, **payload: Any) -> list[Finding]:
 
 
 def test_each_field_at_fault_is_one_finding_with_its_place() -> None:
-    found = shape("FeedbackReceived", category=0, channel="FAX", subject="", public_code="x")
+    found = shape("FeedbackReceived", category=0, channel="FAX", subject="x" * 501, public_code="x")
     assert [(item.rule, item.path) for item in found] == [
         ("schema.format", "/public_code"),
         ("schema.value", "/category"),
         ("schema.value-not-allowed", "/channel"),
-        ("schema.empty", "/subject"),
+        ("schema.too-long", "/subject"),
     ]
 
 

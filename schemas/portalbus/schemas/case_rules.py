@@ -1,25 +1,29 @@
-"""The stateless rules about a case: what a refusal has to say, and what a step needs."""
+"""The stateless rules about a case: what a refusal has to say, what a step needs, and what may not enter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from portalbus.schemas.facts import Facts, agency_exists
 from portalbus.schemas.findings import Finding
+from portalbus.schemas.law.limits import Limited
 from portalbus.schemas.models import (
     CaseStep,
     CaseUrgency,
     Event,
     FeedbackProgressed,
+    FeedbackReceived,
     FeedbackResolved,
     Outcome,
     RefusalReason,
 )
-from portalbus.schemas.search_text import fold
-
-MIN_REASON_CHARACTERS = 20
-MIN_DIFFERENT_LETTERS = 8
-"""A text with fewer is filler: the shortest honest reasons in Vietnamese have a dozen different letters."""
+from portalbus.schemas.reasons import (
+    names_a_court,
+    names_a_text_of_law,
+    names_only_laws,
+    says_not_competent,
+    says_something,
+)
 
 MIN_CHILDREN = 2
 REFUSALS = frozenset({Outcome.REJECTED, Outcome.INSUFFICIENT_BASIS, Outcome.DIVERTED, Outcome.TRANSFERRED_OUT})
@@ -28,43 +32,34 @@ NEEDS_REASON = frozenset({CaseStep.EXTENDED, CaseStep.ANSWER_RETURNED, CaseStep.
 TAKES_NO_TEXT = frozenset({CaseStep.SPLIT, CaseStep.DIVERTED})
 """What such a case says does not enter the bus, so nobody may write of it there (Law on Denunciation 25/2018)."""
 
-REASON_LABELS: Mapping[RefusalReason, tuple[str, ...]] = {
-    RefusalReason.NOT_VIETNAMESE: ("Nội dung không bằng tiếng Việt", "Not in Vietnamese", "内容非越南语"),
-    RefusalReason.MISSING_IDENTITY: ("Thiếu thông tin người gửi", "Missing identity", "缺少身份信息"),
-    RefusalReason.UNCLEAR_CONTENT: ("Nội dung không rõ ràng", "Unclear content", "内容不清楚"),
-    RefusalReason.OUT_OF_SCOPE_COMPLAINT: ("Thuộc phạm vi khiếu nại", "Out of scope complaint", "属于申诉范围"),
-    RefusalReason.OUT_OF_SCOPE_DENUNCIATION: ("Thuộc phạm vi tố cáo", "Out of scope denunciation", "属于检举范围"),
-    RefusalReason.LEGAL_QA: ("Hỏi đáp pháp luật", "Legal question", "法律咨询"),
-    RefusalReason.DUPLICATE: ("Trùng với phản ánh khác", "Duplicate of another case", "与其他案件重复"),
-    RefusalReason.ALREADY_ANSWERED_NO_NEW_FACTS: (
-        "Đã trả lời, không có tình tiết mới",
-        "Already answered, no new facts",
-        "已答复，无新情况",
-    ),
-    RefusalReason.COURT_OR_OTHER_PROCEDURE: (
-        "Thuộc thẩm quyền của tòa án hoặc thủ tục khác",
-        "Court or other procedure",
-        "属于法院或其他程序",
-    ),
-    RefusalReason.ALREADY_WITH_COMPETENT_BODY: (
-        "Cơ quan có thẩm quyền đang giải quyết",
-        "Already with the competent body",
-        "主管机构正在办理",
-    ),
-    RefusalReason.NO_LEGAL_CAPACITY_OR_MANDATE: (
-        "Không có năng lực hành vi hoặc ủy quyền hợp pháp",
-        "No legal capacity or mandate",
-        "无行为能力或合法授权",
-    ),
-    RefusalReason.STATE_SECRET: ("Thuộc bí mật nhà nước", "State secret", "涉及国家秘密"),
-    RefusalReason.ABUSIVE_OR_SPAM: ("Nội dung xúc phạm hoặc thư rác", "Abusive or spam", "辱骂或垃圾信息"),
-    RefusalReason.OTHER_GROUND: ("Lý do khác", "Other ground", "其他理由"),
-}
-"""How the reasons are called: a refusal that says no more than this gives no reason."""
+DIVERTING = frozenset({RefusalReason.OUT_OF_SCOPE_COMPLAINT, RefusalReason.OUT_OF_SCOPE_DENUNCIATION})
+"""Reasons that name the procedure which a case belongs to instead: the code is all that may be said of it."""
 
-_LABELS = frozenset(
-    fold(text) for reason, labels in REASON_LABELS.items() for text in (*labels, reason.value.replace("_", " "))
-)
+
+def diverts(payload: FeedbackResolved) -> bool:
+    """True for an answer that sends the case to the procedure of complaints or denunciations."""
+    return payload.outcome is Outcome.DIVERTED or payload.reason_code in DIVERTING
+
+
+def receipt_has_text(event: Event, facts: Facts) -> Iterator[Finding]:
+    """A feedback says something; of a complaint or denunciation nothing enters but that there is one."""
+    payload = event.payload
+    if not isinstance(payload, FeedbackReceived):
+        return
+    texts = {"/subject": payload.subject, "/content": payload.content}
+    if payload.diverted is None:
+        for path, text in texts.items():
+            if not text:
+                yield Finding("schema.empty", path, {"field": path, "bound": "string_too_short"})
+        return
+    texts["/pseudonym"] = payload.pseudonym or ""
+    yield from _no_texts(texts, payload.diverted.value)
+
+
+def _no_texts(texts: dict[str, str], what: str) -> Iterator[Finding]:
+    for path, text in texts.items():
+        if text:
+            yield Finding("case.diverted-takes-no-text", path, {"field": path, "what": what})
 
 
 def refusal_has_reason(event: Event, facts: Facts) -> Iterator[Finding]:
@@ -72,8 +67,10 @@ def refusal_has_reason(event: Event, facts: Facts) -> Iterator[Finding]:
     payload = event.payload
     if not isinstance(payload, FeedbackResolved):
         return
-    if payload.outcome in REFUSALS:
-        yield from _refusal(payload)
+    if diverts(payload):
+        yield from _diversion(payload)
+    elif payload.outcome in REFUSALS:
+        yield from _refusal(payload, facts)
     elif payload.outcome is not Outcome.WITHDRAWN and not (payload.answer or "").strip():
         yield Finding("answer.needs-text", "/answer", {"outcome": payload.outcome.value})
     if payload.outcome in PASSED_ON and payload.competent_agency is None:
@@ -82,17 +79,41 @@ def refusal_has_reason(event: Event, facts: Facts) -> Iterator[Finding]:
         yield from agency_exists(payload.competent_agency, "/competent_agency", facts)
 
 
-def _refusal(payload: FeedbackResolved) -> Iterator[Finding]:
+def _diversion(payload: FeedbackResolved) -> Iterator[Finding]:
+    """Codes and the name of the law: what is written to the citizen about it stays with the body."""
     if payload.reason_code is None:
         yield Finding("refusal.needs-reason-code", "/reason_code", {"outcome": payload.outcome.value})
-    if not _is_long_enough(payload.reason_text):
-        yield Finding("refusal.needs-reason-text", "/reason_text", {"characters": str(MIN_REASON_CHARACTERS)})
-    elif _is_empty_talk(payload.reason_text or ""):
+    texts = {name: getattr(payload, name) or "" for name in ("answer", "reason_text")}
+    if not names_only_laws(payload.legal_basis or ""):
+        texts["legal_basis"] = payload.legal_basis or ""
+    what = payload.reason_code if payload.reason_code in DIVERTING else payload.outcome
+    yield from _no_texts({f"/{name}": text for name, text in texts.items()}, what.value)
+
+
+def _refusal(payload: FeedbackResolved, facts: Facts) -> Iterator[Finding]:
+    text, characters = payload.reason_text or "", shortest_reason(facts)
+    if payload.reason_code is None:
+        yield Finding("refusal.needs-reason-code", "/reason_code", {"outcome": payload.outcome.value})
+    if len(text.strip()) < characters:
+        yield Finding("refusal.needs-reason-text", "/reason_text", {"characters": str(characters)})
+    elif not says_something(text):
         yield Finding("refusal.reason-without-substance", "/reason_text")
-    if payload.outcome is not Outcome.TRANSFERRED_OUT and not (payload.legal_basis or "").strip():
-        yield Finding("refusal.needs-legal-basis", "/legal_basis", {"outcome": payload.outcome.value})
-    if payload.reason_code is RefusalReason.ALREADY_WITH_COMPETENT_BODY and payload.competent_agency is None:
-        yield Finding("refusal.needs-competent-agency", "/competent_agency", {"reason": payload.reason_code.value})
+    if not (payload.legal_basis or "").strip():
+        if payload.outcome is not Outcome.TRANSFERRED_OUT:
+            yield Finding("refusal.needs-legal-basis", "/legal_basis", {"outcome": payload.outcome.value})
+    elif not names_a_text_of_law(payload.legal_basis or ""):
+        yield Finding("refusal.legal-basis-unclear", "/legal_basis")
+    if payload.outcome not in PASSED_ON and payload.competent_agency is None and _another_is_competent(payload):
+        reason = payload.reason_code.value if payload.reason_code else "–"
+        yield Finding("refusal.needs-competent-agency", "/competent_agency", {"reason": reason})
+
+
+def _another_is_competent(payload: FeedbackResolved) -> bool:
+    """True where a refusal says that the matter is another body's, by its code or in its words."""
+    text = payload.reason_text or ""
+    if payload.reason_code is RefusalReason.COURT_OR_OTHER_PROCEDURE and names_a_court(text):
+        return True
+    return payload.reason_code is RefusalReason.ALREADY_WITH_COMPETENT_BODY or says_not_competent(text)
 
 
 def step_is_complete(event: Event, facts: Facts) -> Iterator[Finding]:
@@ -101,10 +122,13 @@ def step_is_complete(event: Event, facts: Facts) -> Iterator[Finding]:
     if not isinstance(payload, FeedbackProgressed):
         return
     step = {"step": payload.step.value}
-    if payload.step in TAKES_NO_TEXT and payload.reason is not None:
-        yield Finding("case.step-takes-no-text", "/reason", step)
-    if _needs_reason(payload) and not is_reason(payload.reason):
-        yield Finding("case.step-needs-reason", "/reason", {**step, "characters": str(MIN_REASON_CHARACTERS)})
+    if payload.step in TAKES_NO_TEXT:
+        if payload.reason is not None:
+            yield Finding("case.step-takes-no-text", "/reason", {**step, "field": "reason"})
+        if not names_only_laws(payload.legal_basis or ""):
+            yield Finding("case.step-takes-no-text", "/legal_basis", {**step, "field": "legal_basis"})
+    if _needs_reason(payload) and not is_reason(payload.reason, facts):
+        yield Finding("case.step-needs-reason", "/reason", {**step, "characters": str(shortest_reason(facts))})
     if payload.step is CaseStep.TRANSFERRED:
         yield from _transfer(payload, facts)
     if payload.step is CaseStep.EXTENDED and payload.due_on is None:
@@ -113,8 +137,18 @@ def step_is_complete(event: Event, facts: Facts) -> Iterator[Finding]:
         yield Finding("case.step-needs-urgency", "/urgency", step)
     if payload.step is CaseStep.RATED and payload.satisfaction is None:
         yield Finding("case.step-needs-rating", "/satisfaction", step)
-    if payload.step is CaseStep.SPLIT and len(set(payload.children) - {payload.case_id}) < MIN_CHILDREN:
-        yield Finding("case.step-needs-children", "/children", {**step, "count": str(MIN_CHILDREN)})
+    if payload.step is CaseStep.SPLIT:
+        yield from _split(payload, event.envelope.agency)
+
+
+def _split(payload: FeedbackProgressed, agency: str) -> Iterator[Finding]:
+    """The children are cases that the splitter receives itself: nobody else can be waited for."""
+    if len(set(payload.children) - {payload.case_id}) < MIN_CHILDREN:
+        params = {"step": payload.step.value, "count": str(MIN_CHILDREN)}
+        yield Finding("case.step-needs-children", "/children", params)
+    for number, child in enumerate(payload.children):
+        if not child.startswith(f"{agency}-"):
+            yield Finding("case.child-names-splitter", f"/children/{number}", {"agency": agency})
 
 
 def _transfer(payload: FeedbackProgressed, facts: Facts) -> Iterator[Finding]:
@@ -132,16 +166,12 @@ def _needs_reason(payload: FeedbackProgressed) -> bool:
     return lowered or payload.step in NEEDS_REASON
 
 
-def is_reason(text: str | None) -> bool:
-    """True for words of substance: enough of them, and not just the name of a reason."""
-    return _is_long_enough(text) and not _is_empty_talk(text or "")
+def shortest_reason(facts: Facts) -> int:
+    """How many characters a reason has at least, on the day of judgement."""
+    return facts.limits.of(Limited.REASON_CHARACTERS, facts.today)
 
 
-def _is_long_enough(text: str | None) -> bool:
-    return len((text or "").strip()) >= MIN_REASON_CHARACTERS
-
-
-def _is_empty_talk(text: str) -> bool:
-    """True for the mere name of a reason, and for text of a few letters over and over."""
-    letters = {letter for letter in text.casefold() if letter.isalpha()}
-    return len(letters) < MIN_DIFFERENT_LETTERS or fold(text) in _LABELS
+def is_reason(text: str | None, facts: Facts) -> bool:
+    """True for words of substance: enough of them, not just the name of a reason, nor what can be said of everything."""
+    said = (text or "").strip()
+    return len(said) >= shortest_reason(facts) and says_something(said)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, timezone
 
 from portalbus.schemas.computed import computed
-from portalbus.schemas.directory import AgencyDirectory
+from portalbus.schemas.directory import AgencyDirectory, directory
 from portalbus.schemas.errors import AgencyUnknown
 from portalbus.schemas.findings import Finding
+from portalbus.schemas.law.limits import Limits, limits
 from portalbus.schemas.models import Event
 
 VIET_NAM = timezone(timedelta(hours=7))
@@ -18,15 +19,21 @@ VIET_NAM = timezone(timedelta(hours=7))
 
 @dataclass(frozen=True)
 class Facts:
-    """What a stateless rule may know besides the event: the directory and the time of judgement (UTC)."""
+    """What a stateless rule may know besides the event: the directory, the time of judgement (UTC), and the limits."""
 
     directory: AgencyDirectory
     now: datetime
+    limits: Limits = field(default_factory=limits)
 
     @computed
     def today(self) -> date:
         """The legal day of judgement: the date in Viet Nam."""
         return legal_day(self.now)
+
+
+def facts_now() -> Facts:
+    """The facts of this moment, for what is typed and not yet sent."""
+    return Facts(directory(), datetime.now(UTC))
 
 
 def legal_day(moment: datetime) -> date:

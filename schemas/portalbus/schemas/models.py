@@ -148,6 +148,13 @@ class RefusalReason(StrEnum):
     OTHER_GROUND = "OTHER_GROUND"
 
 
+class Diversion(StrEnum):
+    """The other procedure that a case belongs to."""
+
+    COMPLAINT = "COMPLAINT"
+    DENUNCIATION = "DENUNCIATION"
+
+
 class CaseStep(StrEnum):
     """What happened to a case between its receipt and its end, or after it."""
 
@@ -265,10 +272,11 @@ class FeedbackReceived(Model):
     field: Annotated[str, Field(max_length=100)] | None = None
     area: Annotated[str, Field(pattern=r"^[0-9]{2}$")] | None = None
     urgency: CaseUrgency = CaseUrgency.NORMAL
-    subject: Annotated[str, Field(min_length=1, max_length=500)]
-    content: Annotated[str, Field(min_length=1, max_length=20_000)]
+    subject: Annotated[str, Field(max_length=500)]
+    content: Annotated[str, Field(max_length=20_000)]
     language: Language
     pseudonym: Annotated[str, Field(max_length=64)] | None = None
+    diverted: Diversion | None = None
 
 
 class FeedbackResolved(Model):

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from portalbus.schemas.case_rules import refusal_has_reason, step_is_complete
+from portalbus.schemas.case_rules import receipt_has_text, refusal_has_reason, step_is_complete
 from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.facts import VIET_NAM as VIET_NAM
 from portalbus.schemas.facts import Facts as Facts
@@ -139,7 +139,14 @@ RULES: Mapping[type[BaseModel], tuple[Rule, ...]] = {
         addresses_are_web,
         text_is_clean,
     ),
-    FeedbackReceived: (agency_known, case_names_its_receiver, code_is_random, times_plausible, text_is_clean),
+    FeedbackReceived: (
+        agency_known,
+        receipt_has_text,
+        case_names_its_receiver,
+        code_is_random,
+        times_plausible,
+        text_is_clean,
+    ),
     FeedbackResolved: (agency_known, refusal_has_reason, times_plausible, text_is_clean),
     FeedbackProgressed: (agency_known, step_is_complete, times_plausible, text_is_clean),
     Canary: (agency_known, times_plausible, text_is_clean),

@@ -146,14 +146,16 @@ def _step(case_id: str, agency: str, why: str) -> FeedbackProgressed:
     """The step, complete: nobody reads a decision without a reason of substance."""
     from pydantic import ValidationError
 
-    from portalbus.schemas.case_rules import MIN_REASON_CHARACTERS
+    from portalbus.schemas.case_rules import shortest_reason
+    from portalbus.schemas.facts import facts_now
     from portalbus.streams.casework.assigning import NoReason, assigning_step
 
     try:
         return assigning_step(case_id, agency, why)
     except NoReason:
         raise Ended(
-            USAGE, f"--why must give the reason in words, at least {MIN_REASON_CHARACTERS} characters"
+            USAGE,
+            f"--why must give the reason in words of substance, at least {shortest_reason(facts_now())} characters",
         ) from None
     except ValidationError as error:
         raise Ended(USAGE, f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error

@@ -177,6 +177,7 @@ class Composer:
             reason_code=RefusalReason(refusal.code),
             reason_text=refusal.text,
             legal_basis=refusal.legal_basis,
+            competent_agency=refusal.competent_agency,
             language="vi",
             answered_at=self.day.time(at),
         )

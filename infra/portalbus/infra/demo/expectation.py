@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portalbus.infra.demo.plan import Plan, Step
+from portalbus.schemas.case_rules import diverts
 from portalbus.schemas.models import (
     CaseStep,
     DirectiveAction,
@@ -77,6 +78,8 @@ class ExpectedCase:
     def row(self) -> dict[str, Any]:
         """The fields of the case as the store must hold them."""
         said, answer = self.received, self.resolved
+        if answer is not None and diverts(answer):
+            said = said.model_copy(update={"subject": "", "content": "", "pseudonym": None})
         return {
             "case_id": said.case_id,
             "public_code": said.public_code,

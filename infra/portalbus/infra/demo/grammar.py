@@ -38,12 +38,13 @@ class Topic:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A way to refuse a case: reason code, words for the citizen, outcome, legal basis."""
+    """A way to refuse a case: reason code, outcome, words for the citizen, legal basis, who is competent instead."""
 
     code: str
-    text: str
     outcome: str
+    text: str | None = None
     legal_basis: str | None = None
+    competent_agency: str | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import structlog
 from portalbus.producers import Portal, Verdict
 from portalbus.schemas.case_rules import is_reason
 from portalbus.schemas.errors import PortalbusError
+from portalbus.schemas.facts import facts_now
 from portalbus.schemas.law.levels import GOVERNMENT_PORTAL
 from portalbus.schemas.models import CaseStep, FeedbackProgressed
 from portalbus.streams.ledger.case_desk import record_decision
@@ -72,7 +73,7 @@ class NoReason(ValueError):
 
 def assigning_step(case_id: str, agency: str, why: str) -> FeedbackProgressed:
     """The step, complete. Raises NoReason, and pydantic's ValidationError for what is no case."""
-    if not is_reason(why):
+    if not is_reason(why, facts_now()):
         raise NoReason("the reason is too short")
     return FeedbackProgressed(
         case_id=case_id, step=CaseStep.TRANSFERRED, at=datetime.now(UTC), to_agency=agency, reason=why.strip()

@@ -34,8 +34,8 @@ def judge_aggregate(event: Event, history: History, received_at: datetime) -> De
         return waiting("case.waits-for-receipt")
     agency = event.envelope.agency
     if isinstance(payload, FeedbackProgressed):
-        return judge_step(payload, agency, case, history.directory, received_at, history.review)
-    decision = judge_answer(agency, case, history.directory, legal_day(received_at))
+        return judge_step(payload, agency, case, history.directory, received_at, history.review, history.limits)
+    decision = judge_answer(payload, agency, case, history.directory, legal_day(received_at), history.limits)
     return shown_later(payload, received_at, history.review) if decision is ACCEPTED else decision
 
 

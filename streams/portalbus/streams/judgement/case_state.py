@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.law.levels import GOVERNMENT_PORTAL
-from portalbus.schemas.models import CaseStep, FeedbackProgressed, FeedbackReceived, FeedbackResolved
-from portalbus.streams.judgement.case_steps import ENDINGS, OPEN, TABLE, CaseStage
+from portalbus.schemas.models import CaseStep, CaseUrgency, FeedbackProgressed, FeedbackReceived, FeedbackResolved
+from portalbus.streams.judgement.case_steps import OPEN, TABLE, CaseStage, ending_of
 
 REVIEW = timedelta(hours=24)
 """No text says how long the centre may return an answer (Decision 29/2026: before publication): a house rule."""
@@ -35,7 +35,7 @@ class CaseState:
     transferred. `returned` tells that this batch took an answer back; `answered_now` that its own answer stands:
     one that was given and opened again in one batch is written, and answers nothing. `steps` counts all steps taken.
     `heard_at` and `published_at` are lane times of the public answer that stands, and of the step by which the centre
-    published it.
+    published it. `urgent` is what was said of its urgency last.
     """
 
     case_id: str
@@ -47,6 +47,7 @@ class CaseState:
     steps: int = 0
     heard_at: datetime | None = None
     published_at: datetime | None = None
+    urgent: bool = False
     opened: FeedbackReceived | None = None
     resolved: FeedbackResolved | None = None
     answered_by: str | None = None
@@ -56,6 +57,8 @@ class CaseState:
     taken: list[TakenStep] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.opened is not None and self.opened.diverted is not None:
+            self.stage = CaseStage.DIVERTED
         if self.resolved_before and self.stage in OPEN:
             self.stage = CaseStage.ANSWERED
 
@@ -63,6 +66,11 @@ class CaseState:
     def is_resolved(self) -> bool:
         """True when the case stands answered: its answer was not returned, and it was not opened again."""
         return self.stage not in OPEN and (self.resolved_before or self.answered_now)
+
+    @property
+    def is_diverted(self) -> bool:
+        """True for a complaint or denunciation: nothing that it says is kept in its row, and nothing follows."""
+        return self.stage is CaseStage.DIVERTED
 
     @property
     def owners(self) -> tuple[str, ...]:
@@ -76,7 +84,7 @@ class CaseState:
     def answer(self, payload: FeedbackResolved, agency: str, position: int, heard_at: datetime) -> None:
         """Folds an accepted answer into the case."""
         self.resolved, self.answered_by, self.position = payload, agency, position
-        self.stage, self.returned, self.answered_now = ENDINGS[payload.outcome], False, True
+        self.stage, self.returned, self.answered_now = ending_of(payload), False, True
         self.heard_at, self.published_at = heard_at if payload.public else None, None
 
     def take(self, taken: TakenStep, new_owner: str) -> None:
@@ -85,6 +93,8 @@ class CaseState:
         A step that was lost and is folded late may find another stage than it had: then it changes none.
         """
         step = taken.payload.step
+        if step is CaseStep.URGENCY_CHANGED and taken.payload.urgency is not None:
+            self.urgent = taken.payload.urgency is CaseUrgency.URGENT
         self.taken.append(taken)
         self.steps += 1
         self.position = taken.position

@@ -8,15 +8,16 @@ puts a case into RECEIVED, the second ends any open stage as `ENDINGS` says.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
-from portalbus.schemas.directory import first_level
+from portalbus.schemas.case_rules import diverts
+from portalbus.schemas.directory import AgencyDirectory, first_level
 from portalbus.schemas.law.levels import GOVERNMENT_PORTAL, ladder
 from portalbus.schemas.models import CaseStep, FeedbackResolved, Outcome
 
 ANSWERING = FeedbackResolved.event_type
-MOST_TRANSFERS = 4
-"""So many bodies may pass a case on. Who then still holds that it belongs elsewhere sends it up a level."""
 
 
 class CaseStage(StrEnum):
@@ -112,7 +113,11 @@ TABLE: Mapping[CaseStage, Mapping[CaseStep, CaseStage]] = {
         CaseStep.REOPENED: CaseStage.RECEIVED,
         CaseStep.RATED: CaseStage.PUBLISHED,
     },
-    CaseStage.TRANSFERRED_OUT: {CaseStep.REOPENED: CaseStage.RECEIVED},
+    # It was answered by naming another body: when that does not suit, the centre returns it like every answer.
+    CaseStage.TRANSFERRED_OUT: {
+        CaseStep.ANSWER_RETURNED: CaseStage.IN_PROGRESS,
+        CaseStep.REOPENED: CaseStage.RECEIVED,
+    },
     CaseStage.WITHDRAWN: {CaseStep.REOPENED: CaseStage.RECEIVED},
     # Its children have lives of their own; a complaint has another procedure.
     CaseStage.SPLIT: {},
@@ -169,20 +174,44 @@ def who_may(step: CaseStep, owner: str, heir: str | None, receiver: str) -> tupl
     return tuple(sorted(frozenset().union(*(agencies(party, owner, heir, receiver) for party in WHO[step]))))
 
 
-def above(owners: tuple[str, ...]) -> str:
-    """Where a case goes that its bodies pass around: the next level of the one that has it, and at last the centre."""
-    return next((level for level in ladder(owners[-1]) if level not in owners), GOVERNMENT_PORTAL)
+def ending_of(payload: FeedbackResolved) -> CaseStage:
+    """To which stage this answer leads: one that names another procedure diverts the case, however it is called."""
+    return CaseStage.DIVERTED if diverts(payload) else ENDINGS[payload.outcome]
 
 
-def passes_around(speaker: str, to: str, owners: tuple[str, ...]) -> str | None:
-    """The rule that forbids to transfer a case of these owners, the last of whom has it; None when it may be.
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """Who had a case since it was received or opened again, the owner last, looked at on a day.
 
-    What went up to the centre the centre decides: it may give a case to a body that had it before.
+    Bodies are compared as those that act for them that day; of another first level any unit is the same body.
     """
-    if to == owners[-1]:
-        return "case.transfer-loop"
-    if GOVERNMENT_PORTAL in (speaker, to):
-        return None
-    if to in owners:
-        return "case.transfer-loop"
-    return "case.too-many-transfers" if len(owners) > MOST_TRANSFERS else None
+
+    owners: tuple[str, ...]
+    directory: AgencyDirectory
+    today: date
+
+    def acting(self, code: str) -> str:
+        """The body itself, or its only successor."""
+        return self.directory.heir_of(code, self.today) or code
+
+    def forbids(self, speaker: str, to: str, most: int) -> str | None:
+        """The rule that forbids to pass the case on to a body; None when it may be, `most` times.
+
+        What went up to the centre the centre decides: it may give a case to a body that had it before.
+        """
+        acting = [self.acting(owner) for owner in self.owners]
+        if to == acting[-1]:
+            return "case.transfer-loop"
+        if GOVERNMENT_PORTAL in (speaker, to):
+            return None
+        inside = first_level(to) == first_level(acting[-1])
+        before = acting if inside else [first_level(code) for code in acting]
+        if (to if inside else first_level(to)) in before:
+            return "case.transfer-loop"
+        return "case.too-many-transfers" if len(self.owners) > most else None
+
+    @property
+    def above(self) -> str:
+        """Where a case goes that its bodies pass around: the next level of the one that has it, and at last the centre."""
+        had = {self.acting(owner) for owner in self.owners}
+        return next((level for level in ladder(self.acting(self.owners[-1])) if level not in had), GOVERNMENT_PORTAL)

@@ -7,20 +7,18 @@ from datetime import date, datetime, timedelta
 
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.facts import legal_day
-from portalbus.schemas.models import CaseStep, FeedbackProgressed, FeedbackResolved
+from portalbus.schemas.law.limits import Limited, Limits
+from portalbus.schemas.models import CaseStep, FeedbackProgressed, FeedbackResolved, Outcome
 from portalbus.streams.judgement.case_state import CaseState
-from portalbus.streams.judgement.case_state import heir as heir_of
 from portalbus.streams.judgement.case_steps import (
     ANSWERING,
-    MOST_TRANSFERS,
     OPEN,
     TABLE,
     Party,
-    above,
+    Passing,
     agencies,
     allowed,
     may_take,
-    passes_around,
     who_may,
 )
 from portalbus.streams.judgement.decision import ACCEPTED, Decision, rejected
@@ -30,15 +28,24 @@ SHOWN_FROM = "shown_from"
 """Of the acceptance of a public answer: from when on it is shown, RFC 3339 in UTC."""
 
 
-def judge_answer(agency: str, case: CaseState, directory: AgencyDirectory, today: date) -> Decision:
-    """An open case is answered, by the agency that has it or the one that received it."""
+def judge_answer(
+    payload: FeedbackResolved, agency: str, case: CaseState, directory: AgencyDirectory, today: date, limits: Limits
+) -> Decision:
+    """An open case is answered, by the agency that has it or the one that received it.
+
+    One that names the body which is competent instead is a way to pass the case on: it may not go around either.
+    """
     if agency not in (case.owner, case.receiver):
         heir = directory.heir_of(case.owner, today)
         if agency not in agencies(Party.OWNER, case.owner, heir, case.receiver):
             return rejected("case.not-yours", "/case_id", owner=case.owner, agency=agency)
     if case.is_resolved:
         return rejected("case.already-resolved", "/case_id")
-    return ACCEPTED if case.stage in OPEN else _not_allowed(ANSWERING, case)
+    if case.stage not in OPEN:
+        return _not_allowed(ANSWERING, case)
+    if payload.outcome is Outcome.TRANSFERRED_OUT:
+        return _judge_passing(payload.competent_agency, "/competent_agency", agency, case, directory, today, limits)
+    return ACCEPTED
 
 
 def shown_later(payload: FeedbackResolved, received_at: datetime, review: timedelta) -> Decision:
@@ -60,6 +67,7 @@ def judge_step(
     directory: AgencyDirectory,
     now: datetime,
     review: timedelta,
+    limits: Limits,
 ) -> Decision:
     """A step is taken where the table has it, by whom it belongs to; a case is not passed around.
 
@@ -73,20 +81,25 @@ def judge_step(
     if step not in TABLE[case.stage]:
         return _not_allowed(step.value, case)
     if step is CaseStep.TRANSFERRED:
-        return _judge_transfer(payload, agency, case, directory, today)
+        return _judge_passing(payload.to_agency, "/to_agency", agency, case, directory, today, limits)
     if step is CaseStep.ANSWER_RETURNED and case.is_shown(now, review):
         return rejected("case.answer-shown", "/step", hours=round(review.total_seconds() / 3600))
     return ACCEPTED
 
 
-def _judge_transfer(
-    payload: FeedbackProgressed, agency: str, case: CaseState, directory: AgencyDirectory, today: date
+def _judge_passing(
+    code: str | None,
+    path: str,
+    agency: str,
+    case: CaseState,
+    directory: AgencyDirectory,
+    today: date,
+    limits: Limits,
 ) -> Decision:
-    to = heir_of(payload.to_agency or "", directory, today)
-    rule = passes_around(agency, to, case.owners)
-    if rule is None:
-        return ACCEPTED
-    return rejected(rule, "/to_agency", to=to, above=above(case.owners), count=MOST_TRANSFERS)
+    passing, most = Passing(case.owners, directory, today), limits.of(Limited.TRANSFERS, today)
+    to = passing.acting(code or "")
+    rule = passing.forbids(agency, to, most)
+    return ACCEPTED if rule is None else rejected(rule, path, to=to, above=passing.above, count=most)
 
 
 def _not_allowed(step: str, case: CaseState) -> Decision:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from portalbus.schemas.codec import Decoded, Misshapen
 from portalbus.schemas.directory import AgencyDirectory
+from portalbus.schemas.law.limits import Limits, limits
 from portalbus.schemas.models import BucketContents, Envelope, SourceManifest, SourceStatement, VerdictStatus
 from portalbus.schemas.rules import Facts
 from portalbus.schemas.topics import lane_of
@@ -43,7 +44,8 @@ class Bounds:
     And how long a parked record holds its key, and how many undecided ones may hold the same one. And how long the
     events of a source are held behind a gap in its order (zero: not at all), how many, and how many bytes of them. And
     how many bytes of events that waited are taken up again in one step, if there is more than one thing to begin with.
-    And how long after an answer the centre may return it (lane time; zero: not at all).
+    And how long after an answer the centre may return it (lane time; zero: not at all). And the dated `limits` that no
+    law gives.
     """
 
     wait: timedelta = timedelta(days=7)
@@ -55,6 +57,7 @@ class Bounds:
     held_bytes_per_source: int = 2 << 20
     bytes_at_once: int = 4 << 20
     review: timedelta = REVIEW
+    limits: Limits = field(default_factory=limits)
 
     @property
     def room(self) -> Room:
@@ -131,6 +134,7 @@ class Docket:
     def __post_init__(self) -> None:
         bounds = self.bounds
         self.history.directory, self.history.review = self.directory, bounds.review
+        self.history.limits = bounds.limits
         self.first_position = self.next_position
         self._holding = Holding(self.history, bounds.gap_hold, bounds.room, self._freed, self.tell)
 
@@ -169,7 +173,7 @@ class Docket:
         """The facts at a lane time: the clock of judgement is the broker's, so that a replay judges the same."""
         facts = self._facts.get(timestamp_ms)
         if facts is None:
-            facts = self._facts[timestamp_ms] = Facts(self.directory, lane_time(timestamp_ms))
+            facts = self._facts[timestamp_ms] = Facts(self.directory, lane_time(timestamp_ms), self.bounds.limits)
         return facts
 
     def _park(self, record: LaneRecord, content: Unreadable, received_at: datetime) -> None:

@@ -14,8 +14,10 @@ from datetime import datetime, timedelta
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.directory import AgencyDirectory, directory
 from portalbus.schemas.facts import VIET_NAM
+from portalbus.schemas.law.limits import Limits, limits
 from portalbus.schemas.models import (
     Canary,
+    CaseUrgency,
     DirectiveAction,
     DirectivePublished,
     Envelope,
@@ -177,6 +179,7 @@ class History:
     directory: AgencyDirectory = field(default_factory=directory)
     review: timedelta = REVIEW
     """So long after an answer the centre may return it; it is not shown before, unless it is published."""
+    limits: Limits = field(default_factory=limits)
 
     def held_until(self, agency: str, key: str, lane_offset: int, now: datetime) -> datetime | None:
         """How long a record of this lane and key waits behind parked ones; None when it need not wait."""
@@ -192,6 +195,7 @@ class History:
                 case_id=payload.case_id,
                 receiver=event.envelope.agency,
                 owner=payload.addressed_to,
+                urgent=payload.urgency is CaseUrgency.URGENT,
                 opened=payload,
                 position=position,
             )

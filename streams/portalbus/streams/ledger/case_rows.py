@@ -17,21 +17,23 @@ CASE = Table(
     "ledger.case",
     "case_id text, public_code text, receiver text, addressed_to text, regime text, category int4, channel text,"
     " field text, area text, urgency text, subject text, content text, language text, pseudonym text,"
+    " diverted text,"
     " received_at timestamptz, outcome text, reason_code text, reason_text text, legal_basis text,"
     " competent_agency text, answer text, answer_language text, answer_public bool, answered_by text,"
     " answered_at timestamptz, answer_heard_at timestamptz, answer_published_at timestamptz, owner text, state text,"
-    " stage text, passed text[], steps int4, position int8",
+    " stage text, passed text[], steps int4, urgent bool, position int8",
 )
 ANSWERED = (
     "update ledger.case set outcome = %s, reason_code = %s, reason_text = %s, legal_basis = %s, competent_agency = %s,"
     " answer = %s, answer_language = %s, answer_public = %s, answered_by = %s, answered_at = %s,"
     " answer_heard_at = %s, answer_published_at = %s, owner = %s, state = %s, stage = %s, passed = %s, steps = %s,"
-    " position = %s where case_id = %s"
+    " urgent = %s, position = %s where case_id = %s"
 )
 STEPPED = (
     "update ledger.case set answer_published_at = %s, owner = %s, state = %s, stage = %s, passed = %s, steps = %s,"
-    " position = %s where case_id = %s"
+    " urgent = %s, position = %s where case_id = %s"
 )
+DIVERTED = "update ledger.case set subject = '', content = '', pseudonym = null where case_id = %s"
 STEP = (
     "insert into ledger.case_step (case_id, position, agency, event_id, lane_offset, received_at, step, document)"
     " values (%s, %s, %s, %s, %s, %s, %s, %s)"
@@ -59,10 +61,10 @@ def case_row(case: CaseState) -> tuple[Any, ...]:
         payload.field,
         payload.area,
         payload.urgency.value,
-        payload.subject,
-        payload.content,
+        *(("", "") if case.is_diverted else (payload.subject, payload.content)),
         payload.language,
-        payload.pseudonym,
+        None if case.is_diverted else payload.pseudonym,
+        payload.diverted.value if payload.diverted else None,
         payload.received_at,
         *_answer_columns(case),
         *_life_columns(case),
@@ -76,6 +78,7 @@ def update_cases(connection: Connection[Any], history: History) -> None:
     stepped = [case for case in known if case.taken and case.resolved is None and not case.returned]
     many(connection, ANSWERED, [(*_answer_columns(case), *_life_columns(case), case.case_id) for case in answered])
     many(connection, STEPPED, [(case.published_at, *_life_columns(case), case.case_id) for case in stepped])
+    many(connection, DIVERTED, [(case.case_id,) for case in known if case.is_diverted])
     write_steps(connection, history)
 
 
@@ -107,7 +110,7 @@ def _answer_columns(case: CaseState) -> tuple[Any, ...]:
 
 def _life_columns(case: CaseState) -> tuple[Any, ...]:
     passed = list(case.passed) or None
-    return case.owner, _state(case), case.stage.value, passed, case.steps, case.position
+    return case.owner, _state(case), case.stage.value, passed, case.steps, case.urgent, case.position
 
 
 def _state(case: CaseState) -> str:

@@ -56,7 +56,7 @@ DIRECTIVES = """
 select key, agency, version, withdrawn, published_at
 from ledger.directive where key = any(string_to_array(%s, ','))"""
 CASES = """
-select case_id, receiver, owner, state = 'RESOLVED', stage, passed, steps, answer_heard_at, answer_published_at
+select case_id, receiver, owner, state = 'RESOLVED', stage, passed, steps, answer_heard_at, answer_published_at, urgent
 from ledger.case
 where case_id = any(string_to_array(%s, ','))"""
 PUBLIC_CODES = "select public_code, case_id from ledger.case where public_code = any(string_to_array(%s, ','))"

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
+from portalbus.schemas.law.limits import Limits
 from portalbus.streams.judgement.docket import Bounds, Item
 
 WRITE = """
@@ -127,17 +128,15 @@ def program_version() -> str:
 
 @lru_cache(maxsize=8)
 def written_bounds(bounds: Bounds) -> str:
-    """Bounds as they are written: durations in seconds."""
-    return json.dumps(
-        {
-            name: value.total_seconds() if isinstance(value, timedelta) else value
-            for name, value in asdict(bounds).items()
-        }
-    )
+    """Bounds as they are written: durations in seconds, limits as they tell themselves."""
+    said = {
+        name: value.total_seconds() if isinstance(value, timedelta) else value for name, value in asdict(bounds).items()
+    }
+    return json.dumps({**said, "limits": bounds.limits.told})
 
 
 def read_bounds(written: Mapping[str, Any]) -> Bounds:
-    """Bounds as they were written; what is not said is as usual, or bounded nothing yet.
+    """Bounds as they were written; what is not said is as usual, as shipped, or bounded nothing yet.
 
     Raises TypeError for a name that is none of theirs.
     """
@@ -147,4 +146,5 @@ def read_bounds(written: Mapping[str, Any]) -> Bounds:
         name: timedelta(seconds=float(value)) if isinstance(usual.get(name), timedelta) else value
         for name, value in written.items()
     }
+    said["limits"] = Limits.parse(written["limits"]) if "limits" in written else Limits.read()
     return Bounds(**said)

@@ -92,8 +92,15 @@ def directive_row(event: KnownEvent, columns: Mapping[str, Any]) -> Row:
     return Row(Place.VERSION, lambda: DirectivePublished.model_validate_json(document), beside)
 
 
-def receipt_row(event: KnownEvent, columns: Mapping[str, Any]) -> Row:
-    """The half of a row of `ledger.case` that its receipt wrote. A case that took steps has moved on."""
+TEXTS = {"subject": "", "content": "", "pseudonym": None}
+"""What of a receipt is taken out of the row of a case that turned out to be a complaint or a denunciation."""
+
+
+def receipt_row(event: KnownEvent, columns: Mapping[str, Any], told: Payload | None = None) -> Row:
+    """The half of a row of `ledger.case` that its receipt wrote. A case that took steps has moved on.
+
+    `told` is what the receipt said, of a case whose texts were taken out of its row.
+    """
     beside: dict[str, tuple[object, object]] = {"receiver": (columns["receiver"], event.agency)}
     if columns["state"] == "RECEIVED" and not columns["steps"]:
         beside["position"] = (columns["position"], event.position)
@@ -101,6 +108,9 @@ def receipt_row(event: KnownEvent, columns: Mapping[str, Any]) -> Row:
         beside["owner"] = (columns["owner"], columns["addressed_to"] or columns["owner"])
     said = {name: columns[name] for name in FeedbackReceived.model_fields if name != "addressed_to"}
     said["addressed_to"] = columns["addressed_to"] or columns["owner"]
+    if columns["stage"] == "DIVERTED":
+        beside |= {name: (columns[name], right) for name, right in TEXTS.items()}
+        said |= {name: getattr(told, name, right) for name, right in TEXTS.items()}
     return Row(Place.CASE, lambda: FeedbackReceived(**said), beside)
 
 

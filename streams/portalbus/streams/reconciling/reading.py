@@ -14,9 +14,11 @@ from typing import Any, LiteralString
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from portalbus.schemas.codec import WriterSchemas
 from portalbus.streams.reconciling.comparing import KnownEvent, Row, answer_row, directive_row, receipt_row, step_row
 from portalbus.streams.reconciling.difference import Difference, Kind, Place
 from portalbus.streams.reconciling.digests import BucketName, Stated
+from portalbus.streams.reconciling.refolding import payload_in
 
 ROWS_AT_ONCE = 25
 """A directive may have 256 KiB, and takes several times as much while it is compared: few at a time."""
@@ -66,10 +68,13 @@ SUPERSEDED: LiteralString = """(
                and later.status = 'ACCEPTED' and later.position > e.position))"""
 CASES: LiteralString = f"""
 select {IDENTITY}, c.case_id, c.public_code, c.receiver, c.owner, c.addressed_to, c.steps, c.regime, c.category,
-       c.channel, c.field, c.area, c.urgency, c.subject, c.content, c.language, c.pseudonym,
-       c.received_at as row_received, c.state, c.outcome, c.reason_code, c.reason_text, c.legal_basis,
+       c.channel, c.field, c.area, c.urgency, c.subject, c.content, c.language, c.pseudonym, c.diverted,
+       c.received_at as row_received, c.state, c.stage, c.outcome, c.reason_code, c.reason_text, c.legal_basis,
        c.competent_agency, c.answer, c.answer_language, c.answer_public, c.answered_by, c.answered_at,
-       c.answer_heard_at, c.position as row_position
+       c.answer_heard_at, c.position as row_position,
+       case when c.stage = 'DIVERTED' and e.event_type = 'FeedbackReceived' then (
+           select j.canonical from ledger.judgement j
+           where j.position = e.position and j.agency = e.agency and j.lane_offset = e.lane_offset) end as canonical
 from ledger.event e left join ledger.case c on c.case_id = e.key
 where e.event_type in ('FeedbackReceived', 'FeedbackResolved') and e.status = 'ACCEPTED' and {IN_SCOPE}
   and not (e.event_type = 'FeedbackResolved' and coalesce(c.steps, 0) > 0 and {SUPERSEDED})"""
@@ -182,9 +187,12 @@ def read_digests(connection: Connection[Any], scope: Scope) -> dict[BucketName, 
 
 
 def read_accepted(
-    connection: Connection[Any], scope: Scope, rest: Callable[[], None]
+    connection: Connection[Any], scope: Scope, rest: Callable[[], None], writers: WriterSchemas
 ) -> Iterator[tuple[KnownEvent, Place, Row | None]]:
-    """Every accepted event of what people see, with its row. `rest` is called now and then, to let others work."""
+    """Every accepted event of what people see, with its row. `rest` is called now and then, to let others work.
+
+    `writers` read what the receipt of a case said whose text was taken out of its row.
+    """
     for columns in _streamed(connection, DIRECTIVES, scope, rest):
         event = _known(columns)
         yield event, Place.VERSION, directive_row(event, _version_columns(columns)) if columns["document"] else None
@@ -192,7 +200,8 @@ def read_accepted(
         event = _known(columns)
         columns |= {"received_at": columns["row_received"], "position": columns["row_position"]}
         if event.event_type == "FeedbackReceived":
-            yield event, Place.CASE, receipt_row(event, columns) if columns["case_id"] else None
+            said = payload_in(columns["canonical"], event.event_id, event.content_hash, writers)
+            yield event, Place.CASE, receipt_row(event, columns, said) if columns["case_id"] else None
         else:
             yield event, Place.ANSWER, answer_row(event, columns) if _has_answer(columns) else None
     for columns in _streamed(connection, STEPS, scope, rest):

@@ -77,6 +77,7 @@ class Reconciler:
         self._url = database_url
         self._clock = clock
         self._rest = rest
+        self._writers = writers
         self._healer = Healer(writers, lanes, clock)
         self._connection: Connection[Any] | None = None
 
@@ -171,7 +172,7 @@ class Reconciler:
         differences: list[Difference] = [*read_misjudged(connection, scope), *read_beyond(connection, scope)]
         events = 0
         with connection.transaction():  # the cursors of `read_accepted` live in it
-            for event, place, row in read_accepted(connection, scope, self._rest):
+            for event, place, row in read_accepted(connection, scope, self._rest, self._writers):
                 events += 1
                 difference, shown = difference_of(event, place, row)
                 if difference is not None:

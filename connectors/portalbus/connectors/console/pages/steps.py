@@ -12,7 +12,8 @@ from fastapi.responses import RedirectResponse, Response
 from portalbus.connectors.console.deciding import Step
 from portalbus.connectors.console.journal import What
 from portalbus.connectors.console.office import PRIVATE, PageBehindLogin, SignedForm
-from portalbus.schemas.case_rules import MIN_REASON_CHARACTERS, is_reason
+from portalbus.schemas.case_rules import is_reason, shortest_reason
+from portalbus.schemas.facts import facts_now
 from portalbus.schemas.spelling import AGENCY_CODE, CASE, PORTAL_ID
 
 router = APIRouter(prefix="/office", include_in_schema=False)
@@ -57,7 +58,7 @@ async def take_step(page: PageBehindLogin, form: SignedForm) -> Response:
             "wanting": wanting,
             "back": back,
             "longest": LONGEST_WHY,
-            "words": MIN_REASON_CHARACTERS,
+            "words": shortest_reason(facts_now()),
         }
         return page.render("office_again.html", status=422, path=f"/{back}", **shown)
     number = await page.office.threads.run(lambda connection: hands.begin(connection, who, step))
@@ -82,7 +83,7 @@ def _wanting(step: Step) -> str | None:
     """The name of the text that says what the reason lacks."""
     if not step.why or len(step.why) > LONGEST_WHY:
         return "again.why"
-    return "again.words" if step.what is What.ASSIGN and not is_reason(step.why) else None
+    return "again.words" if step.what is What.ASSIGN and not is_reason(step.why, facts_now()) else None
 
 
 def _value(name: str, text: str) -> Any:
