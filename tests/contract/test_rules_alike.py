@@ -1,4 +1,4 @@
-"""What is wrong with a feedback is found by the same rule, in the same words, at the SDK, the gateway and the processor."""
+"""What is wrong with a feedback is found by the same rule, in the same words, at SDK, gateway and processor."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 from bus_events import Lane, answer, progress, receipt
 from memory_ledger import MemoryLedger
@@ -47,7 +48,9 @@ def random_life(random: Random, case: str, code: int, lanes: dict[str, Lane], le
     for _ in range(length):
         step = random.choice(SAID)
         agency = "G22" if step is CaseStep.ANSWER_RETURNED else random.choice(AGENCIES)
-        values = {"to_agency": random.choice(TARGETS)} if step is CaseStep.TRANSFERRED else {}
+        values: dict[str, Any] = {"to_agency": random.choice(TARGETS)} if step is CaseStep.TRANSFERRED else {}
+        if step is CaseStep.SPLIT:
+            values = {"children": (f"{agency}-of-{case}-1", f"{agency}-of-{case}-2")}
         said.append((agency, answer(case) if step is None else progress(step, case, **values)))
     urgent = random.random() < 0.2
     received = receipt(
@@ -109,6 +112,9 @@ def _follow(payload: FeedbackProgressed, agency: str, passed: list[str], answere
         assert agency in (passed[-1], passed[-1].partition(".")[0], "G22"), "transferred by somebody else"
         assert not answered.get(case), "an answered case was transferred"
         assert "G22" in (to, agency) or to not in passed, "a loop"
+        bodies = [one.partition(".")[0] for one in passed]
+        inside = to.partition(".")[0] == bodies[-1]
+        assert "G22" in (to, agency) or inside or to.partition(".")[0] not in bodies, "a loop by way of a unit"
         assert len(passed) <= 4 or "G22" in (to, agency), "passed on for ever"
         passed.append(to)
     elif payload.step is CaseStep.REOPENED:

@@ -13,9 +13,11 @@ from bus_events import NOON, Lane, writers
 from ledger_facts import rows
 from memory_ledger import directory
 from portalbus.schemas.law.calendar import WorkingCalendar
+from portalbus.schemas.law.competence import Competence
 from portalbus.schemas.law.regimes import Regimes
 from portalbus.schemas.models import Payload
 from portalbus.streams.casework.caseworker import Caseworker
+from portalbus.streams.casework.deriving import Law
 from portalbus.streams.ledger.database import connect
 from portalbus.streams.ledger.ledger import Ledger
 
@@ -23,6 +25,7 @@ FOLDED = {
     "case": "select case_id, owner, urgency, state, position, life from casework.case order by case_id",
     "handling": "select * from casework.handling order by case_id, number",
     "deadline": "select * from casework.deadline order by case_id, handling, duty, number",
+    "routing": "select * from casework.routing order by case_id",
     "escalation": "select * from casework.escalation order by case_id, handling, duty, number",
 }
 """Everything in casework that is a fold."""
@@ -38,6 +41,7 @@ class CaseworkBench:
         self._ledger = ledger
         self._lanes: dict[str, Lane] = {}
         self.calendar, self.regimes = WorkingCalendar.read(), Regimes.read()
+        self.bodies, self.rules = directory(), Competence.read()
         self.patience = timedelta(0)
         self._connection = connect(url, application="casework", autocommit=True)
         self.worker = self.caseworker()
@@ -47,8 +51,7 @@ class CaseworkBench:
         found = Caseworker(
             self._connection,
             writers(),
-            self.calendar,
-            self.regimes,
+            Law(0, self.calendar, self.regimes, self.bodies, self.rules),
             patience=self.patience,
             clock=lambda: self.now,
             slice_=7,
@@ -111,7 +114,8 @@ def casework_bench(url: str) -> Iterator[CaseworkBench]:
             "truncate ledger.lane, ledger.source, ledger.gap, ledger.event, ledger.judgement, ledger.relayed,"
             " ledger.directive, ledger.directive_version, ledger.case, ledger.case_step, ledger.waiting, ledger.parked,"
             " ledger.notice,"
-            " ledger.alert, casework.case, casework.handling, casework.deadline, casework.escalation, casework.law"
+            " ledger.alert, casework.case, casework.handling, casework.deadline, casework.escalation,"
+            " casework.routing, casework.law"
         )
         look.execute("update ledger.position set next = 1")
         look.execute("update casework.place set position = 0, urgent = 0, law = 0")

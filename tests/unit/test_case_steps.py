@@ -13,7 +13,7 @@ from portalbus.schemas.law.duty import Duty
 from portalbus.schemas.law.regimes import Regimes
 from portalbus.schemas.models import CaseStep, CaseUrgency, FeedbackProgressed
 from portalbus.streams.casework.deriving import Law, Moments, Rows, derive
-from portalbus.streams.casework.life import Ending, Handling, Life
+from portalbus.streams.casework.life import Climbed, Ending, Handling, Life
 from portalbus.streams.casework.steps import take
 from portalbus.streams.casework.store import LIFE
 
@@ -25,18 +25,19 @@ DAY = timedelta(days=1)
 def life(regime: str = "R5", *, urgent: bool = False, agency: str = "H26.01") -> Life:
     first = Handling(1, agency, MONDAY)
     if urgent:
-        first.urgent_since = MONDAY
-    return Life("H26-0001", regime, 1, None, None, "RECEIVED", urgent, [first], [])
+        first.climbs.append(Climbed(MONDAY))
+    return Life("H26-0001", regime, 1, None, None, "RECEIVED", urgent, [first], [], MONDAY)
 
 
-def step(case: Life, kind: CaseStep, at: datetime, **values: object) -> None:
-    take(case, FeedbackProgressed(case_id=case.case_id, step=kind, at=at, **values), at)
+def step(case: Life, kind: CaseStep, at: datetime, by: str = "H26", **values: object) -> None:
+    take(case, FeedbackProgressed(case_id=case.case_id, step=kind, at=at, **values), at, by)
 
 
 def answered(case: Life, at: datetime) -> None:
     case.now.go_on(at)
     case.now.answered = case.now.ended = case.now.heard = at
     case.now.ending = Ending.ANSWERED
+    case.end_climbs(at)
 
 
 def rows(case: Life, now: datetime) -> Rows:
@@ -80,11 +81,8 @@ def test_lowering_the_urgency_ends_the_climb_and_keeps_what_was_missed() -> None
     climb = [(row.told_to, row.closed_at is None) for row in rows(case, MONDAY + DAY).escalations]
     assert climb == [("H26", False)]
     step(case, CaseStep.URGENCY_CHANGED, MONDAY + timedelta(hours=5), urgency=CaseUrgency.URGENT)
-    assert [row.told_to for row in rows(case, MONDAY + timedelta(hours=8, minutes=1)).escalations] == [
-        "H26",
-        "G22",
-        "PM",
-    ]
+    raised = [row.told_to for row in rows(case, MONDAY + timedelta(hours=8, minutes=1)).escalations]
+    assert raised == ["H26", *("H26", "G22", "PM")], "the first climb, and the second one"
 
 
 def test_a_life_comes_back_from_the_database_as_it_was() -> None:

@@ -13,7 +13,7 @@ from legal_rows import ROWS, noon
 from portalbus.schemas.law.calendar import DayKind, WorkingCalendar
 from portalbus.schemas.law.deadlines import Deadline, DeadlineState, deadlines
 from portalbus.schemas.law.duty import Duty
-from portalbus.schemas.law.facts import CaseFacts, Extension, Pause
+from portalbus.schemas.law.facts import CaseFacts, Climb, Extension, Pause
 from portalbus.schemas.law.levels import ladder, level_of
 from portalbus.schemas.law.regimes import Regimes
 from portalbus.schemas.working_time import ZONE
@@ -118,7 +118,7 @@ def test_every_seven_days_without_a_notice_is_one_missed_until_the_answer_comes(
 
 
 def test_an_urgent_case_climbs_from_the_unit_to_the_government_portal() -> None:
-    facts = CaseFacts("R6", "H26.01.02", MORNING, urgent_since=MORNING)
+    facts = CaseFacts("R6", "H26.01.02", MORNING, climbs=(Climb(MORNING),))
     climb = [one for one in deadlines(facts, CALENDAR, REGIMES, MORNING) if one.duty is Duty.ACKNOWLEDGE]
     assert [(one.owed_by, one.due_at) for one in climb] == [
         ("H26.01.02", MORNING + timedelta(hours=1)),
@@ -131,7 +131,7 @@ def test_an_urgent_case_climbs_from_the_unit_to_the_government_portal() -> None:
 
 def test_an_acknowledgement_ends_the_climb_at_the_level_it_had_come_to() -> None:
     told = MORNING + timedelta(minutes=90)
-    facts = CaseFacts("R6", "H26.01.02", MORNING, urgent_since=MORNING, acknowledged=told)
+    facts = CaseFacts("R6", "H26.01.02", MORNING, climbs=(Climb(MORNING, told),))
     climb = [one for one in deadlines(facts, CALENDAR, REGIMES, told) if one.duty is Duty.ACKNOWLEDGE]
     assert [one.state(told) for one in climb] == [DeadlineState.LATE, DeadlineState.MET]
 

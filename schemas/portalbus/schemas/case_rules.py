@@ -172,6 +172,6 @@ def shortest_reason(facts: Facts) -> int:
 
 
 def is_reason(text: str | None, facts: Facts) -> bool:
-    """True for words of substance: enough of them, not just the name of a reason, nor what can be said of everything."""
+    """True for words of substance: enough of them, not just a reason's name, nor what can be said of everything."""
     said = (text or "").strip()
     return len(said) >= shortest_reason(facts) and says_something(said)

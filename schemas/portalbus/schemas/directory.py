@@ -7,6 +7,7 @@ the file named by `PORTALBUS_AGENCIES`.
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -16,10 +17,12 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from portalbus.schemas.computed import computed
 from portalbus.schemas.errors import AgencyUnknown
 from portalbus.schemas.spelling import AGENCY_CODE
 
 REVERSED_CODE = re.compile(r"^(?:[A-Z0-9]{2,3}\.)+[A-Y][0-9]{2}$")
+VERSION_LENGTH = 12
 FIRST_LEVEL_KINDS = ("ministry", "ministerial_agency", "government_agency", "province")
 
 
@@ -62,6 +65,36 @@ class AgencyDirectory:
         else:
             text = files("portalbus.schemas").joinpath("data/agencies.csv").read_text(encoding="utf-8")
         return cls(_agency(row) for row in csv.DictReader(text.splitlines()))
+
+    @classmethod
+    def parse(cls, text: str) -> AgencyDirectory:
+        """The directory whose `text` this is; names and sources are not in it."""
+        return cls(_agency(row) for row in csv.DictReader(text.splitlines()))
+
+    @property
+    def text(self) -> str:
+        """Who existed when and who took over, as CSV: enough to follow bodies again years later."""
+        rows = [row for code in sorted(self._by_code) for row in self._by_code[code]]
+        lines = (
+            f"{row.code},{row.kind},{row.valid_from},{row.valid_to or ''},{';'.join(row.successor_codes)}"
+            for row in rows
+        )
+        return "code,kind,valid_from,valid_to,successor_codes\n" + "".join(f"{line}\n" for line in lines)
+
+    @computed
+    def version(self) -> str:
+        """The same for the same bodies, days and successors."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:VERSION_LENGTH]
+
+    def gone(self, on: date) -> tuple[str, ...]:
+        """The codes of first-level bodies that were there before that day, and are no more."""
+        return tuple(
+            sorted(
+                code
+                for code, rows in self._by_code.items()
+                if rows[0].valid_from <= on and not any(row.exists_on(on) for row in rows)
+            )
+        )
 
     def agency(self, code: str, on: date) -> Agency:
         """The first-level agency that `code` (of any level, also in the older reversed form) belongs to.
@@ -168,12 +201,12 @@ def heir_of(code: str, on: date) -> str | None:
 def _agency(row: dict[str, str]) -> Agency:
     return Agency(
         code=row["code"],
-        name_vi=row["name_vi"],
-        name_en=row["name_en"],
+        name_vi=row.get("name_vi", ""),
+        name_en=row.get("name_en", ""),
         kind=row["kind"],
         valid_from=date.fromisoformat(row["valid_from"]),
         valid_to=date.fromisoformat(row["valid_to"]) if row["valid_to"] else None,
         successor_codes=tuple(code for code in row["successor_codes"].split(";") if code),
-        source=row["source"],
-        confidence=row["confidence"],
+        source=row.get("source", ""),
+        confidence=row.get("confidence", ""),
     )

@@ -92,8 +92,8 @@ _STOCK = re.compile(
 _STOCK_ZH = re.compile("|".join(STOCK_PHRASES_ZH))
 
 _TEXT_OF_LAW = re.compile(
-    r"\b(?:hien phap|bo luat|(?<!phap )luat|phap lenh|nghi quyet|nghi dinh|quyet dinh|thong tu|chi thi|cong dien|cong van"
-    r"|quy che|quy dinh so|huong dan so|dieu uoc|hiep dinh"
+    r"\b(?:hien phap|bo luat|(?<!phap )luat|phap lenh|nghi quyet|nghi dinh|quyet dinh|thong tu|chi thi|cong dien"
+    r"|cong van|quy che|quy dinh so|huong dan so|dieu uoc|hiep dinh"
     r"|constitution|code|law|act|ordinance|resolution|decree|decision|circular|directive|dispatch|regulation|treaty)\b"
 )
 _TEXT_OF_LAW_ZH = re.compile("宪法|法典|法|法令|决议|决定|通知|通告|条例|议定|指示|规定第")
@@ -105,14 +105,14 @@ MIN_WORDS_OF_A_NAME = 6
 _WORDS_OF_THOSE_LAWS = frozenset(
     fold(
         "Luật Khiếu nại Luật Tố cáo Luật Tiếp công dân số năm và Điều khoản điểm Nghị định Thông tư"
-        " law on the of and complaints denunciations denunciation reception citizens decree circular no art article year"
-        " 申诉法 检举法 公民接待法 第 条 号 法令"
+        " law on the of and complaints denunciations denunciation reception citizens decree circular no art article"
+        " year 申诉法 检举法 公民接待法 第 条 号 法令"
     ).split()
 )
 _PART_OF_NOTATION = re.compile("[0-9]+|[0-9]*(?:qh[0-9]*|nd|cp|tt|ttcp|[a-e])")
 
 _NOT_COMPETENT = re.compile(
-    r"\b(?:khong (?:thuoc|co|nam trong|dung) (?:pham vi )?tham quyen|ngoai (?:pham vi )?tham quyen|vuot (?:qua )?tham quyen"
+    r"\b(?:khong (?:thuoc|co|nam trong|dung) (?:pham vi )?tham quyen|(?:ngoai|vuot|vuot qua) (?:pham vi )?tham quyen"
     r"|khong thuoc (?:chuc nang|trach nhiem|pham vi quan ly|linh vuc quan ly)"
     r"|not (?:within|in|under) (?:our|its|the|this agency s|this body s) (?:competence|jurisdiction|remit|mandate)"
     r"|(?:outside|beyond) (?:our|its|the) (?:competence|jurisdiction|remit|mandate)"

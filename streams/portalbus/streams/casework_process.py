@@ -21,10 +21,12 @@ from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import directory
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.law.calendar import working_calendar
+from portalbus.schemas.law.competence import competence
 from portalbus.schemas.law.regimes import regimes
 from portalbus.schemas.registration import SchemaIds
 from portalbus.streams.casework.ahead import Ahead
 from portalbus.streams.casework.caseworker import Caseworker
+from portalbus.streams.casework.deriving import Law
 from portalbus.streams.casework.scout import Scout
 from portalbus.streams.casework.urgency import UrgencyProbe
 from portalbus.streams.decoding.decoder import Decoder
@@ -81,7 +83,7 @@ def _work(settings: StreamSettings, writers: WriterSchemas, stop: threading.Even
         if not leads:
             return
         connection.execute(f"listen {CHANNEL}")
-        caseworker = Caseworker(connection, writers, working_calendar(), regimes())
+        caseworker = Caseworker(connection, writers, _law())
         caseworker.start()
         with ThreadPoolExecutor(1, "scout") as threads:
             scouting = threads.submit(_scout, settings, writers, stop)
@@ -95,12 +97,17 @@ def _work(settings: StreamSettings, writers: WriterSchemas, stop: threading.Even
         scouting.result()
 
 
+def _law() -> Law:
+    """What this process was started with; its number comes when it is written down."""
+    return Law(0, working_calendar(), regimes(), directory(), competence())
+
+
 def _scout(settings: StreamSettings, writers: WriterSchemas, stop: threading.Event) -> None:
     with (
         connect(settings.database_url, application="scout", options=OPTIONS, autocommit=True) as connection,
         Decoder(writers) as decoder,
     ):
-        ahead = Ahead(connection, Caseworker(connection, writers, working_calendar(), regimes()))
+        ahead = Ahead(connection, Caseworker(connection, writers, _law()))
         Scout(settings.bootstrap, ahead, UrgencyProbe(writers), decoder, directory()).run(stop)
 
 

@@ -4,10 +4,12 @@ over them. One body or a person's choice, never a guess."""
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
@@ -15,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from portalbus.schemas.law.calendar import VERSION_LENGTH
 from portalbus.schemas.law.duty import Basis
 from portalbus.schemas.law.levels import LEVELS
 from portalbus.schemas.search_text import fold
@@ -75,6 +78,7 @@ class Competence:
     def __init__(self, rules: Iterable[CompetenceRule], provinces: Mapping[str, str]) -> None:
         self.by_id: Mapping[str, CompetenceRule] = {rule.id: rule for rule in rules}
         self.provinces = provinces
+        self.version = hashlib.sha256(self.text.encode()).hexdigest()[:VERSION_LENGTH]
 
     @classmethod
     def read(cls, path: Path | None = None) -> Competence:
@@ -84,6 +88,22 @@ class Competence:
         if path is not None:
             rules |= _read(path.read_text(encoding="utf-8"), str(path))
         return cls(rules.values(), _provinces())
+
+    @classmethod
+    def parse(cls, text: str) -> Competence:
+        """The rules whose `text` this is."""
+        said = json.loads(text)
+        return cls([_rule(row) for row in said["rule"]], said["provinces"])
+
+    @property
+    def text(self) -> str:
+        """Everything in force and ever in force, as JSON: enough to decide by it again years later."""
+        rules = [
+            {name: value for name, value in asdict(rule).items() if value is not None}
+            for _, rule in sorted(self.by_id.items())
+        ]
+        said = {"rule": rules, "provinces": dict(sorted(self.provinces.items()))}
+        return json.dumps(said, ensure_ascii=False, sort_keys=True, default=str)
 
     def matching(self, field: str, area: str | None, level: str | None, on: date) -> tuple[CompetenceRule, ...]:
         """The rules that decide: the narrowest of those that hold. More than one means that nobody has decided."""
@@ -112,8 +132,18 @@ def competence() -> Competence:
 
 
 def _provinces() -> dict[str, str]:
-    text = files("portalbus.schemas").joinpath("data/provinces.csv").read_text(encoding="utf-8")
-    return {row["nso_code"]: row["agency_code"] for row in csv.DictReader(text.splitlines())}
+    """The provinces by statistical code: those shipped, and over them the file named by `PORTALBUS_PROVINCES`."""
+    shipped = files("portalbus.schemas").joinpath("data/provinces.csv").read_text(encoding="utf-8")
+    found = _codes(shipped, "data/provinces.csv")
+    override = os.environ.get("PORTALBUS_PROVINCES")
+    return found | _codes(Path(override).read_text(encoding="utf-8"), override) if override else found
+
+
+def _codes(text: str, name: str) -> dict[str, str]:
+    try:
+        return {row["nso_code"]: row["agency_code"] for row in csv.DictReader(text.splitlines())}
+    except KeyError as error:
+        raise ValueError(f"{name}: no column {error}; the form is that of data/provinces.csv") from error
 
 
 def _read(text: str, name: str) -> dict[str, CompetenceRule]:
@@ -148,6 +178,4 @@ def _rule(row: Mapping[str, Any]) -> CompetenceRule:
 
 
 def _day(said: Any) -> date:
-    if not isinstance(said, date):
-        raise TypeError(f"{said!r} is no date such as 2025-07-01")
-    return said
+    return said if isinstance(said, date) else date.fromisoformat(said)

@@ -10,16 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, pairwise
 
 from portalbus.schemas.directory import first_level
 from portalbus.schemas.law.calendar import ONE_DAY, WorkingCalendar
 from portalbus.schemas.law.duty import Duty, Regime, Term, Unit
-from portalbus.schemas.law.facts import CaseFacts, Pause
-from portalbus.schemas.law.levels import ladder
+from portalbus.schemas.law.facts import CaseFacts, Climb, Pause
+from portalbus.schemas.law.levels import DIGEST, ladder
 from portalbus.schemas.law.reckoning import Reckoning, day_of, end_of, reckon
 from portalbus.schemas.law.regimes import Regimes
 
+AFTER_THE_END = frozenset({Duty.PUBLISH, Duty.CHILDREN})
 MOST_PROGRESS = 520
 """Progress notices reckoned for one case: ten years of weeks."""
 
@@ -58,6 +59,8 @@ class Deadline:
     met_at: datetime | None = None
     ended_at: datetime | None = None
     reckoning: Reckoning | None = None
+    told_to: str = ""
+    """Who is to look at it once it is late: of an urgent case the next authority, else empty for who owes it."""
 
     def state(self, now: datetime) -> DeadlineState:
         """How it stands at a moment."""
@@ -98,28 +101,48 @@ class _Reckoner:
         if facts.refused is not None:
             yield from self._within_days(Duty.REFUSE, facts.received, facts.refused)
         yield from self._answer()
+        if facts.split is not None:
+            for children in self._within_days(Duty.CHILDREN, facts.split, facts.children_received):
+                yield replace(children, ended_at=None)
         if facts.answered is not None and facts.refused is None and not facts.is_private:
             for publication in self._within_days(Duty.PUBLISH, facts.answered, facts.published):
                 yield replace(publication, ended_at=None)  # it is owed once the case has ended
+
+    @property
+    def _acting(self) -> str:
+        return self.facts.acting or self.facts.agency
 
     def _term(self, duty: Duty) -> Term | None:
         return self.regimes.term(self.facts.regime, duty, day_of(self.facts.received), first_level(self.facts.agency))
 
     def _acknowledgements(self) -> Iterator[Deadline]:
-        since, term = self.facts.urgent_since, self._term(Duty.ACKNOWLEDGE)
-        if since is None or term is None:
+        term, levels = self._term(Duty.ACKNOWLEDGE), self.facts.ladder or ladder(self._acting)
+        if term is None:
             return
-        for number, authority in enumerate(ladder(self.facts.agency), 1):
-            due_at = since + number * timedelta(minutes=term.length)
-            starts_at = due_at - timedelta(minutes=term.length)
-            if self.facts.acknowledged is not None and self.facts.acknowledged < starts_at:
+        for number, climb in enumerate(self.facts.climbs):
+            for deadline in self._climb(climb, term, levels):
+                yield replace(deadline, number=number * len(levels) + deadline.number)
+
+    def _climb(self, climb: Climb, term: Term, levels: Sequence[str]) -> Iterator[Deadline]:
+        """A level after the other. Once another body has the case, its superiors wait for nothing: next is the top."""
+        left, starts_at, number = self.facts.passed_to_another, climb.since, 0
+        over = _first(climb.acknowledged, climb.ended)
+        for authority, above in pairwise((*levels, DIGEST)):
+            elsewhere = left is not None and left <= starts_at
+            if number and elsewhere and authority != levels[-1]:
+                continue
+            if over is not None and over < starts_at:
                 return  # it never came to this level
-            yield self._deadline(term, number, authority, starts_at, None, due_at, self.facts.acknowledged)
+            due_at, number = starts_at + timedelta(minutes=term.length), number + 1
+            told_to = above if above == DIGEST or left is None or left > due_at else levels[-1]
+            found = self._deadline(term, number, authority, starts_at, None, due_at, climb.acknowledged)
+            yield replace(found, ended_at=climb.ended, told_to=told_to)
+            starts_at = due_at
 
     def _within_days(self, duty: Duty, start: datetime, met: datetime | None) -> Iterator[Deadline]:
         term = self._term(duty)
         if term is not None:
-            pauses = () if duty is Duty.PUBLISH else self.facts.pauses
+            pauses = () if duty in AFTER_THE_END else self.facts.pauses
             yield self._in_days(
                 term, start, reckon(day_of(start), term.length, term.unit, self.regime, self.calendar, pauses), met
             )
@@ -170,7 +193,7 @@ class _Reckoner:
             met = next((moment for moment in told if starts_at <= moment < due_at), None)
             if met is None:
                 met = _before(self.facts.answered, due_at)
-            deadline = self._deadline(term, number, self.facts.agency, starts_at, found, due_at, met)
+            deadline = self._deadline(term, number, self._acting, starts_at, found, due_at, met)
             state = deadline.state(self.now)
             if state is not DeadlineState.VOID:
                 yield deadline
@@ -180,7 +203,7 @@ class _Reckoner:
 
     def _in_days(self, term: Term, start: datetime, found: Reckoning, met: datetime | None) -> Deadline:
         due_at = end_of(found.due_on) if found.due_on else None
-        return self._deadline(term, 1, self.facts.agency, start, found, due_at, met)
+        return self._deadline(term, 1, self._acting, start, found, due_at, met)
 
     def _deadline(
         self,

@@ -20,6 +20,8 @@ class Duty(StrEnum):
     PROGRESS = "PROGRESS"
     """After the answer's term is over: a notice of how things stand, again and again."""
     PUBLISH = "PUBLISH"
+    CHILDREN = "CHILDREN"
+    """Of a case that was split: who split it receives each of its children."""
 
 
 class Unit(StrEnum):

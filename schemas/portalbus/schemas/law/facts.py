@@ -23,10 +23,20 @@ class Extension:
 
 
 @dataclass(frozen=True, slots=True)
+class Climb:
+    """An urgent case climbs level after level until somebody says that they have it, it ends, or is urgent no more."""
+
+    since: datetime
+    acknowledged: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CaseFacts:
     """One clock of a case: it starts when a body receives the case, and anew when another one does or it is reopened.
 
-    `agency` is the body that has it. All moments are aware. `urgent_since` is None unless the case is urgent.
+    `agency` is the body that has it; `acting` is who acts for it, empty for itself; `ladder` are those who have to
+    acknowledge it one after the other while it is urgent, empty for the usual ones. All moments are aware.
     """
 
     regime: str
@@ -44,5 +54,12 @@ class CaseFacts:
     pauses: tuple[Pause, ...] = ()
     extensions: tuple[Extension, ...] = ()
     progress_told: tuple[datetime, ...] = ()
-    urgent_since: datetime | None = None
-    acknowledged: datetime | None = None
+    climbs: tuple[Climb, ...] = ()
+    """Each time that it became urgent. A body that passes it on without a word leaves its climb running."""
+    passed_to_another: datetime | None = None
+    """When another body got it."""
+    acting: str = ""
+    ladder: tuple[str, ...] = ()
+    split: datetime | None = None
+    children_received: datetime | None = None
+    """When the last child of a split came; None while one is missing."""

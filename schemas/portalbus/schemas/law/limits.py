@@ -1,4 +1,4 @@
-"""Limits of judgement that no law gives: the dated values of `limits.toml`, and the installation's own file over them."""
+"""Limits of judgement that no law gives: dated values of `limits.toml`, and the installation's own file over them."""
 
 from __future__ import annotations
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from psycopg import Connection
 
-from portalbus.schemas.law.levels import ladder
+from portalbus.schemas.law.reckoning import day_of
 from portalbus.schemas.models import Event, FeedbackReceived
 from portalbus.streams.casework.caseworker import Caseworker
+from portalbus.streams.casework.deriving import Law
 from portalbus.streams.casework.life import Life
 from portalbus.streams.casework.reading import CaseEvent
 
@@ -76,8 +77,10 @@ class Ahead:
         ]
 
 
-def _may_be_folded(life: Life | None, told: CaseEvent) -> bool:
+def _may_be_folded(life: Life | None, told: CaseEvent, law: Law) -> bool:
     """A receipt of a new case, or a step by an authority that the case is or may come to."""
     if isinstance(told.event.payload, FeedbackReceived):
         return life is None
-    return life is not None and told.event.envelope.agency in ladder(life.now.agency)
+    if life is None:
+        return False
+    return told.event.envelope.agency in (life.now.agency, *law.ladder(life.now.agency, day_of(told.heard)))

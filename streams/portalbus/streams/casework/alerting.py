@@ -23,7 +23,7 @@ IN_DIGEST = "case.in-digest"
 RAISED_ANEW = (ALERTS[EscalationKind.ESCALATED], IN_DIGEST)
 
 OPEN = """
-select kind, told_to, count(*), min(at), max(at), (array_agg(case_id order by at, case_id))[1]
+select kind, told_to, count(distinct case_id), min(at), max(at), (array_agg(case_id order by at, case_id))[1]
 from casework.escalation
 where closed_at is null and kind = any(%(kinds)s) and (%(whom)s::text[] is null or told_to = any(%(whom)s))
 group by kind, told_to"""

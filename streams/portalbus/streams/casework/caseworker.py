@@ -6,23 +6,34 @@ written together, so nothing is folded twice. Urgent cases go first, whatever el
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
 from psycopg import Connection
 
 from portalbus.schemas.codec import WriterSchemas
-from portalbus.schemas.law.calendar import WorkingCalendar
-from portalbus.schemas.law.regimes import Regimes
+from portalbus.schemas.law.reckoning import day_of
+from portalbus.schemas.models import FeedbackReceived
 from portalbus.streams.casework.alerting import bring_up_to_date
 from portalbus.streams.casework.deriving import EscalationKind, Law, derive
 from portalbus.streams.casework.folding import fold
 from portalbus.streams.casework.law_record import enact, law_after, law_numbered
 from portalbus.streams.casework.life import Life
 from portalbus.streams.casework.reading import CaseEvent, events_between, unfolded_events, urgent_cases
-from portalbus.streams.casework.store import forget_cases, forget_everything, read_lives, write_lives, write_rows
+from portalbus.streams.casework.routing import routed
+from portalbus.streams.casework.store import (
+    FOLD,
+    forget_cases,
+    forget_everything,
+    parents_of,
+    read_lives,
+    read_received,
+    write_lives,
+    write_routings,
+    write_rows,
+)
 from portalbus.streams.casework.timers import due_cases, moments
 
 log = structlog.get_logger(__name__)
@@ -37,12 +48,17 @@ PATIENCE = timedelta(minutes=15)
 """How long after it was due something may still be on a lane that is not read, before it is late all the same."""
 URGENT, ORDINARY = (EscalationKind.ESCALATED,), (EscalationKind.OVERDUE, EscalationKind.PROGRESS_DUE)
 
-TAKE = "select position, urgent, law, (select next - 1 from ledger.position) from casework.place for update"
+TAKE = "select position, urgent, law, (select next - 1 from ledger.position), fold from casework.place for update"
 OLD_LAW = """
 select distinct case_id from casework.deadline
 where law < %s and met_at is null and state <> 'VOID' limit %s"""
 
 
+OF_THE_GONE = """
+select distinct d.case_id
+from casework.deadline d join casework.handling h on h.case_id = d.case_id and h.number = d.handling
+where d.met_at is null and d.state <> 'VOID' and (h.ended_at is null or d.duty in ('PUBLISH', 'CHILDREN'))
+  and split_part(d.agency, '.', 1) = any(%s)"""
 SETTLE = """
 delete from casework.ahead a using ledger.event e
 where e.agency = a.agency and e.lane_offset = a.lane_offset and e.final returning a.case_id, e.status"""
@@ -59,14 +75,16 @@ class Place(NamedTuple):
 
 
 class Caseworker:
-    """Does casework over one connection, in autocommit mode, of its own. Raises psycopg.Error, UndecodableRecord."""
+    """Does casework over one connection, in autocommit mode, of its own. Raises psycopg.Error, UndecodableRecord.
+
+    `enacted` is the law that this process was started with; its number is none yet.
+    """
 
     def __init__(
         self,
         connection: Connection[Any],
         writers: WriterSchemas,
-        calendar: WorkingCalendar,
-        regimes: Regimes,
+        enacted: Law,
         *,
         patience: timedelta = PATIENCE,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -74,23 +92,35 @@ class Caseworker:
     ) -> None:
         self._connection = connection
         self._writers = writers
-        self._calendar = calendar
-        self._regimes = regimes
+        self._enacted = enacted
         self._patience = patience
         self._clock = clock
         self._slice = slice_
         self._law: Law | None = None
+        self._day: date | None = None
+        """The day on which it was last looked whose body is no more."""
         self._untold: set[EscalationKind] = set(EscalationKind)
         """Kinds whose alerts may differ from the rows."""
 
     def start(self) -> None:
-        """Writes down the law in force, if it is another one than before."""
+        """Writes down the law in force, if it is another one than before. What other code folded is folded anew."""
+        enacted = self._enacted
         with self._connection.transaction():
             place = self._connection.execute(TAKE).fetchone()
             after = max(place[0], place[1]) if place else 0
-            number = enact(self._connection, self._calendar, self._regimes, after, self._clock())
+            number = enact(self._connection, enacted, after, self._clock())
+            if place and place[4] != FOLD:
+                log.info("casework.folds-anew", before=place[4], now=FOLD)
+                forget_everything(self._connection)
         if number is not None:
-            log.info("casework.law", number=number, calendar=self._calendar.version, regimes=self._regimes.version)
+            log.info(
+                "casework.law",
+                number=number,
+                calendar=enacted.calendar.version,
+                regimes=enacted.regimes.version,
+                directory=enacted.directory.version,
+                competence=enacted.competence.version,
+            )
 
     def forget(self) -> None:
         """Empties casework: the next steps fold the ledger anew, by the laws that were in force."""
@@ -114,13 +144,14 @@ class Caseworker:
             place = self._take()
             behind = self._fold_slice(place)
             old = self._reckon_anew(place)
+            self._follow_heirs(place)
         if not behind:
             with self._connection.transaction():
                 self._take()
                 self._tell(ORDINARY)
         return urgent or behind or old
 
-    def fold_ahead(self, told: Iterable[CaseEvent], may: Callable[[Life | None, CaseEvent], bool]) -> list[str]:
+    def fold_ahead(self, told: Iterable[CaseEvent], may: Callable[[Life | None, CaseEvent, Law], bool]) -> list[str]:
         """Folds events that are not judged yet, in the open transaction; returns the ids of those that it folded."""
         place, found = self._take(), list(told)
         known = read_lives(self._connection, {event.case_id for event in found})
@@ -128,14 +159,13 @@ class Caseworker:
         changed: dict[str, tuple[Life, int]] = {}
         for event in found:
             life, position = known.get(event.case_id, (None, 0))
-            if (life is not None and event.event_id in life.seen) or not may(life, event):
+            if (life is not None and event.event_id in life.seen) or not may(life, event, place.law):
                 continue
             after = fold(life, event)
             if after is not None:
                 known[event.case_id] = changed[event.case_id] = (after, position)
                 folded.append(event.event_id)
-        write_lives(self._connection, changed.values())
-        self._derive(place, [life for life, _ in changed.values()])
+        self._write(place, changed, [event.case_id for event in found if event.event_id in folded])
         return folded
 
     def tell_urgent(self) -> None:
@@ -152,12 +182,13 @@ class Caseworker:
             forget_cases(self._connection, refused)
             self._untold |= set(EscalationKind)
             self._fold(place, unfolded_events(self._connection, refused, place.until, self._writers))
+            self._rederive(place, parents_of(self._connection, refused))
 
     def _take(self) -> Place:
         row = self._connection.execute(TAKE).fetchone()
         if row is None:
             raise LookupError("casework.place has no row: were the migrations applied?")
-        position, urgent, number, end = row
+        position, urgent, number, end, _ = row
         if position > end:  # another ledger than it was
             forget_everything(self._connection)
             position, urgent, number = 0, 0, 0
@@ -207,8 +238,18 @@ class Caseworker:
                 log.warning("casework.case-unknown", case_id=event.case_id, position=event.position)
                 continue
             lives[event.case_id] = changed[event.case_id] = (folded, event.position)
+        self._write(
+            place, changed, [event.case_id for event in told if isinstance(event.event.payload, FeedbackReceived)]
+        )
+
+    def _write(self, place: Place, changed: Mapping[str, tuple[Life, int]], received: Collection[str]) -> None:
+        """Keeps lives with what follows from them, and from those received for the cases that were split into them."""
+        lives = [life for life, _ in changed.values()]
         write_lives(self._connection, changed.values())
-        self._derive(place, [life for life, _ in changed.values()])
+        new = changed.keys() & set(received)
+        write_routings(self._connection, [routed(changed[case_id][0], place.law) for case_id in sorted(new)])
+        self._derive(place, lives)
+        self._rederive(place, set(parents_of(self._connection, new)) - changed.keys())
 
     def _fire(self, place: Place) -> None:
         """Judges the deadlines that have become due."""
@@ -221,13 +262,23 @@ class Caseworker:
         self._rederive(place, old)
         return bool(old)
 
+    def _follow_heirs(self, place: Place) -> None:
+        """Once a day: what a body owes that is no more is owed by who took over, or is a person's to give away."""
+        today = day_of(self._clock())
+        if today != self._day:
+            gone = list(place.law.directory.gone(today))
+            self._rederive(place, [row[0] for row in self._connection.execute(OF_THE_GONE, (gone,))])
+            self._day = today
+
     def _rederive(self, place: Place, case_ids: Collection[str]) -> None:
         if case_ids:
             self._derive(place, [life for life, _ in read_lives(self._connection, case_ids).values()])
 
     def _derive(self, place: Place, lives: Iterable[Life]) -> None:
         at = moments(self._connection, self._clock(), self._patience)
-        changed = write_rows(self._connection, [derive(life, place.law, at) for life in lives])
+        all_ = list(lives)
+        received = read_received(self._connection, all_)
+        changed = write_rows(self._connection, [derive(life, place.law, at, received) for life in all_])
         self._untold |= changed
 
     def _tell(self, kinds: Collection[EscalationKind]) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
+from portalbus.schemas.directory import AgencyDirectory, directory
 from portalbus.schemas.law.calendar import WorkingCalendar
-from portalbus.schemas.law.deadlines import Deadline, DeadlineState, deadlines
+from portalbus.schemas.law.competence import Competence, competence
+from portalbus.schemas.law.deadlines import AFTER_THE_END, Deadline, DeadlineState, deadlines
 from portalbus.schemas.law.duty import Duty
-from portalbus.schemas.law.levels import DIGEST, ladder, level_of
+from portalbus.schemas.law.facts import CaseFacts
+from portalbus.schemas.law.levels import GOVERNMENT_PORTAL, ladder, level_of
+from portalbus.schemas.law.reckoning import day_of
 from portalbus.schemas.law.regimes import Regimes
-from portalbus.streams.casework.life import Handling, Life
+from portalbus.streams.casework.life import Ending, Handling, Life
+
+EMPTY: Mapping[str, datetime] = MappingProxyType({})
 
 
 class EscalationKind(StrEnum):
@@ -31,11 +38,25 @@ KINDS = {Duty.PROGRESS: EscalationKind.PROGRESS_DUE, Duty.ACKNOWLEDGE: Escalatio
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """A calendar and regimes; `number` is the row of casework.law that keeps them."""
+    """A calendar, regimes, a directory and rules of competence; `number` is the row of casework.law that keeps them."""
 
     number: int
     calendar: WorkingCalendar
     regimes: Regimes
+    directory: AgencyDirectory = field(default_factory=directory)
+    competence: Competence = field(default_factory=competence)
+
+    def acting(self, code: str, on: date) -> str:
+        """Who acts for a body on a day: itself, or its only successor. Several are a person's choice: itself then."""
+        return self.directory.heir_of(code, on) or code
+
+    def superior(self, code: str, on: date) -> str:
+        """Who is told of what a body owes: who acts for it; the Government Portal where a person has to choose."""
+        return self.directory.heir_of(code, on) or GOVERNMENT_PORTAL
+
+    def ladder(self, code: str, on: date) -> tuple[str, ...]:
+        """Who has to acknowledge an urgent case of this body on a day, one after the other."""
+        return ladder(self.superior(code, on))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +68,8 @@ class Moments:
 
     wall: datetime
     heard: Callable[[str], datetime]
+    review: timedelta | None = None
+    """So long after it was heard a public answer is shown by itself; None: never."""
 
     def of(self, deadline: Deadline) -> datetime:
         """At which moment a deadline is judged."""
@@ -116,16 +139,57 @@ class Rows:
     escalations: tuple[EscalationRow, ...]
 
 
-def derive(life: Life, law: Law, moments: Moments) -> Rows:
-    """The rows of a case."""
+def derive(life: Life, law: Law, moments: Moments, received: Mapping[str, datetime] = EMPTY) -> Rows:
+    """The rows of a case; `received` says of other cases when the centre heard of them, of its children among them."""
     handlings, owed, escalations = [], [], []
     for handling in life.handlings:
-        found = deadlines(handling.facts(life.regime), law.calendar, law.regimes, moments.heard(handling.agency))
+        facts = _facts(life, handling, law, moments, received)
+        found = [
+            _by_who_is_there(deadline, life, handling, law, moments)
+            for deadline in deadlines(facts, law.calendar, law.regimes, moments.heard(facts.acting))
+        ]
         states = [(deadline, deadline.state(moments.of(deadline))) for deadline in found]
         handlings.append(_handling(life, handling, found))
         owed += [_deadline(life, handling, deadline, state, law) for deadline, state in states]
-        escalations += list(_escalations(life, handling, states))
+        escalations += list(_escalations(life, handling, states, law, day_of(moments.wall)))
     return Rows(life, tuple(handlings), tuple(owed), tuple(escalations))
+
+
+def _facts(life: Life, handling: Handling, law: Law, moments: Moments, received: Mapping[str, datetime]) -> CaseFacts:
+    """What the deadlines follow from. What ended while a body was there stays with that body."""
+    day = day_of(handling.ended or moments.wall)
+    split = handling.ended if handling is life.now and handling.ending is Ending.SPLIT else None
+    return replace(
+        handling.facts(life.regime),
+        published=handling.published or _shown(handling, moments),
+        acting=law.acting(handling.agency, day),
+        ladder=law.ladder(handling.agency, day),
+        split=split,
+        children_received=_last_child(life, received) if split else None,
+    )
+
+
+def _shown(handling: Handling, moments: Moments) -> datetime | None:
+    """When a public answer was shown by itself, because its review was over: that is publication too."""
+    if handling.heard is None or handling.answered is None or handling.is_private or moments.review is None:
+        return None
+    shown = handling.heard + moments.review
+    return shown if shown <= moments.wall else None
+
+
+def _last_child(life: Life, received: Mapping[str, datetime]) -> datetime | None:
+    """When the last child came, of those that were not there before the case itself; None while one is missing."""
+    came = [received.get(child) for child in life.children]
+    known = [moment for moment in came if moment is not None and moment >= life.heard]
+    return max(known) if known and len(known) == len(came) else None
+
+
+def _by_who_is_there(deadline: Deadline, life: Life, handling: Handling, law: Law, moments: Moments) -> Deadline:
+    """What is owed after a body's time with a case is owed by who acts for it today, or by who split the case."""
+    if deadline.duty not in AFTER_THE_END:
+        return deadline
+    who = life.split_by if deadline.duty is Duty.CHILDREN else None
+    return replace(deadline, owed_by=law.acting(who or handling.agency, day_of(moments.wall)))
 
 
 def _handling(life: Life, handling: Handling, found: list[Deadline]) -> HandlingRow:
@@ -171,7 +235,7 @@ def _deadline(life: Life, handling: Handling, deadline: Deadline, state: Deadlin
 
 
 def _escalations(
-    life: Life, handling: Handling, states: list[tuple[Deadline, DeadlineState]]
+    life: Life, handling: Handling, states: list[tuple[Deadline, DeadlineState]], law: Law, today: date
 ) -> Iterator[EscalationRow]:
     for deadline, state in states:
         if deadline.due_at is None or state not in (DeadlineState.LATE, DeadlineState.MISSED):
@@ -183,15 +247,7 @@ def _escalations(
             number=deadline.number,
             kind=KINDS.get(deadline.duty, EscalationKind.OVERDUE).value,
             agency=deadline.owed_by,
-            told_to=_told_to(deadline, handling.agency),
+            told_to=deadline.told_to or law.superior(deadline.owed_by, today),
             at=deadline.due_at,
             closed_at=deadline.met_at or deadline.ended_at,
         )
-
-
-def _told_to(deadline: Deadline, agency: str) -> str:
-    """Of an urgent case the next authority, or the digest; of any other deadline the agency itself."""
-    if deadline.duty is not Duty.ACKNOWLEDGE:
-        return deadline.owed_by
-    above = ladder(agency)[deadline.number :]
-    return above[0] if above else DIGEST

@@ -34,7 +34,7 @@ def fold(life: Life | None, told: CaseEvent) -> Life | None:
     if isinstance(payload, FeedbackResolved):
         _resolved(life, payload, told.heard)
     elif isinstance(payload, FeedbackProgressed):
-        take(life, payload, told.heard)
+        take(life, payload, told.heard, told.event.envelope.agency)
     return life
 
 
@@ -42,19 +42,25 @@ def _received(told: CaseEvent, payload: FeedbackReceived) -> Life:
     received = _no_later(payload.received_at, told.heard)
     first = Handling(1, payload.addressed_to, received)
     urgent = payload.urgency is CaseUrgency.URGENT
-    if urgent:
-        first.urgent_since = told.heard
-    return Life(
+    if payload.diverted is not None:
+        urgent = False
+        first.passed_on = first.ended = received
+        first.ending = Ending.DIVERTED
+    life = Life(
         case_id=payload.case_id,
         regime=payload.regime,
         category=payload.category,
         field=payload.field,
         area=payload.area,
-        state="RECEIVED",
+        state="RECEIVED" if payload.diverted is None else Ending.DIVERTED.value,
         urgent=urgent,
         handlings=[first],
         seen=[told.event_id],
+        heard=told.heard,
     )
+    if urgent:
+        life.begin_climb(told.heard)
+    return life
 
 
 def _resolved(life: Life, payload: FeedbackResolved, heard: datetime) -> None:
@@ -63,6 +69,7 @@ def _resolved(life: Life, payload: FeedbackResolved, heard: datetime) -> None:
     handling.go_on(at)
     handling.heard = heard
     handling.ended, handling.ending = at, ending
+    life.end_climbs(heard)
     if ending is Ending.REFUSED:
         handling.refused = handling.answered = at
         handling.reason_code = payload.reason_code.value if payload.reason_code else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
-from portalbus.schemas.law.facts import CaseFacts, Extension, Pause
+from portalbus.schemas.law.facts import CaseFacts, Climb, Extension, Pause
 
 
 class Ending(StrEnum):
@@ -37,6 +37,20 @@ class Extended:
 
 
 @dataclass(slots=True)
+class Climbed:
+    """The case was urgent since then, until somebody acknowledged it, or it ended or was urgent no more."""
+
+    since: datetime
+    acknowledged: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """True while it climbs."""
+        return self.acknowledged is None and self.ended is None
+
+
+@dataclass(slots=True)
 class Handling:
     """One body's time with a case. Moments are those the agency tells, never later than when the centre heard it."""
 
@@ -52,6 +66,7 @@ class Handling:
     ended: datetime | None = None
     ending: Ending | None = None
     reason_code: str | None = None
+    passed_to_another: datetime | None = None
     heard: datetime | None = None
     """When the centre heard of the answer: after it was due, although given in time, counts as told late."""
     returned: int = 0
@@ -59,8 +74,7 @@ class Handling:
     pauses: list[Paused] = field(default_factory=list)
     extensions: list[Extended] = field(default_factory=list)
     progress_told: list[datetime] = field(default_factory=list)
-    urgent_since: datetime | None = None
-    acknowledged: datetime | None = None
+    climbs: list[Climbed] = field(default_factory=list)
 
     def facts(self, regime: str) -> CaseFacts:
         """What the deadlines follow from."""
@@ -77,8 +91,8 @@ class Handling:
             pauses=tuple(Pause(pause.since, pause.until) for pause in self.pauses),
             extensions=tuple(Extension(one.told, one.due_on) for one in self.extensions),
             progress_told=tuple(self.progress_told),
-            urgent_since=self.urgent_since,
-            acknowledged=self.acknowledged,
+            climbs=tuple(Climb(one.since, one.acknowledged, one.ended) for one in self.climbs),
+            passed_to_another=self.passed_to_another,
         )
 
     def pause(self, since: datetime) -> None:
@@ -94,7 +108,10 @@ class Handling:
 
 @dataclass(slots=True)
 class Life:
-    """One case. `seen` are the ids of its events: one that comes again, restored, says nothing new."""
+    """One case. `seen` are the ids of its events: one that comes again, restored, says nothing new.
+
+    `heard` is when the centre heard of it; `split_by` and `children` who split it, and into which cases.
+    """
 
     case_id: str
     regime: str
@@ -105,6 +122,26 @@ class Life:
     urgent: bool
     handlings: list[Handling]
     seen: list[str]
+    heard: datetime
+    split_by: str | None = None
+    children: tuple[str, ...] = ()
+
+    def begin_climb(self, since: datetime) -> None:
+        """The case is urgent, and who has it now has to say so."""
+        self.now.climbs.append(Climbed(since))
+
+    def acknowledge(self, at: datetime) -> None:
+        """Somebody said that they have it: that is what everybody waited for who had it before."""
+        for climb in self._climbing():
+            climb.acknowledged = at
+
+    def end_climbs(self, at: datetime) -> None:
+        """The case ended, or is urgent no more: what was missed until now stays missed."""
+        for climb in self._climbing():
+            climb.ended = max(at, climb.since)
+
+    def _climbing(self) -> list[Climbed]:
+        return [climb for handling in self.handlings for climb in handling.climbs if climb.is_open]
 
     @property
     def now(self) -> Handling:

@@ -25,7 +25,7 @@ order by j.position"""
 
 URGENT_CASES = """
 select case_id, position from ledger.case
-where urgency = 'URGENT' and position > %(after)s and position <= %(upto)s order by position limit %(limit)s"""
+where urgent and position > %(after)s and position <= %(upto)s order by position limit %(limit)s"""
 OF_CASES = """
 select j.position, e.key, e.event_id::text, e.received_at, j.canonical
 from ledger.event e join ledger.judgement j using (position)

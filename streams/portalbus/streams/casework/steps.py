@@ -17,8 +17,8 @@ from portalbus.streams.casework.life import Ending, Extended, Handling, Life
 BY_LANE_TIME = frozenset({CaseStep.ACKNOWLEDGED, CaseStep.URGENCY_CHANGED})
 
 
-def take(life: Life, step: FeedbackProgressed, heard: datetime) -> None:
-    """Takes one step that the centre heard of at this lane time.
+def take(life: Life, step: FeedbackProgressed, heard: datetime, by: str) -> None:
+    """Takes one step that the centre heard of at this lane time, from this agency.
 
     What is counted in days happened when the agency tells, but not before it had the case or ended it, nor after the
     centre heard of it: a lane that lags may say something of before what another has said. What is counted in minutes,
@@ -31,8 +31,16 @@ def take(life: Life, step: FeedbackProgressed, heard: datetime) -> None:
         step = step.model_copy(update={"to_agency": heir or step.to_agency})
     told = max(min(step.at, heard), now.ended or now.received)
     STEPS[step.step](life, now, step, heard if step.step in BY_LANE_TIME else told)
-    if life.urgent and life.now is not now:
-        life.now.urgent_since = heard  # whoever has it now has to say so: its ladder begins
+    if step.step is CaseStep.SPLIT:
+        life.split_by, life.children = by, tuple(sorted(set(step.children) - {life.case_id}))
+    if life.now.ended is not None:
+        life.end_climbs(heard)
+    elif life.now is not now:
+        now.passed_to_another = heard if step.step is CaseStep.TRANSFERRED else None
+        if life.urgent:
+            life.begin_climb(heard)  # whoever has it now has to say so: its ladder begins
+    elif step.step is CaseStep.ANSWER_RETURNED and life.urgent and not any(one.acknowledged for one in now.climbs):
+        life.begin_climb(heard)
 
 
 def _taken_up(life: Life, now: Handling, step: FeedbackProgressed, at: datetime) -> None:
@@ -77,9 +85,11 @@ def _progress_told(life: Life, now: Handling, step: FeedbackProgressed, at: date
 
 def _returned(life: Life, now: Handling, step: FeedbackProgressed, at: datetime) -> None:
     """The answer did not suit: the body has the case again, and the time in which it lay elsewhere does not count."""
-    if now.answered is None:
+    if now.ended is None or now.heard is None:
         return
-    now.pause(now.answered)
+    if now.passed_on == now.ended and now.ending is Ending.TRANSFERRED:
+        now.passed_on = None  # it named another body, and that did not suit
+    now.pause(now.ended)
     now.go_on(at)
     now.answered = now.refused = now.published = now.ended = now.ending = now.heard = now.reason_code = None
     now.returned += 1
@@ -112,15 +122,14 @@ def _urgency_changed(life: Life, now: Handling, step: FeedbackProgressed, at: da
     """Raised, a climb begins. Lowered, it ends where it is: what was missed until now stays missed."""
     raised = step.urgency is CaseUrgency.URGENT
     if raised and not life.urgent:
-        now.urgent_since, now.acknowledged = at, None
-    elif not raised and now.urgent_since is not None:
-        now.acknowledged = now.acknowledged or at
+        life.begin_climb(at)
+    elif not raised:
+        life.end_climbs(at)
     life.urgent = raised
 
 
 def _acknowledged(life: Life, now: Handling, step: FeedbackProgressed, at: datetime) -> None:
-    if now.urgent_since is not None:
-        now.acknowledged = now.acknowledged or at
+    life.acknowledge(at)
 
 
 def _rated(life: Life, now: Handling, step: FeedbackProgressed, at: datetime) -> None:

@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from portalbus.schemas.directory import first_level
 from portalbus.streams.casework.deriving import Moments
+from portalbus.streams.settings import UNTIL_PUBLISHED
 
 OF_ONE_AGENCY = 200
 """Cases of one agency whose timers fire in one tick: who has more of them waits for itself alone."""
@@ -57,4 +58,5 @@ def moments(connection: Connection[Any], wall: datetime, patience: timedelta) ->
         found = known.get(agency) or known.get(first_level(agency))
         return min(wall, max(found, wall - patience)) if found else wall - patience
 
-    return Moments(wall, heard)
+    row = connection.execute("select ledger.review_time()").fetchone()
+    return Moments(wall, heard, row[0] if row and row[0] < UNTIL_PUBLISHED else None)

@@ -212,6 +212,6 @@ class Passing:
 
     @property
     def above(self) -> str:
-        """Where a case goes that its bodies pass around: the next level of the one that has it, and at last the centre."""
+        """Where a case goes that its bodies pass around: the next level of who has it, and at last the centre."""
         had = {self.acting(owner) for owner in self.owners}
         return next((level for level in ladder(self.acting(self.owners[-1])) if level not in had), GOVERNMENT_PORTAL)

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from portalbus.schemas.law.levels import DIGEST
+from portalbus.schemas.law.levels import DIGEST, GOVERNMENT_PORTAL
 
 OWED = """
 select d.case_id, d.handling, d.duty, d.number, d.agency, d.rule, d.due_on, d.due_at, d.state, h.regime, h.field
@@ -30,12 +30,37 @@ join lateral (
         count(*) filter (where d.state = 'MISSED') as climbed,
         min(d.due_at) filter (where d.state = 'OPEN') as due_at
     from casework.deadline d
-    where d.case_id = c.case_id and d.handling = h.number and d.duty = 'ACKNOWLEDGE'
-    having count(*) > 0 and not bool_or(d.met_at is not null)
+    where d.case_id = c.case_id and d.duty = 'ACKNOWLEDGE' and d.met_at is null and d.state <> 'VOID'
+    group by d.handling having d.handling = h.number
+        or (array_agg(d.agency order by d.number) filter (where d.state = 'OPEN'))[1] = %(centre)s
 ) u on true
 where c.urgency = 'URGENT' and (%(authority)s::text is null or u.authority = %(authority)s)
 order by u.due_at nulls first, c.case_id limit %(limit)s"""
-"""Once all levels have missed it, a case is in the digest."""
+"""Once all levels have missed it, a case is in the digest. One that was passed on without a word climbs there too,
+beside the climb of who has it: it is on the list of whoever has to say that they have it."""
+
+
+MISMATCHES = """
+select r.case_id, r.named, r.suggested, r.rules, c.owner, h.field, h.area, h.received_at
+from casework.routing r join casework.case c using (case_id)
+join casework.handling h on h.case_id = r.case_id and h.number = 1
+where r.differs and (%(agency)s::text is null or r.named = %(agency)s or r.named like %(agency)s || '.%%')
+  and (%(all)s or exists (select from casework.handling o where o.case_id = r.case_id and o.ended_at is null))
+order by h.received_at desc, r.case_id limit %(limit)s"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A case that names another body than the rules of competence do; `owner` has it now."""
+
+    case_id: str
+    named: str
+    suggested: str
+    rules: list[str]
+    owner: str
+    field: str | None
+    area: str | None
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +104,14 @@ def owed(connection: Connection[Any], agency: str | None, *, overdue: bool = Fal
 def urgent_cases(connection: Connection[Any], authority: str | None = None, limit: int = 1_000) -> list[UrgentCase]:
     """The urgent cases that wait for this authority (or anybody) to say that it has them; `DIGEST` for the digest."""
     with connection.cursor(row_factory=class_row(UrgentCase)) as cursor:
-        cursor.execute(URGENT, {"authority": authority, "digest": DIGEST, "limit": limit})
+        cursor.execute(URGENT, {"authority": authority, "digest": DIGEST, "centre": GOVERNMENT_PORTAL, "limit": limit})
+        return cursor.fetchall()
+
+
+def mismatches(
+    connection: Connection[Any], agency: str | None = None, *, ended: bool = False, limit: int = 1_000
+) -> list[Mismatch]:
+    """Open cases (or all) that name another body than the rules of competence do, the newest first."""
+    with connection.cursor(row_factory=class_row(Mismatch)) as cursor:
+        cursor.execute(MISMATCHES, {"agency": agency, "all": ended, "limit": limit})
         return cursor.fetchall()

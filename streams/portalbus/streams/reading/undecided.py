@@ -21,7 +21,8 @@ from portalbus.schemas.law.levels import GOVERNMENT_PORTAL
 from portalbus.schemas.law.routing import Matter, Routing, route
 
 COLUMNS: LiteralString = (
-    "c.case_id, c.owner, c.receiver, c.field, c.area, c.urgency, c.received_at, coalesce(c.passed, '{}') as passed"
+    "c.case_id, c.owner, c.receiver, c.field, c.area,"
+    " case when c.urgent then 'URGENT' else 'NORMAL' end as urgency, c.received_at, coalesce(c.passed, '{}') as passed"
 )
 OWNERS: LiteralString = "select distinct owner from ledger.case where state = 'RECEIVED'"
 OF_OWNERS: LiteralString = f"""
