@@ -88,7 +88,7 @@ def on_the_lane(example: Example, lane: Lane) -> Content:
             values[name] = getattr(model.model_validate({**valid, name: value}), name)
         except ValidationError:
             values[name] = value
-    payload = cast(Payload, model.model_construct(**values))
+    payload = model.model_construct(**values)
     body = encode_envelope(lane.next_envelope()) + encode_payload(payload)
     return cast(Content, read(frame(SCHEMA_IDS[example.record], body), writers()))
 

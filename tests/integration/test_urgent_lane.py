@@ -22,6 +22,7 @@ from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.streams.casework.ahead import Ahead
 from portalbus.streams.casework.caseworker import Caseworker
+from portalbus.streams.casework.deriving import Law
 from portalbus.streams.casework.scout import Scout
 from portalbus.streams.casework.urgency import UrgencyProbe
 from portalbus.streams.decoding.decoder import Decoder
@@ -74,7 +75,7 @@ def test_the_scout_leaps_to_the_end_of_a_queue_and_finds_what_it_leapt_over(queu
         Decoder(known) as decoder,
         capture_logs() as logs,
     ):
-        worker = Caseworker(connection, known, WorkingCalendar.read(), Regimes.read())
+        worker = Caseworker(connection, known, Law(0, WorkingCalendar.read(), Regimes.read()))
         worker.start()
         ahead, bootstrap = Ahead(connection, worker), queue.bus.endpoints.bootstrap
         scout = Scout(bootstrap, ahead, UrgencyProbe(known), decoder, agencies(), leap=500)

@@ -139,6 +139,7 @@ def test_a_case_is_both_its_receipt_and_its_answer() -> None:
         "owner": received.addressed_to,
         "receiver": "H26",
         "state": "RESOLVED",
+        "stage": "ANSWERED",
         "steps": 0,
         "position": 70,
         **answered.model_dump(exclude={"case_id", "language", "public"}),
