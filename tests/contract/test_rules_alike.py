@@ -21,7 +21,7 @@ from portalbus.schemas.errors import EventRefused
 from portalbus.schemas.example_files import Example
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.identifiers import new_event_id
-from portalbus.schemas.models import PAYLOADS, Payload
+from portalbus.schemas.models import PAYLOADS
 from portalbus.schemas.rules import shape_findings
 from portalbus.streams.judgement.docket import Content
 

@@ -162,7 +162,10 @@ def test_who_may_take_a_step_of_an_open_case(step: CaseStep | None, may: str) ->
     for agency in ("H26", "H29", "G22", "H31"):
         town = Town()
         town.says("H26", CaseStep.TRANSFERRED)
-        needed: dict[CaseStep, dict[str, Any]] = {CaseStep.TRANSFERRED: {"to_agency": "H32"}, CaseStep.SPLIT: {"children": children(agency)}}
+        needed: dict[CaseStep, dict[str, Any]] = {
+            CaseStep.TRANSFERRED: {"to_agency": "H32"},
+            CaseStep.SPLIT: {"children": children(agency)},
+        }
         rule = town.says(agency, step, **(needed.get(step, {}) if step else {}))
         assert rule in ("event.accepted", "case.not-owner", "case.not-yours")
         if rule == "event.accepted":
