@@ -17,7 +17,7 @@ from portalbus.infra.cli.app import run
 from portalbus.schemas.models import CaseStep, Payload
 from portalbus.streams.ledger.ledger import Ledger
 
-PARENT, ONE, TWO, FOREIGN = "H26-0001", "H26-0002", "H26-0003", "H29-0009"
+PARENT, ONE, TWO, OTHER, FOREIGN = "H26-0001", "H26-0002", "H26-0003", "H26-0004", "H29-0009"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def portal(central: CentralProcess) -> httpx2.Client:
 
 @pytest.fixture(autouse=True)
 def family(ledger: Any, ledger_url: str) -> Iterator[None]:
-    """A case that H26 split into two of its own; it also names one of another body, which it does not know."""
+    """A case that H26 split into two of its own, and one for which it named a case of another body."""
     with psycopg.connect(ledger_url, autocommit=True) as connection:
         connection.execute("truncate ledger.step restart identity")
     worker = Ledger(ledger_url, writers(), directory())
@@ -36,9 +36,11 @@ def family(ledger: Any, ledger_url: str) -> Iterator[None]:
     worker.take_in([lanes["H29"].say(receipt(FOREIGN, 9))])
     said: list[Payload] = [
         receipt(PARENT, 1),
-        progress(CaseStep.SPLIT, PARENT, children=(ONE, TWO, FOREIGN)),
+        progress(CaseStep.SPLIT, PARENT, children=(ONE, TWO)),
         receipt(ONE, 2),
         receipt(TWO, 3),
+        receipt(OTHER, 4),
+        progress(CaseStep.SPLIT, OTHER, children=(OTHER.replace("4", "5"), FOREIGN)),
     ]
     worker.take_in([lanes["H26"].say(payload) for payload in said])
     yield
@@ -56,8 +58,11 @@ def test_the_api_and_the_page_name_parent_and_children(portal: httpx2.Client) ->
     assert f'href="/en/feedback/{public_code(1)}"' in portal.get(f"/en/feedback/{public_code(2)}").text
 
 
-def test_a_case_of_another_body_is_never_given_away(portal: httpx2.Client) -> None:
-    assert public_code(9) not in portal.get(f"/en/feedback/{public_code(1)}").text
+def test_a_case_of_another_body_is_never_given_away(portal: httpx2.Client, ledger_url: str) -> None:
+    with psycopg.connect(ledger_url) as look:
+        refused = look.execute("select rule from ledger.event where key = %s and status = 'REJECTED'", (OTHER,))
+        assert refused.fetchall() == [("case.child-names-splitter",)]
+    assert public_code(9) not in portal.get(f"/en/feedback/{public_code(4)}").text
     foreign = portal.get(f"/api/v1/feedback/{public_code(9)}").json()
     assert (foreign["part_of"], foreign["split_into"]) == (None, [])
 
@@ -67,5 +72,5 @@ def test_the_trace_shows_both_directions(ledger_url: str, capsys: pytest.Capture
     for case in (PARENT, ONE):
         assert run(["trace", case, "--database-url", ledger_url, "--json"]) == 0
         found[case] = json.loads(capsys.readouterr().out)["rows"]["case"]
-    assert (found[PARENT]["part_of"], found[PARENT]["split_into"]) == (None, f"{ONE}, {TWO}, {FOREIGN}")
+    assert (found[PARENT]["part_of"], found[PARENT]["split_into"]) == (None, f"{ONE}, {TWO}")
     assert (found[ONE]["part_of"], found[ONE]["split_into"]) == (PARENT, None)
