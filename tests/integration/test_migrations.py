@@ -46,7 +46,9 @@ PATIENT = "-c lock_timeout=20s"
 FOLDED = 8
 """Going back to this one and forward again, the fold of the lanes is whole."""
 ANEW = {
-    *(f"casework.{name}" for name in ("ahead", '"case"', "deadline", "escalation", "handling", "place", "scouted")),
+    *(f"casework.{name}" for name in ("ahead", '"case"', "deadline", "escalation", "handling", "place")),
+    "casework.routing",
+    "casework.scouted",
     "ledger.review",
 }
 """Tables that the processes fill anew by themselves: a fold of the ledger, and a setting of the workers."""

@@ -56,7 +56,6 @@ LEFT_BEHIND: tuple[LiteralString, ...] = (
     "insert into console.action (account, agency, what, about, why)"
     " select 'han', 'H26', what, '{}', 'x' from unnest(array['ask', 'block']) what",
     "insert into casework.law (after, calendar, regimes, days, terms, at) values (0, '1', '1', '', '', now())",
-    "insert into casework.routing (case_id, named, rules, differs, law) values ('H26-9001', 'H26', '{}', false, 1)",
 )
 
 
