@@ -46,7 +46,8 @@ def read(value: bytes | None, allowed: WriterSchemas) -> Event:
 
 
 def upsert(connection: psycopg.Connection[Any], events: Sequence[Event]) -> None:
-    """One statement for a batch, committed."""
+    """One statement for a batch, committed. Of events that came twice in the batch, the last one counts."""
+    events = list({event.key: event for event in events}.values())
     rows = [
         (
             e.payload.case_id,  # type: ignore[union-attr]
