@@ -157,13 +157,13 @@ def test_the_workers_setting_is_what_readers_go_by(
     ("said", "hours"), [([], 24), (["--review-hours", "0"], 0), (["--review-hours", "until-published"], 876_000)]
 )
 def test_how_long_a_review_lasts_is_a_setting_of_the_worker(said: list[str], hours: int) -> None:
-    where = ["--bootstrap", "b", "--registry-url", "r", "--database-url", "d"]
+    where = ["--bootstrap", "b:9092", "--registry-url", "r", "--database-url", "d"]
     assert StreamSettings.parse("worker", [*where, *said]).review == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize("wrong", ["-1", "a day", "1e9", "nan"])
 def test_a_review_that_is_no_time_is_refused(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
-    where = ["--bootstrap", "b", "--registry-url", "r", "--database-url", "d"]
+    where = ["--bootstrap", "b:9092", "--registry-url", "r", "--database-url", "d"]
     with pytest.raises(SystemExit):
         StreamSettings.parse("worker", [*where, f"--review-hours={wrong}"])
     assert "a number of hours" in capsys.readouterr().err

@@ -18,6 +18,9 @@ log = structlog.get_logger(__name__)
 
 TRANSACTIONAL_ID = "portalbus-relay"
 TRANSACTION_TIMEOUT_MS = 30_000
+TOPIC_APPEARS_MS = 10_000
+"""How long a topic that the broker does not know may still be on its way. By itself librdkafka waits as long as for a
+message at all, and then says the one or the other: that the topic is missing has to come first."""
 INIT_TIMEOUT_SECONDS = 60.0
 COMMIT_TIMEOUT_SECONDS = 60.0
 QUEUE_MESSAGES = 50_000
@@ -70,6 +73,7 @@ class Sender:
                 "compression.type": "lz4",
                 "linger.ms": 2,
                 "queue.buffering.max.messages": QUEUE_MESSAGES,
+                "topic.metadata.propagation.max.ms": TOPIC_APPEARS_MS,
             }
         )
         self._producer.init_transactions(INIT_TIMEOUT_SECONDS)
