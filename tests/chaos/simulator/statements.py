@@ -81,7 +81,7 @@ class SimConnection:
 
     def heard(self, _: Any) -> SimRows:
         over_at = {
-            agency: min((gap.hold_until for gap in gaps if gap.hold_until is not None), default=None)
+            agency: min((gap.opened_at for gap in gaps if gap.hold_until is not None), default=None)
             for agency in self.store.next_offset
             for gaps in [[g for name, found in self.store.gaps.items() if name[0] == agency for g in found.values()]]
         }
