@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from ledger_facts import assert_sound, rows
@@ -22,6 +25,8 @@ from pulled_portal import written
 from whole_bus import Bus
 
 XML = "application/rss+xml; charset=utf-8"
+TGKILL = {"x86_64": 234, "aarch64": 131}.get(platform.machine(), 0)
+"""The number of the system call that sends a signal to one thread of another process."""
 WITHDRAWING = {"after": "1s", "ask_every": "1s"}
 
 
@@ -91,6 +96,18 @@ def test_an_item_of_a_feed_lives_and_ends_as_a_directive_in_the_ledger(bus: Bus,
         assert process.wait(30) == 0, (bus.folder / "connect.log").read_text()[-3_000:]
     assert_sound(bus.look)
     assert statuses(bus) == {"ACCEPTED"}
+
+
+@pytest.mark.skipif(not TGKILL, reason="the number of tgkill is not known for this machine")
+def test_a_signal_that_wakes_nobody_ends_it_all_the_same(bus: Bus, site: LocalSite) -> None:
+    """The system may give a signal to any thread; the one that acts on it sleeps until the next portal is due."""
+    put(site, {1: 1})
+    process = connect(bus, written(bus.folder / "pull", {"kind": "feed", "address": site.url + "/rss", "every": "1h"}))
+    log = bus.folder / "connect.log"
+    bus.wait_until(lambda: "connect.published" in log.read_text(), "a pass")
+    other = next(thread.id for thread in psutil.Process(process.pid).threads() if thread.id != process.pid)
+    assert ctypes.CDLL(None).syscall(TGKILL, process.pid, other, int(signal.SIGTERM)) == 0
+    assert process.wait(20) == 0, log.read_text()[-3_000:]
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.chaos)])

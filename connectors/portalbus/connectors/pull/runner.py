@@ -30,6 +30,8 @@ SLOW_SECONDS = 10.0
 """A portal whose pass took longer, or failed, waits in a queue of its own: it holds up nobody but its like."""
 STOP_SECONDS = 20.0
 LONGEST_SLEEP = 60.0
+HEARING_SECONDS = 1.0
+"""A signal that comes just before a wait, or to another thread, does not end the wait: so none is longer."""
 
 
 def utc_now() -> datetime:
@@ -110,7 +112,7 @@ class Runner:
             while due and due[0][0] <= time.monotonic():
                 self._begin(heapq.heappop(due)[1])
                 running += 1
-            wait = min(due[0][0] - time.monotonic(), LONGEST_SLEEP) if due else LONGEST_SLEEP
+            wait = min(due[0][0] - time.monotonic(), HEARING_SECONDS) if due else HEARING_SECONDS
             for number, report in self._finished(max(wait, 0.0)):
                 running -= 1
                 heapq.heappush(due, (time.monotonic() + report.due_in, number))
@@ -123,7 +125,7 @@ class Runner:
             self._begin(number)
         reports: dict[int, PassReport] = {}
         while len(reports) < len(self._entries) and not self._stopping:
-            reports.update(self._finished(LONGEST_SLEEP))
+            reports.update(self._finished(HEARING_SECONDS))
         return [reports[number] for number in sorted(reports)]
 
     def stop(self) -> None:
