@@ -134,7 +134,7 @@ def test_pull_connectors(page: PageRunner) -> None:
         text = shown.replace("https://hanoi.gov.vn/rss", f"{site.url}/rss").replace("www ", "pulled ")
         assert site.url in text and "pulled" in text
         (page.work / "pull.yaml").write_text(text + 'web: {internal: ["127.0.0.0/8"]}\n', encoding="utf-8")
-        page.goes_on = {"portalbus connect run": "connect.started"}
+        page.goes_on = {"portalbus connect run": "connect.published"}
         page.run([block for block in blocks if block[0] == "sh"])
     assert "H26/pulled" in page.said
 

@@ -16,6 +16,7 @@ import pytest
 
 from portalbus.infra.stack.errors import Cancelled, PortTaken, StackError
 from portalbus.infra.stack.process import Command, ProcessRecord, Service, end, spawn
+from portalbus.infra.stack.unprivileged import may_override, service_user
 
 WAITER = "import time; print('ready', flush=True); time.sleep(600)"
 
@@ -214,3 +215,18 @@ def test_a_service_that_ends_for_another_reason_does_not_blame_a_port(tmp_path: 
     with pytest.raises(StackError) as caught:
         NeverReady(tmp_path, "import sys; print('no disk', flush=True); sys.exit(1)").start()
     assert not isinstance(caught.value, PortTaken)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not may_override(), reason="only root's processes keep a right of root's")
+def test_a_service_of_roots_finds_its_programs_in_a_folder_that_is_closed_to_others(tmp_path: Path) -> None:
+    """As initdb looks for them, by access(2), which asks for the real user."""
+    program = tmp_path / "closed" / "postgres"
+    program.parent.mkdir(mode=0o700)
+    program.write_text("", encoding="utf-8")
+    program.chmod(0o755)
+    user = service_user([program])
+    assert user is not None and user.reach
+    look = f"import os; print(os.getuid(), os.access({str(program)!r}, os.X_OK))"
+    spawned = spawn(Command((sys.executable, "-c", look), marker="access", user=user), tmp_path / "log")
+    assert spawned.wait(20) == 0
+    assert (tmp_path / "log").read_text().split() == [str(user.uid), "True"]

@@ -14,6 +14,8 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAPABILITY_VERSION_3 = 0x20080522
@@ -32,6 +34,8 @@ def drop_to(libc: ctypes.CDLL, uid: int, gid: int, reach: bool) -> None:
     """Become another user; with `reach`, keep the right to enter folders that only root may enter."""
     if reach:
         libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        # Else access(2), by which initdb looks for its own programs, answers as if the right were not there.
+        libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
