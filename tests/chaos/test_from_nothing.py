@@ -15,7 +15,7 @@ KEPT = ("PATH", "LANG", "http", "https", "no", "all", "SSL", "CURL", "REQUESTS",
 """How the begun variable names of a machine's way to the package registries; whoever has none needs none."""
 CACHES = ("UV_CACHE_DIR", "PIP_CACHE_DIR", "UV_PROJECT_ENVIRONMENT")
 SHORTLY = {
-    "demo": '--exit --any-ports --events 300 --portals 12 --report "$PWD/report.json"',
+    "demo": "--exit --any-ports --events 300 --portals 12",
     "test": '-k "test_topics or test_headers"',
 }
 """What is added to each target, so that it ends, and soon."""
