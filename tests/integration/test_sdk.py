@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import secrets
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +26,16 @@ from lanes import OnLane, events_of, first_arrivals, make_topics, read_topic
 from portal_events import directive, feedback
 from portalbus.infra.stack import Endpoints
 from portalbus.infra.stack.containers import RunningStack
-from portalbus.producers import AsyncPortal, OutboxDamaged, Portal, Receipt, Verdict, VerdictStatus, new_event_id
+from portalbus.producers import (
+    AsyncPortal,
+    OutboxDamaged,
+    Portal,
+    Receipt,
+    Verdict,
+    VerdictStatus,
+    new_event_id,
+)
+from portalbus.producers.high_water import HighWater, Mark
 from portalbus.schemas import codec
 from portalbus.schemas.models import Event, SourceManifest, Texts
 from portalbus.schemas.registration import SchemaIds, register_all
@@ -360,3 +371,49 @@ def test_the_awaited_portal_does_the_same(endpoints: Endpoints, lane: str, tmp_p
         return list(receipts)
 
     arrived(endpoints, "awaited", asyncio.run(publish()))
+
+
+@pytest.mark.parametrize(("days", "said"), [(3, "3 days ahead of"), (-3, "3 days behind")])
+def test_a_clock_that_is_off_is_noticed_by_the_brokers_stamps(
+    open_portal: Callable[..., Portal], eventually: Eventually, monkeypatch: pytest.MonkeyPatch, days: int, said: str
+) -> None:
+    off = time.time
+    monkeypatch.setattr(time, "time", lambda: off() + days * 86_400)
+    with open_portal(f"clock{days}") as portal:
+        portal.publish_many(feedback(number) for number in range(20))
+        assert eventually(lambda: f"the clock of this machine is {said}" in (portal.status().last_error or ""))
+        assert not portal.status().healthy
+        assert portal.status().undelivered == 0, "it is a warning, and holds nothing up"
+        monkeypatch.undo()
+        portal.publish_many(feedback(number) for number in range(20, 40))
+        assert eventually(lambda: portal.status().last_error is None)
+
+
+def test_an_outbox_whose_mark_cannot_be_written_delivers_and_says_so(
+    endpoints: Endpoints,
+    open_portal: Callable[..., Portal],
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    with open_portal("nomark") as portal:
+        receipts = [portal.publish(feedback(0))]
+        break_the_mark(monkeypatch)
+        receipts.append(portal.publish(feedback(1)))
+        assert portal.flush(20)
+        assert eventually(lambda: "nomark.mark cannot be written" in (portal.status().last_error or ""))
+        monkeypatch.undo()
+        assert eventually(lambda: portal.status().last_error is None)
+    mark = HighWater(tmp_path / "outbox" / "H26.nomark.mark")
+    assert mark.read() == Mark(1, 2)
+    mark.close()
+    arrived(endpoints, "nomark", receipts)
+
+
+def break_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a disk does that cannot write any more."""
+
+    def refused(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pwrite", refused)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import shutil
 import sqlite3
@@ -235,3 +237,37 @@ def test_an_outbox_in_delivery_is_not_repaired(tmp_path: Path) -> None:
     with pytest.raises(OutboxUnavailable, match="stop it first"):
         repair_outbox(tmp_path, "H26", "www")
     lock.release()
+
+
+# ---- a mark that cannot be written or read -----------------------------------------------------------------------
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def failed(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, call, failed)
+
+
+def test_what_was_committed_is_acknowledged_also_when_its_mark_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path, 0, 1)
+    failing(monkeypatch, "pwrite")
+    publish(tmp_path, 1, 2)
+    monkeypatch.undo()
+    publish(tmp_path, 3, 1)
+    outbox = outbox_in(tmp_path)
+    assert [event.sequence for event in outbox.events(1, 9)] == [1, 2, 3, 4], "nobody was told to say it again"
+    assert outbox.mark.read() == Mark(1, 4)
+    outbox.close()
+
+
+def test_where_the_mark_cannot_be_read_nothing_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Portal("H26", outbox=tmp_path, deliver=False) as portal:
+        portal.publish(feedback(0))
+        failing(monkeypatch, "pread")
+        with pytest.raises(OutboxUnavailable, match="nothing was stored"):
+            portal.publish(feedback(1))
+        monkeypatch.undo()
+        assert portal.status().last_sequence == 1

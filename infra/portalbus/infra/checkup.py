@@ -67,6 +67,7 @@ def check_up(home: Path) -> list[CheckResult]:
             ("schema registry", lambda: _schemas(where)),
             ("ledger", lambda: _ledger(where)),
             ("worker", lambda: _progress(where)),
+            ("clocks", lambda: _clocks_of_the_centre(where)),
             ("clocks", lambda: _clocks(where)),
             ("central portal", lambda: _answers("central portal", "central", where.central_url)),
             ("gateway", lambda: _answers("gateway", "gateway", where.gateway_url)),
@@ -267,6 +268,31 @@ def _progress(where: Addresses) -> Iterator[CheckResult]:
     )
     ok = worst is None or worst[1] <= MOST_LAG
     yield CheckResult("worker", ok, found, "if this does not shrink, read logs/worker-1.log in the state folder")
+
+
+def _clocks_of_the_centre(where: Addresses) -> Iterator[CheckResult]:
+    """This machine's clock and the broker's against the database's, which times what the workers do."""
+    import psycopg
+
+    from portalbus.streams.ledger.clock import NEWEST_JUDGED, read_centre_clocks
+
+    with psycopg.connect(where.database_url, autocommit=True, connect_timeout=5) as connection:
+        asked = datetime.now(UTC)
+        row = connection.execute("select clock_timestamp()").fetchone()
+        answered = datetime.now(UTC)
+        delays = [delay for (delay,) in connection.execute(NEWEST_JUDGED)]
+    assert row is not None  # noqa: S101 - a select without a table has one row
+    off = read_centre_clocks(asked, row[0], answered, delays)
+    for found in off:
+        yield CheckResult(
+            "clocks",
+            False,
+            found,
+            "let the machines of broker, database and workers follow one time server (NTP): what waits is timed by the"
+            " database's clock and judged by the broker's",
+        )
+    if not off:
+        yield CheckResult("clocks", True, "this machine, the database and the broker agree within two seconds")
 
 
 def _clocks(where: Addresses) -> Iterator[CheckResult]:

@@ -11,10 +11,11 @@ from confluent_kafka import KafkaError
 
 from portalbus.producers import logs
 from portalbus.producers.backlog import Backlog
+from portalbus.producers.broker_clock import BrokerClock
 from portalbus.producers.canaries import Canaries
 from portalbus.producers.delivered_spans import DeliveredSpans
 from portalbus.producers.delivery_lock import DeliveryLock
-from portalbus.producers.high_water import HighWater
+from portalbus.producers.high_water import HighWater, Mark
 from portalbus.producers.lane_records import RECENT_DAYS, LaneRecords
 from portalbus.producers.lane_writer import LaneWriter
 from portalbus.producers.outbox import Outbox
@@ -94,6 +95,10 @@ class Delivery:
         self._stopping = threading.Event()
         self._backlog: Backlog | None = None
         self._writer: LaneWriter | None = None
+        self._clock = BrokerClock()
+        self._stored = 0
+        self._warnings: dict[str, str] = {}
+        """What somebody should look at although everything is delivered, by log name."""
         self._suspects: int | None = None
         self._pause = FIRST_PAUSE
         self._trouble: str | None = None
@@ -191,7 +196,7 @@ class Delivery:
 
     def _one_producer(self, backlog: Backlog) -> None:
         """The life of one producer: until it is told to stop, or something was not acknowledged."""
-        writer = self._writer = LaneWriter(self._settings, self._topic, self._on_error)
+        writer = self._writer = LaneWriter(self._settings, self._topic, self._on_error, self._clock.wrote)
         shipping = Shipping(
             backlog,
             writer,
@@ -245,7 +250,7 @@ class Delivery:
 
     def _published(self) -> int:
         mark = self._mark.read()
-        return mark.sequence if mark else 0
+        return max(mark.sequence if mark else 0, self._stored)
 
     def _now_and_then(self, backlog: Backlog, shipping: Shipping) -> None:
         now = time.monotonic()
@@ -253,6 +258,8 @@ class Delivery:
             self._again_at = now + 4 * IDLE_SECONDS
             shipping.fill_again()
             shipping.fill_answers()
+            self._look_at_mark(backlog)
+            self._warn(logs.CLOCK_OFF, self._clock.warning())
         if now >= self._heartbeat_at:
             full = now >= self._full_manifest_at
             shipping.tell(self._records.manifest(backlog, days=None if full else RECENT_DAYS))
@@ -265,6 +272,20 @@ class Delivery:
         if now >= self._tidy_at:
             gone = backlog.prune(self._settings.bounds, int(time.time() * 1000))
             self._tidy_at = now + (0 if gone else 60.0)
+
+    def _look_at_mark(self, backlog: Backlog) -> None:
+        """Raises the mark where a publisher could not. What lies in the outbox is delivered with or without it."""
+        row, mark = backlog.source_row(), self._mark.read()
+        self._stored, trouble = row.last_sequence, None
+        if mark is None or mark < (row.epoch, row.last_sequence):
+            try:
+                self._mark.raise_to(Mark(row.epoch, row.last_sequence))
+            except OSError as error:
+                trouble = (
+                    f"{self._mark.path} cannot be written ({error.strerror}): every event is stored and delivered, but"
+                    " damage to the outbox would go unnoticed. Look at this disk"
+                )
+        self._warn(logs.MARK_BEHIND, trouble)
 
     def _checkpoint(self, backlog: Backlog) -> None:
         log = self._outbox.path.with_name(self._outbox.path.name + "-wal")
@@ -294,6 +315,16 @@ class Delivery:
         logs.warning(logs.DELIVERY_TROUBLE, source=self._settings.source, topic=self._topic, trouble=text)
         self._report()
 
+    def _warn(self, name: str, text: str | None) -> None:
+        if text == self._warnings.get(name):
+            return
+        if text is None:
+            del self._warnings[name]
+        else:
+            self._warnings[name] = text
+            logs.warning(name, source=self._settings.source, found=text)
+        self._report()
+
     def _say_recovered(self) -> None:
         self._pause = FIRST_PAUSE
         if self._trouble is not None:
@@ -311,7 +342,7 @@ class Delivery:
     def _report(self) -> None:
         with self._files:
             if self._backlog is not None:
-                self._backlog.report(os.getpid(), self._trouble)
+                self._backlog.report(os.getpid(), self._trouble or next(iter(self._warnings.values()), None))
 
 
 def _registry_words(error: Exception) -> str:

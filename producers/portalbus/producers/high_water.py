@@ -2,7 +2,7 @@
 
 An SQLite file that lost its tail opens without complaint, only shorter. The mark is what makes that visible: it is
 raised after each commit and before any caller is answered, so it is never ahead of what was committed and never
-behind what was acknowledged.
+behind what was acknowledged, unless it cannot be written: then status() says so until it can.
 """
 
 from __future__ import annotations

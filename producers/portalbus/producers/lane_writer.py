@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
 
 from portalbus.producers.settings import Settings
 from portalbus.schemas.kafka_settings import librdkafka_settings
@@ -43,13 +44,21 @@ logging.getLogger("portalbus.librdkafka").addHandler(logging.NullHandler())
 
 
 class LaneWriter:
-    """Writes to one topic. `on_error` hears what is wrong with the connection; both callbacks run inside `poll`.
+    """Writes to one topic. `on_error` hears what is wrong with the connection, `on_written` when by its own clock the
+    broker wrote a record (milliseconds since 1970); all callbacks run inside `poll`.
 
     Raises ValueError for librdkafka properties that would break a promise or do not exist.
     """
 
-    def __init__(self, settings: Settings, topic: str, on_error: Callable[[KafkaError], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        on_error: Callable[[KafkaError], None],
+        on_written: Callable[[int], None] | None = None,
+    ) -> None:
         self._topic = topic
+        self._on_written = on_written
         self._producer = Producer(
             producer_config(settings) | {"error_cb": on_error, "logger": logging.getLogger("portalbus.librdkafka")}
         )
@@ -58,14 +67,19 @@ class LaneWriter:
         """Hands one record over; False when the queue is full for the moment."""
         try:
             # One callback a record: the order of the answers is what makes the delivered prefix.
-            self._producer.produce(
-                self._topic, value, key, headers=headers, on_delivery=lambda error, _message: answered(error)
-            )
+            self._producer.produce(self._topic, value, key, headers=headers, on_delivery=partial(self._heard, answered))
         except BufferError:
             return False
         except KafkaException as error:
             answered(error.args[0])
         return True
+
+    def _heard(self, answered: Answer, error: KafkaError | None, message: Message) -> None:
+        if error is None and self._on_written is not None:
+            kind, stamp_ms = message.timestamp()
+            if kind == TIMESTAMP_LOG_APPEND_TIME:
+                self._on_written(stamp_ms)
+        answered(error)
 
     def poll(self, seconds: float) -> None:
         """Serves callbacks; returns at the first one, or when the time is up."""

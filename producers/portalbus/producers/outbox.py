@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portalbus.producers import logs
 from portalbus.producers.database import REPAIR, Database, create_file
 from portalbus.producers.group_commit import GroupCommit, Request
 from portalbus.producers.high_water import HighWater, Mark
@@ -24,7 +25,7 @@ from portalbus.producers.stored_event import (
     id_bytes,
     stored_events,
 )
-from portalbus.schemas.errors import EventRefused, OutboxDamaged, OutboxFull
+from portalbus.schemas.errors import EventRefused, OutboxDamaged, OutboxFull, OutboxUnavailable
 
 if TYPE_CHECKING:
     from portalbus.producers.draft import Draft
@@ -54,6 +55,7 @@ class Outbox:
         self._group: GroupCommit[Sequence[Draft], list[Receipt]] = GroupCommit(self._commit)
         self._opened = False
         self._disk_known_until = 0.0
+        self._mark_behind = False
 
     @property
     def source(self) -> str:
@@ -151,7 +153,7 @@ class Outbox:
                     self.open()
 
     def _create(self) -> None:
-        mark = self.mark.read()
+        mark = self._read_mark()
         if mark is not None and mark.sequence:
             raise OutboxDamaged(
                 f"{self.path} is gone, but {mark.sequence} events were published from it: put it back, or {REPAIR}"
@@ -159,7 +161,7 @@ class Outbox:
         create_file(self.path)
 
     def _be_new(self, connection: sqlite3.Connection) -> None:
-        mark = self.mark.read()
+        mark = self._read_mark()
         if mark is not None and mark.sequence:
             raise OutboxDamaged(f"{self.path} is empty, but {mark.sequence} events were published from it: {REPAIR}")
         # The mark comes first: once an event lies in the file, a missing mark is damage.
@@ -172,7 +174,7 @@ class Outbox:
         if (row.agency, row.portal) != (self.agency, self.portal):
             owner = f"{row.agency}/{row.portal}"
             raise OutboxDamaged(f"{self.path} belongs to {owner}, not to {self.source}: give each its own")
-        if row.last_sequence and self.mark.read() is None:
+        if row.last_sequence and self._read_mark() is None:
             raise OutboxDamaged(f"{self.mark.path} is gone: put it back, or {REPAIR}")
         self._check_mark(row)
         after = row.delivered_sequence
@@ -188,13 +190,14 @@ class Outbox:
 
     def _catch_up_mark(self, row: SourceRow) -> None:
         """A power cut may have set the mark back: an older copy of the file, put here next, would go unnoticed."""
-        if self.mark.read() != (row.epoch, row.last_sequence):
-            self.mark.raise_to(Mark(row.epoch, row.last_sequence))
-            self.mark.sync()
+        if self._read_mark() != (row.epoch, row.last_sequence):
+            self._raise_mark(Mark(row.epoch, row.last_sequence))
+            if not self._mark_behind:
+                self.mark.sync()
 
     def _check_mark(self, row: SourceRow) -> None:
         """Under the write lock nobody can have committed after `row`, so the mark is never above a sound file."""
-        mark = self.mark.read()
+        mark = self._read_mark()
         if mark is not None and mark > (row.epoch, row.last_sequence):
             raise OutboxDamaged(
                 f"{self.path} ends at event {row.last_sequence} of epoch {row.epoch}, but event {mark.sequence} of"
@@ -218,7 +221,29 @@ class Outbox:
                 if fresh:
                     insert_events(connection, list(fresh.values()))
                     write_source(connection, row)
-            self.mark.raise_to(Mark(row.epoch, row.last_sequence))
+            self._raise_mark(Mark(row.epoch, row.last_sequence))
+
+    def _raise_mark(self, mark: Mark) -> None:
+        """What was committed is stored, and is acknowledged as such: it is not the place to fail any more.
+
+        Where the mark cannot be written, the delivery goes by the outbox itself, says so, and raises the mark later.
+        """
+        try:
+            self.mark.raise_to(mark)
+        except OSError as error:
+            if not self._mark_behind:
+                logs.warning(logs.MARK_BEHIND, source=self.source, found=f"{self.mark.path}: {error.strerror}")
+            self._mark_behind = True
+        else:
+            self._mark_behind = False
+
+    def _read_mark(self) -> Mark | None:
+        try:
+            return self.mark.read()
+        except OSError as error:
+            raise OutboxUnavailable(
+                f"{self.mark.path} cannot be read ({error.strerror}): nothing was stored. Look at this disk"
+            ) from error
 
     def _place(
         self,

@@ -30,7 +30,7 @@ from portalbus.streams.casework.deriving import Law
 from portalbus.streams.casework.scout import Scout
 from portalbus.streams.casework.urgency import UrgencyProbe
 from portalbus.streams.decoding.decoder import Decoder
-from portalbus.streams.ledger.database import BY_KEY, connect
+from portalbus.streams.ledger.database import BOUNDED, BY_KEY, connect
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.order import CHANNEL
@@ -44,7 +44,7 @@ from portalbus.streams.settings import StreamSettings
 log = structlog.get_logger(__name__)
 
 APPLICATION = "casework"
-OPTIONS = f"-c idle_in_transaction_session_timeout=30s -c lock_timeout=10s -c statement_timeout=120s {BY_KEY}"
+OPTIONS = f"-c idle_in_transaction_session_timeout=30s {BOUNDED} {BY_KEY}"
 """A session that is frozen in the middle of a step is ended by the server, and its place is free again."""
 TICK_SECONDS = 1.0
 PAUSE_SECONDS = 1.0

@@ -20,7 +20,7 @@ from portalbus.schemas.avro_files import CENTRE_TYPES
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.topics import VERDICT_PREFIX
 from portalbus.schemas.tracing import open_spans
-from portalbus.streams.ledger.database import BY_KEY, connect
+from portalbus.streams.ledger.database import BOUNDED, BY_KEY, connect
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.order import CHANNEL, forget_news, free_position
@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 
 BATCH = 500
+OPTIONS = f"{BOUNDED} {BY_KEY}"
 IDLE_SECONDS = 1.0
 PAUSE_SECONDS = 1.0
 GATHER_SECONDS = 0.05
@@ -102,7 +103,7 @@ def main() -> int:
 def _lead(settings: StreamSettings, schemas: Mapping[str, int], stop: threading.Event, measures: Measures) -> None:
     """Sends until told to stop, once this process is the leader."""
     with (
-        connect(settings.database_url, application="relay", options=BY_KEY, autocommit=True) as connection,
+        connect(settings.database_url, application="relay", options=OPTIONS, autocommit=True) as connection,
         leading(connection, AdvisoryLock.RELAY_LEADER, stop, settings.database_url) as leads,
     ):
         if leads:

@@ -16,7 +16,7 @@ from portalbus.connectors.alerting.channels import Channel
 from portalbus.connectors.alerting.report_channels import ReportChannel
 from portalbus.connectors.alerting.reporting import begin_reports, report_all
 from portalbus.connectors.alerting.telling import PACKAGE, begin, tell_all
-from portalbus.streams.ledger.database import connect, migrate
+from portalbus.streams.ledger.database import BOUNDED, connect, migrate
 from portalbus.streams.ledger.order import CHANNEL
 from portalbus.streams.metrics.defined import ALERTS_TOLD, Process
 from portalbus.streams.metrics.measuring import Measures
@@ -56,7 +56,7 @@ def run(
     while not stop.is_set():
         try:
             migrate(database_url, PACKAGE)
-            with connect(database_url, application="alerting", autocommit=True) as connection:
+            with connect(database_url, application="alerting", options=BOUNDED, autocommit=True) as connection:
                 begin(connection, recipients)
                 begin_reports(connection, reports, datetime.now(UTC))
                 if once:

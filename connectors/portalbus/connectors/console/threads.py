@@ -10,6 +10,8 @@ import anyio.to_thread
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
+from portalbus.streams.ledger.database import LIVELY
+
 T = TypeVar("T")
 MOST_CONNECTIONS = 4
 WAIT_FOR_CONNECTION_S = 5.0
@@ -30,7 +32,7 @@ class OfficeThreads:
             kwargs={
                 "autocommit": True,
                 "application_name": "portalbus-office",
-                "connect_timeout": 5,
+                **LIVELY,
                 "options": OPTIONS,
             },
             check=ConnectionPool.check_connection,

@@ -17,7 +17,7 @@ from psycopg import Connection
 
 from portalbus.connectors.pull.passing import PassReport
 from portalbus.streams.ledger.alerts import Concern, Raise, tell_alerts
-from portalbus.streams.ledger.database import Session
+from portalbus.streams.ledger.database import BOUNDED, Session
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class CentralAlerts:
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._stopping = threading.Event()
-        self._session = Session(database_url, application="connect", pause=self._pause)
+        self._session = Session(database_url, application="connect", options=BOUNDED, pause=self._pause)
         self._thread = threading.Thread(target=self._run, name="pull-alerts", daemon=True)
 
     def start(self) -> None:

@@ -23,7 +23,7 @@ from portalbus.connectors.push.sending import Receivers
 from portalbus.connectors.push.store import Superseded
 from portalbus.connectors.push.subscriptions import PACKAGE, Subscription
 from portalbus.schemas.kafka_settings import librdkafka_settings
-from portalbus.streams.ledger.database import Session, migrate
+from portalbus.streams.ledger.database import BOUNDED, Session, migrate
 from portalbus.streams.metrics.defined import Process
 from portalbus.streams.metrics.measuring import Measures
 
@@ -163,4 +163,4 @@ def _session(settings: WebhookSettings, stop: threading.Event, *, autocommit: bo
         if stop.wait(seconds):
             raise _Stopped
 
-    return Session(settings.database_url, application="webhooks", autocommit=autocommit, pause=pause)
+    return Session(settings.database_url, application="webhooks", options=BOUNDED, autocommit=autocommit, pause=pause)

@@ -1,10 +1,40 @@
-"""The time of the ledger: the database's clock, so that no worker's own clock decides anything."""
+"""The time of the ledger: the database's clock, so that no worker's own decides anything; and how clocks are compared."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+
+from portalbus.streams.ledger.hearing import MARGIN
+
+NEWEST_JUDGED = """
+select judged_at - received_at from ledger.event
+join (select agency, lane_offset from ledger.judgement order by position desc limit 200) newest
+    using (agency, lane_offset)
+where judged_at > clock_timestamp() - interval '1 hour'"""
+"""How long after the broker took them the newest records were judged, by two clocks."""
+
+
+def read_centre_clocks(
+    asked: datetime, database: datetime, answered: datetime, delays: Sequence[timedelta]
+) -> list[str]:
+    """Which clocks disagree by more than a margin, in words.
+
+    The database said its time between two moments of this machine. A record is judged after the broker took it, and
+    the soonest of many at once: what that delay is below zero, the broker is ahead; what it is above, the database is.
+    """
+    found = []
+    if asked - MARGIN > database or database > answered + MARGIN:
+        lead = asked - database if asked > database else answered - database
+        found.append(f"the clock of this machine is {_in_seconds(lead)} the database's")
+    if delays and abs(soonest := min(delays)) > MARGIN:
+        found.append(f"the database's clock is {_in_seconds(soonest)} the broker's, or nothing was judged sooner")
+    return found
+
+
+def _in_seconds(lead: timedelta) -> str:
+    return f"{abs(lead).total_seconds():.1f} s {'ahead of' if lead > timedelta() else 'behind'}"
 
 
 class LedgerClock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib.resources import files
@@ -30,7 +30,20 @@ BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -
 """For processes that look rows up by key and do nothing else. Their statements are prepared once, perhaps while the
 tables are empty, where a sequential scan looks cheapest; the plan is kept while they grow. So it is not offered."""
 
-WORKER_OPTIONS = f"-c idle_in_transaction_session_timeout=10s -c lock_timeout=10s -c statement_timeout=120s {BY_KEY}"
+BOUNDED = "-c lock_timeout=10s -c statement_timeout=120s"
+"""No statement of a process that runs for long waits without an end, whoever holds what it needs."""
+
+WORKER_OPTIONS = f"-c idle_in_transaction_session_timeout=10s {BOUNDED} {BY_KEY}"
+
+LIVELY: Mapping[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""A server that is gone without a word is noticed within 25 s: by keepalives while an answer is awaited, by the last of
+these while what was sent is not acknowledged, which the kernel would otherwise send again for a quarter of an hour."""
 
 END_SILENT_WORKERS = """
 select pid, pg_terminate_backend(pid) from pg_stat_activity
@@ -135,10 +148,7 @@ def connect(
         application_name=f"portalbus-{application}",
         options=f"-c timezone=UTC {options}",
         autocommit=autocommit,
-        connect_timeout=5,
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
+        **LIVELY,
     )
 
 

@@ -8,6 +8,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
+from portalbus.streams.ledger.database import LIVELY
+
 Connection = AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
 
@@ -41,7 +43,6 @@ def connection_arguments(application: str) -> dict[str, Any]:
     return {
         "autocommit": True,
         "application_name": f"portalbus-{application}",
-        "connect_timeout": 5,
-        "keepalives_idle": 10,
+        **LIVELY,
         "options": OPTIONS,
     }

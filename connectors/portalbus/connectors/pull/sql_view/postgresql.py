@@ -14,7 +14,12 @@ from portalbus.connectors.pull.sql_view.database import FETCH_ROWS, too_slow
 from portalbus.connectors.pull.sql_view.settings import SqlViewConfig
 
 SSL_MODES = {"off": "disable", "prefer": "prefer", "require": "require", "verify": "verify-full"}
-KEEPALIVE: Mapping[str, Any] = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
+KEEPALIVE: Mapping[str, Any] = {
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 50_000,
+}
 """A server that vanished without a word is noticed within a minute."""
 
 # A superuser may do anything, an owner may alter. The right to make tables in `public`, which every user has
