@@ -617,7 +617,7 @@ def test_what_a_gap_holds_on_the_lane_of_its_cause_is_waited_for(url: str, look:
         hear_lanes(url, {"H26": other.now + timedelta(hours=1)})
         assert ledger.expire() == 0
         ledger.tend_gaps({"H26": other.now + timedelta(hours=1)})
-    assert last_verdicts(look)["H26", 1] == "event.accepted"
+    assert last_verdicts(look)["H29", 0] == "event.accepted"
 
 
 def test_time_is_the_databases_whatever_the_clock_of_a_workers_machine(

@@ -231,7 +231,7 @@ class Docket:
         self._enter(record.agency, record.offset, received_at, content, decision, record.value, fresh=fresh)
         if isinstance(content, Decoded) and decision.status is VerdictStatus.ACCEPTED:
             self._accept(content, record.offset, received_at)
-            self._release(content.event.key, self._time_by(record.agency, now))
+            self._release(content.event.key, self._time_by(record.agency, now, received_at))
 
     def _freed(self, seat: WaitingEvent, now: datetime) -> None:
         """Judges an event that a gap has held up, as if it came now."""
@@ -295,9 +295,13 @@ class Docket:
             self.history.let_go.append(kept)
         self._release(key, self._time_by(agency, now))
 
-    def _time_by(self, agency: str, now: datetime) -> TimeOf:
-        """What a record of this lane says of the time. What other lanes may still bring is not late by that."""
-        return lambda seat: now if seat.rule == HELD or seat.awaits == agency else LONG_AGO
+    def _time_by(self, agency: str, now: datetime, came_at: datetime | None = None) -> TimeOf:
+        """What a record of this lane says of the time. What other lanes may still bring is not late by that.
+
+        A cause has come at `came_at`, however long a gap has then held it.
+        """
+        by = came_at or now
+        return lambda seat: now if seat.rule == HELD else by if seat.awaits == agency else LONG_AGO
 
     def _release(self, key: str, time_of: TimeOf) -> None:
         """Judges what waits for this key again, in order, until nothing moves."""

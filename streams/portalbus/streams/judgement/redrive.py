@@ -70,9 +70,9 @@ class ParkedDocket(Docket):
             self._holding.settle(source, now)
         return decision
 
-    def _time_by(self, agency: str, now: datetime, came_at: datetime = LONG_AGO) -> TimeOf:
+    def _time_by(self, agency: str, now: datetime, came_at: datetime | None = None) -> TimeOf:
         """The operator's time ends waits behind parked records; a cause is late only when it came too late."""
-        return lambda seat: now if seat.rule == HELD else came_at if seat.awaits == agency else LONG_AGO
+        return super()._time_by(agency, now, came_at or LONG_AGO)
 
     def _source_of(self, envelope: Envelope, received_at: datetime) -> SourceState:
         """The source of a record of the past: it was heard since, unless this is the first that is heard of it."""

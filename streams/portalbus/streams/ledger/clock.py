@@ -1,4 +1,4 @@
-"""The time of the ledger: the database's clock, so that no worker's own decides anything; and a comparison of clocks."""
+"""The time of the ledger: the database's clock, so that no worker's own decides anything; how clocks compare."""
 
 from __future__ import annotations
 
