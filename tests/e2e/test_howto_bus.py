@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import psycopg
@@ -17,6 +17,7 @@ from local_site import LocalSite, notice, rss
 from page_runner import PageRunner
 from portalbus.connectors.alerting.settings import read_settings
 from portalbus.infra.bus.addresses import find_addresses
+from portalbus.schemas.law.limits import Limited, Limits
 from portalbus.schemas.law.regimes import Regimes
 from portalbus.streams.ledger.alerts import Concern, Raise, tell_alerts
 from portalbus_command import Portalbus, bus_up
@@ -89,7 +90,7 @@ def test_legal_clock(page: PageRunner) -> None:
 
 
 def test_the_settings_of_the_law_are_taken(page: PageRunner) -> None:
-    rules, terms = (text for kind, text in blocks_of("legal-clock.md") if kind == "toml")
+    rules, terms, limits = (text for kind, text in blocks_of("legal-clock.md") if kind == "toml")
     (page.work / "rules.toml").write_text(rules, encoding="utf-8")
     (page.work / "regimes.toml").write_text(terms, encoding="utf-8")
     page.environment["PORTALBUS_RULES"] = "rules.toml"
@@ -97,6 +98,8 @@ def test_the_settings_of_the_law_are_taken(page: PageRunner) -> None:
     assert "from 2026-12-01" in (page.work / "site" / "rules.html").read_text(encoding="utf-8")
     (rule,) = (term["rule"] for term in tomllib.loads(terms)["term"])
     assert rule in Regimes.read(page.work / "regimes.toml").text
+    (page.work / "limits.toml").write_text(limits, encoding="utf-8")
+    assert Limits.read(page.work / "limits.toml").of(Limited.TRANSFERS, date(2027, 1, 1)) == 3
 
 
 def test_gateway(page: PageRunner, bus: Portalbus) -> None:

@@ -135,6 +135,63 @@ def test_a_rebuild_gives_the_same_rows_and_the_reconciliation_finds_nothing(
             assert [table.table for table in compare(looking) if table.rows] == []
 
 
+TEXTS: LiteralString = "select case_id, stage, state, subject, content, pseudonym from ledger.case order by case_id"
+SECRET = "Ông Nguyễn Văn A tố cáo cán bộ xã nhận tiền."
+
+
+def secret(number: int, **values: Any) -> Any:
+    return receipt(f"H26-000{number}", number, subject=SECRET, content=SECRET, pseudonym="p-secret", **values)
+
+
+def diversion(case_id: str, outcome: Outcome) -> Any:
+    return answer(case_id, outcome=outcome, answer=None, reason_code="OUT_OF_SCOPE_DENUNCIATION", public=False)
+
+
+def test_what_a_denunciation_says_is_nowhere_in_its_row_however_it_was_diverted(
+    url: str, town: Town, look: psycopg.Connection[Any]
+) -> None:
+    town.says("H26", secret(1), secret(2), secret(3))
+    town.says("H26", progress(CaseStep.DIVERTED, "H26-0001"))
+    town.says("H26", diversion("H26-0002", Outcome.DIVERTED), diversion("H26-0003", Outcome.REJECTED))
+    town.says("H26", secret(4), progress(CaseStep.DIVERTED, "H26-0004"))  # in one batch
+    town.says("H26", receipt("H26-0005", 5, subject="", content="", diverted="DENUNCIATION"))
+    town.says("H26", secret(6))  # it stays a case
+    found = rows(look, TEXTS)
+    blank = ("DIVERTED", "", "", None)
+    assert [(stage, *texts) for _, stage, _, *texts in found] == [blank] * 5 + [
+        ("RECEIVED", SECRET, SECRET, "p-secret")
+    ]
+    assert [state for _, _, state, *_ in found] == ["CLOSED", "RESOLVED", "RESOLVED", "CLOSED", "CLOSED", "RECEIVED"]
+    whole: LiteralString = "select to_jsonb(c)::text from ledger.case c where stage = 'DIVERTED'"
+    assert not [row for (row,) in rows(look, whole) if SECRET in row or "p-secret" in row]
+    lanes = RememberedLanes(town.lanes["H26"].items)
+    with Rebuild(url, lanes, writers(), directory()) as rebuild:
+        rebuild.run()
+        with rebuild.one_moment() as looking:
+            assert [table.table for table in compare(looking) if table.rows] == []
+
+
+def differences(url: str) -> list[str | None]:
+    """The columns at fault of each accepted event's row; None of one that is right."""
+    with psycopg.connect(url) as reading:
+        told = [difference_of(*one)[0] for one in read_accepted(reading, Scope(), lambda: None, writers())]
+    return [",".join(one.columns) if one else None for one in told]
+
+
+def test_the_reconciliation_knows_that_a_diverted_row_has_no_text_and_notices_every_change_in_it(
+    url: str, town: Town, look: psycopg.Connection[Any]
+) -> None:
+    town.says("H26", secret(1), progress(CaseStep.DIVERTED, "H26-0001"))
+    town.says("H26", receipt("H26-0005", 5, subject="", content="", diverted="COMPLAINT"))
+    assert differences(url) == [None] * 3
+    look.execute("update ledger.case set subject = 'x' where case_id = 'H26-0001'")
+    assert differences(url).count("subject") == 1
+    look.execute("update ledger.case set subject = '', category = 7 where case_id = 'H26-0001'")
+    assert differences(url).count("content") == 1
+    look.execute("update ledger.case set category = 1, diverted = null where case_id <> 'H26-0001'")
+    assert [one for one in differences(url) if one], "a notice that became a feedback"
+
+
 def test_a_rebuild_refuses_nothing_that_came_before_a_rule_was_in_force_here(
     url: str, town: Town, look: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

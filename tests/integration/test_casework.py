@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from importlib.resources import files
 from itertools import groupby, pairwise
 
+import psycopg
 import pytest
 
 from bus_events import answer, receipt
 from casework_bench import CaseworkBench, casework_bench
 from ledger_facts import one, rows
 from legal_rows import ROWS, case_of, said_of
+from portalbus.infra.cli.app import run
 from portalbus.producers.testing import a_step
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.law.calendar import WorkingCalendar
@@ -396,6 +399,21 @@ def test_what_the_rules_of_competence_say_is_kept_beside_the_body_that_a_case_na
     assert [(told.case_id, told.suggested) for told in mismatches(bench.look)] == [("H26-0024", "H14")]
 
 
+def test_the_command_lists_the_cases_that_name_another_body(
+    bench: CaseworkBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.say("H26", receipt("H26-0024", 24, area="04", received_at=MONDAY))
+    bench.work()
+    where = ["cases", "mismatches", "--database-url", bench.url]
+    assert run([*where, "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["case_id"], told["named"], told["suggested"]) == ("H26-0024", "H26", "H14")
+    assert run(where) == 0 and "local.province.2025" in capsys.readouterr().out
+    bench.say("H26", answer("H26-0024", answered_at=MONDAY))
+    bench.work()
+    assert run(where) == 0 and "every case names the body" in capsys.readouterr().out
+
+
 def test_a_notice_of_a_denunciation_is_owed_nothing(bench: CaseworkBench) -> None:
     bench.say("H26", receipt("H26-0025", 25, received_at=MONDAY, subject="", content="", diverted="DENUNCIATION"))
     bench.work(MONDAY + 300 * DAY)
@@ -445,3 +463,19 @@ def test_a_lane_that_lags_delays_its_own_cases_alone_and_not_longer_than_patienc
         assert bench.deadlines("H56-0001")["ANSWER", 1] == "MISSED"
     finally:
         bench.look.execute("truncate ledger.hearing")
+
+
+def test_what_became_due_while_no_process_was_there_is_told_once_by_the_next_one(bench: CaseworkBench) -> None:
+    bench.say("H26", receipt("H26-0001", 1, regime="R5", received_at=MONDAY))
+    urgent(bench, "H26-0002", 2)
+    bench.work()
+    bench.kill()
+    with pytest.raises(psycopg.OperationalError):
+        bench.worker.step()
+    bench.now = MONDAY + 15 * DAY
+    for _ in range(2):
+        bench.restart()
+        bench.work()
+        assert bench.deadlines("H26-0001") == {("ANSWER", 1): "MISSED"}
+        assert bench.alerts() == [("case.escalated", "G22"), ("case.in-digest", ""), ("case.overdue", "H26")]
+    assert one(bench.look, "select count(*) from ledger.alert") == 3, "each of them once"

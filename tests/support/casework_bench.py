@@ -59,6 +59,17 @@ class CaseworkBench:
         found.start()
         return found
 
+    def kill(self) -> None:
+        """The caseworker's process is gone, its transaction and all that it had in mind with it."""
+        pid = self._connection.info.backend_pid
+        self.look.execute("select pg_terminate_backend(%s)", (pid,))
+
+    def restart(self) -> None:
+        """Another process in its place."""
+        self._connection.close()
+        self._connection = connect(self.url, application="casework", autocommit=True)
+        self.worker = self.caseworker()
+
     def close(self) -> None:
         """Closes the caseworker's connection."""
         self._connection.close()

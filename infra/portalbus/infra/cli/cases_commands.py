@@ -63,6 +63,39 @@ def cases(
         raise Ended(NO)
 
 
+@app.command("mismatches", epilog=EPILOG)
+def mismatches(
+    agency: Annotated[str | None, typer.Option(help="Only those that name this agency, such as H26.")] = None,
+    ended: Annotated[bool, typer.Option("--ended", help="Also those that have ended.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
+    json_: Json = False,
+    database_url: DatabaseUrl = None,
+    home: Home = None,
+) -> None:
+    """List open cases that were received for another body than the rules of competence name.
+
+    The body that a portal names has the case all the same. Where many differ, a portal sends to the wrong body or a rule
+    is wrong: `portalbus route` explains each.
+    """
+    from portalbus.streams.ledger.database import connect
+    from portalbus.streams.reading.casework import mismatches as read
+
+    where = addresses(home, ("database_url",), database_url=database_url)
+    code = agency_codes([agency])[0] if agency else None
+    with connect(where.database_url, application="mismatches", autocommit=True) as connection:
+        found = read(connection, code, ended=ended, limit=limit)
+    if json_:
+        _print_json(found)
+    elif not found:
+        console().print("every case names the body that the rules of competence name, as far as they name one")
+    else:
+        table = _table("case", "received for", "by the rules", "rule", "field", "area", "has it now")
+        for one in found:
+            rules = ", ".join(one.rules)
+            table.add_row(one.case_id, one.named, one.suggested, rules, one.field or "–", one.area or "–", one.owner)
+        console().print(table)
+
+
 def urgent(
     authority: Annotated[str | None, typer.Option(help="Only those that wait for this authority, such as H26.")] = None,
     digest: Annotated[bool, typer.Option("--digest", help="Only those that nobody acknowledged at any level.")] = False,
