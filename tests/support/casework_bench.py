@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from portalbus.schemas.law.regimes import Regimes
 from portalbus.schemas.models import Payload
 from portalbus.streams.casework.caseworker import Caseworker
 from portalbus.streams.casework.deriving import Law
+from portalbus.streams.judgement.docket import Item
 from portalbus.streams.ledger.database import connect
 from portalbus.streams.ledger.ledger import Ledger
 
@@ -43,6 +44,7 @@ class CaseworkBench:
         self.calendar, self.regimes = WorkingCalendar.read(), Regimes.read()
         self.bodies, self.rules = directory(), Competence.read()
         self.patience = timedelta(0)
+        self.slice = 7
         self._connection = connect(url, application="casework", autocommit=True)
         self.worker = self.caseworker()
 
@@ -54,7 +56,7 @@ class CaseworkBench:
             Law(0, self.calendar, self.regimes, self.bodies, self.rules),
             patience=self.patience,
             clock=lambda: self.now,
-            slice_=7,
+            slice_=self.slice,
         )
         found.start()
         return found
@@ -85,6 +87,11 @@ class CaseworkBench:
         self._ledger.take_in([lane.say(payload, occurred_at=lane.now, published_at=lane.now) for payload in payloads])
         refused = rows(self.look, "select key, status, rule from ledger.event where status <> 'ACCEPTED'")
         assert not refused, refused
+
+    def take_in(self, agencies: Sequence[str], items: Sequence[Item]) -> None:
+        """These records of lanes that are told elsewhere, refused ones among them."""
+        self._ledger.open_lanes([agency for agency in agencies if agency not in self._lanes])
+        self._ledger.take_in(items)
 
     def work(self, now: datetime | None = None) -> None:
         """Everything that there is to do at a moment."""

@@ -120,7 +120,7 @@ def test_the_provinces_of_the_installation_take_the_place_of_those_shipped(
     assert Competence.parse(rules.text).version == rules.version != _shipped(monkeypatch).version
     own.write_text("code,agency\n01,H99\n", encoding="utf-8")
     monkeypatch.setenv("PORTALBUS_PROVINCES", str(own))
-    with pytest.raises(ValueError, match="provinces.csv"):
+    with pytest.raises(ValueError, match=r"provinces\.csv"):
         Competence.read()
 
 
