@@ -1,5 +1,5 @@
-"""Random lives of cases through the real ledger and a real caseworker, against a second reckoning: nobody who was late is
-missing among the escalations, and nobody is there who was not."""
+"""Random lives of cases through the real ledger and a real caseworker, against a second reckoning: nobody who was late
+is missing among the escalations, and nobody is there who was not."""
 
 from __future__ import annotations
 

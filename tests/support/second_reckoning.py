@@ -1,6 +1,6 @@
-"""What a case is owed, reckoned a second time: by hand-written terms, the `holidays` library, and none of the bus's code.
+"""What a case is owed, reckoned a second time: by hand-written terms, the `holidays` library, no code of the bus.
 
-Handlings whose clock stood still or was stretched are left out of the answers: their dates are in `data/legal_dates.csv`.
+Handlings whose clock stood still or was stretched are left out of the answers: `data/legal_dates.csv` has such dates.
 """
 
 from __future__ import annotations

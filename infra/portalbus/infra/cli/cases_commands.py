@@ -74,8 +74,8 @@ def mismatches(
 ) -> None:
     """List open cases that were received for another body than the rules of competence name.
 
-    The body that a portal names has the case all the same. Where many differ, a portal sends to the wrong body or a rule
-    is wrong: `portalbus route` explains each.
+    The body that a portal names has the case all the same. Where many differ, a portal sends to the wrong body or a
+    rule is wrong: `portalbus route` explains each.
     """
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.reading.casework import mismatches as read
