@@ -152,13 +152,14 @@ def test_service_requests_are_cases_from_their_making_to_their_closing(city: tup
     assert portal.once().published == 39
     assert portal.once(hours=1).published == 0
     report.close(names[0], portal.clock.now)
-    report.close(names[1], portal.clock.now, "Từ chối: nội dung không thuộc thẩm quyền của thành phố.")
+    report.close(names[1], portal.clock.now, "Từ chối: phản ánh chưa nêu rõ địa điểm cần sửa chữa.")
     report.close(names[2], portal.clock.now, "")
+    report.close(names[3], portal.clock.now, "Từ chối: nội dung không thuộc thẩm quyền của thành phố.")
     closed = portal.once(hours=1)
     assert closed.published == 2
     assert closed.outcome is not None
-    (refused,) = closed.outcome.refused
-    assert refused.findings[0].rule == "answer.needs-text"
+    rules = {refused.findings[0].rule for refused in closed.outcome.refused}
+    assert rules == {"answer.needs-text", "refusal.needs-competent-agency"}, "who is competent has to be said"
     received = {payload.case_id for payload in portal.published() if isinstance(payload, FeedbackReceived)}
     answers = [payload for payload in portal.published() if isinstance(payload, FeedbackResolved)]
     assert {answer.case_id for answer in answers} < received
