@@ -11,6 +11,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from portalbus.schemas.dated import in_force
 from portalbus.schemas.filled_texts import fill
 from portalbus.schemas.models import Texts
 
@@ -31,7 +32,7 @@ class Rule:
 
     def holds_on(self, day: date) -> bool:
         """True when it is in force on this day."""
-        return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day <= self.valid_to)
+        return in_force(day, self.valid_from, self.valid_to)
 
     def message(self, params: Mapping[str, str]) -> Texts:
         """What is wrong (or what was decided)."""

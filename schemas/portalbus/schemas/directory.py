@@ -18,6 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from portalbus.schemas.computed import computed
+from portalbus.schemas.dated import in_force
 from portalbus.schemas.errors import AgencyUnknown
 from portalbus.schemas.spelling import AGENCY_CODE
 
@@ -42,7 +43,7 @@ class Agency:
 
     def exists_on(self, on: date) -> bool:
         """True when the agency existed on that day."""
-        return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
+        return in_force(on, self.valid_from, self.valid_to)
 
 
 class AgencyDirectory:

@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from portalbus.schemas.dated import in_force
 from portalbus.schemas.law.calendar import VERSION_LENGTH
 from portalbus.schemas.law.duty import Basis
 from portalbus.schemas.law.levels import LEVELS
@@ -58,7 +59,7 @@ class CompetenceRule:
 
     def holds(self, on: date) -> bool:
         """True for a case received on that day."""
-        return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
+        return in_force(on, self.valid_from, self.valid_to)
 
     def speaks_of(self, field: str, area: str | None) -> bool:
         """True for this folded field, and a province or none."""

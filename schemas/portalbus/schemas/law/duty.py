@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from portalbus.schemas.dated import in_force
+
 
 class Duty(StrEnum):
     """What is owed. Each is met by an event of the case; see `facts.py`."""
@@ -61,8 +63,7 @@ class Term:
 
     def holds(self, on: date, agency: str) -> bool:
         """True for a case of this first-level agency received on that day."""
-        in_time = self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
-        return in_time and self.agency in ("", agency)
+        return in_force(on, self.valid_from, self.valid_to) and self.agency in ("", agency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from portalbus.schemas.dated import in_force
 from portalbus.schemas.law.duty import Basis
 
 
@@ -40,7 +41,7 @@ class Limit:
 
     def holds(self, on: date) -> bool:
         """True on that day."""
-        return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
+        return in_force(on, self.valid_from, self.valid_to)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from portalbus.schemas.codec import Decoded, Misshapen
+from portalbus.schemas.codec import Decoded, Misshapen, WriterSchemas, read
 from portalbus.schemas.models import Canary, DirectivePublished, Envelope, Event, FeedbackReceived, SourceManifest
 from portalbus.streams.judgement.docket import Item, Unreadable, lane_time
 from portalbus.streams.judgement.gaps import MOST_GAPS, WAITS_FOR_GAP
@@ -86,6 +86,18 @@ from {NAMED_SOURCES} cross join lateral (
 PARKED = f"{HOLDING} union all {PLACES}"
 
 Decode = Callable[[bytes], Decoded]
+
+
+def waiting_events(writers: WriterSchemas) -> Decode:
+    """Reads what lies in the waiting room: it was read once, so it raises TypeError where that is no event any more."""
+
+    def decode(value: bytes) -> Decoded:
+        found = read(value, writers)
+        if not isinstance(found, Decoded):
+            raise TypeError("an event in the waiting room no longer reads as an event")
+        return found
+
+    return decode
 
 
 class TooMuchAtOnce(Exception):

@@ -13,16 +13,16 @@ from typing import Any
 
 from psycopg import Connection, Cursor
 
-from portalbus.schemas.codec import Decoded, WriterSchemas, read
+from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.judgement.docket import Bounds, Docket, Item
 from portalbus.streams.ledger.clock import LedgerClock
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
-from portalbus.streams.ledger.fetching import TooMuchAtOnce, fetch_held, fetch_history, fetch_overdue
+from portalbus.streams.ledger.fetching import TooMuchAtOnce, fetch_held, fetch_history, fetch_overdue, waiting_events
 from portalbus.streams.ledger.gap_tending import ask_again, overdue_holds
 from portalbus.streams.ledger.hearing import HeardLanes, heard_lanes
-from portalbus.streams.ledger.lane_topics import other_topics
+from portalbus.streams.ledger.lane_topics import open_lanes, other_topics
 from portalbus.streams.ledger.order import TAKE, advance_position
 from portalbus.streams.ledger.steps import Told, expiry_told, holds_told, records_told, write_step
 from portalbus.streams.ledger.writing import JudgedAt, writing
@@ -79,7 +79,7 @@ class Ledger:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._session = Session(database_url, application="worker", options=WORKER_OPTIONS, pause=pause)
-        self._writers = writers
+        self._decode = waiting_events(writers)
         self._directory = directory
         self._bounds = bounds or Bounds()
         self._parking_limit = parking_limit or ParkingLimit()
@@ -88,13 +88,11 @@ class Ledger:
 
     def open_lanes(self, agencies: Iterable[str]) -> None:
         """Makes sure every lane has its row; a new lane starts at offset 0."""
-        names = sorted(agencies)
+        names = list(agencies)  # a database that is away is asked again
 
         def work(connection: Connection[Any]) -> None:
             self._look_at_clock(connection)
-            connection.execute(
-                "insert into ledger.lane (agency) select unnest(%s::text[]) on conflict do nothing", (names,)
-            )
+            open_lanes(connection, names)
 
         self._session.transact(work)
 
@@ -242,12 +240,6 @@ class Ledger:
         row = connection.execute("select clock_timestamp()").fetchone()
         assert row is not None  # noqa: S101 - a select without a table has one row
         self.time.seen(row[0])
-
-    def _decode(self, value: bytes) -> Decoded:
-        found = read(value, self._writers)
-        if not isinstance(found, Decoded):
-            raise TypeError("an event in the waiting room no longer reads as an event")
-        return found
 
 
 def _take_the_ledger(connection: Connection[Any]) -> Cursor[Any]:

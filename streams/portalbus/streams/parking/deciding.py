@@ -13,14 +13,14 @@ from typing import Any
 
 from psycopg import Connection
 
-from portalbus.schemas.codec import Decoded, WriterSchemas, read
+from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.streams.decoding.contents import DEADLY, content_of
 from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.judgement.docket import Bounds, Content, Item, Unreadable
 from portalbus.streams.judgement.parked import Place, claim_of
 from portalbus.streams.judgement.redrive import ParkedDocket
-from portalbus.streams.ledger.fetching import fetch_history
+from portalbus.streams.ledger.fetching import fetch_history, waiting_events
 from portalbus.streams.ledger.order import advance_position, take_position
 from portalbus.streams.ledger.steps import decided_told, write_step
 from portalbus.streams.ledger.writing import writing
@@ -67,6 +67,7 @@ class Parking:
     ) -> None:
         self._connection = connection
         self._writers = writers
+        self._decode = waiting_events(writers)
         self._directory = directory
         self._bounds = bounds or Bounds()
         self._clock = clock
@@ -166,12 +167,6 @@ class Parking:
             with Decoder(self._writers) as decoder:
                 return decoder.read([kept.value])[0]
         return content_of(kept.value, self._writers)
-
-    def _decode(self, value: bytes) -> Decoded:
-        found = read(value, self._writers)
-        if not isinstance(found, Decoded):
-            raise TypeError("an event in the waiting room no longer reads as an event")
-        return found
 
 
 _UNREAD = Unreadable("parked.discarded", "not read")
