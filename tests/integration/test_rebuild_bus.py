@@ -21,6 +21,7 @@ from central_process import CentralProcess
 from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.codec import Decoded
+from portalbus.streams.rebuilding.lane_reader import LaneReader
 from portalbus_command import COMMAND
 from whole_bus import Bus, outgoing_topics
 
@@ -204,3 +205,16 @@ def test_a_rebuild_under_traffic_agrees_names_what_was_altered_and_exchanges_it_
     assert central.stop() == 0
     assert worker.stop() == 0, worker.text()
     assert relay.stop() == 0, relay.text()
+
+
+def test_a_lane_that_was_not_read_on_for_a_while_is_read_to_its_end(bus: Bus) -> None:
+    """While another lane is asked for, as much of this one comes as is kept; more of it than that is asked for next."""
+    count = 20_000  # 10 MB a lane, many fetches
+    for agency in ("H26", "H29"):
+        bus.publish(agency, [(b"k", b"%d" % number + bytes(500)) for number in range(count)])
+    with LaneReader(bus.endpoints.bootstrap) as lanes:
+        first = lanes.take("H26", 0, 1)
+        lanes.take("H29", 0, count)
+        rest = lanes.take("H26", 1, count)
+    found = [(record.offset, (record.value or b"").rstrip(bytes(1))) for record in (*first, *rest)]
+    assert found == [(number, b"%d" % number) for number in range(count)]

@@ -77,6 +77,7 @@ class LaneReader:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while len(taken) < after - first:
             if not lane.records:
+                self._resume(agency, lane)
                 if self._fetch() == 0 and time.monotonic() > deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{lane_of(agency)} does not go on"))
                 continue
@@ -102,10 +103,13 @@ class LaneReader:
                 )
             lane = self._lanes[agency] = _Lane()
             self._consumer.incremental_assign([place])
-        if lane.paused and not lane.records:
+        return lane
+
+    def _resume(self, agency: str, lane: _Lane) -> None:
+        """Reads a lane on of which nothing lies here any more, also in the middle of what is asked for."""
+        if lane.paused:
             lane.paused = False
             self._consumer.resume([TopicPartition(lane_of(agency), 0)])
-        return lane
 
     def _fetch(self) -> int:
         messages = self._consumer.consume(FETCH, 0.2)
