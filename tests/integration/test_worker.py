@@ -151,11 +151,13 @@ def test_a_header_name_that_is_no_text_does_not_stop_the_worker(bus: Bus) -> Non
     assert builder.append(0, 0, key, value, [(_NotUtf8("x"), b"v")])
     send_raw(bus, "lane.H26", bytes(builder.build()))
     bus.publish("H26", [case(bus, "H26", 2)])
+    bus.publish("H29", [case(bus, "H29", n) for n in range(1, 101)])
     worker = bus.start_worker()
     bus.wait_until(lambda: bus.next_offset("H26") == 2, "both records", 40)
     assert accepted(bus, "H26") == [1, 2]
     assert worker.process.poll() is None
     with LaneReader(bus.endpoints.bootstrap) as lanes:
+        assert len(lanes.take("H29", 0, 100)) == 100, "CPython has shortened the calls that ran often"
         assert [record.offset for record in lanes.take("H26", 0, 2)] == [0, 1], "a rebuild reads it too"
 
 

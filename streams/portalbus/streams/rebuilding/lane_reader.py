@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import methodcaller
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -19,6 +20,10 @@ FULL_BYTES = 2_000_000
 """A lane of which so much lies here unasked for is not read on until it is asked for."""
 
 FETCH = 2_000
+HEADERS: Callable[[Message], Sequence[tuple[str, bytes | str | None]] | Mapping[str, bytes | str | None] | None]
+HEADERS = methodcaller("headers")
+"""Calls it in the way that looks at what comes back. For a name that is no UTF-8 the client returns half a list and
+sets an exception; CPython's shortened call of a method that runs often passes that over, and anything later fails."""
 PATIENCE_SECONDS = 30.0
 
 
@@ -146,8 +151,8 @@ def _record(message: Message) -> LaneRecord:
 def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:
     """The headers; none where a name is no UTF-8, which Kafka takes and the client cannot give out."""
     try:
-        found = message.headers() or []
+        found = HEADERS(message) or []
     except (SystemError, UnicodeDecodeError):
         return ()
-    pairs = found.items() if isinstance(found, dict) else found
+    pairs = found.items() if isinstance(found, Mapping) else found
     return tuple((name, value.encode() if isinstance(value, str) else value or b"") for name, value in pairs)
