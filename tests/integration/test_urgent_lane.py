@@ -68,6 +68,7 @@ def test_the_scout_leaps_to_the_end_of_a_queue_and_finds_what_it_leapt_over(queu
     queue.queue("H56", 2 * QUEUED)  # more than it takes at once
     buried = queue.urgent("H56")
     queue.queue("H56", QUEUED)
+    last = queue.urgent("H56")
     known = SchemaIds(SchemaRegistry(queue.bus.endpoints.registry_url)).lane_writers()
     stop = threading.Event()
     with (
@@ -83,6 +84,9 @@ def test_the_scout_leaps_to_the_end_of_a_queue_and_finds_what_it_leapt_over(queu
         scouting.start()
         try:
             queue.bus.wait_until(lambda: [line for line in logs if line["event"] == "scout.leapt"], "the leap")
+            leap = next(line for line in logs if line["event"] == "scout.leapt")
+            assert leap["end"] == 3 * QUEUED + 2 - 500, "what came last is not leapt over"
+            queue.seconds_to_list(last)
             queue.seconds_to_list(queue.urgent("H56"))  # its decoder is up from now on
             assert queue.seconds_of_an_urgent_one("H56") < 2
             queue.seconds_to_list(buried)

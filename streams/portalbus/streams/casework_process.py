@@ -28,6 +28,7 @@ from portalbus.streams.casework.ahead import Ahead
 from portalbus.streams.casework.caseworker import Caseworker
 from portalbus.streams.casework.deriving import Law
 from portalbus.streams.casework.scout import Scout
+from portalbus.streams.casework.turns import Turns
 from portalbus.streams.casework.urgency import UrgencyProbe
 from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.ledger.database import BOUNDED, BY_KEY, connect
@@ -83,10 +84,11 @@ def _work(settings: StreamSettings, writers: WriterSchemas, stop: threading.Even
         if not leads:
             return
         connection.execute(f"listen {CHANNEL}")
-        caseworker = Caseworker(connection, writers, _law())
+        turns = Turns()
+        caseworker = Caseworker(connection, writers, _law(), turns=turns)
         caseworker.start()
         with ThreadPoolExecutor(1, "scout") as threads:
-            scouting = threads.submit(_scout, settings, writers, stop)
+            scouting = threads.submit(_scout, settings, writers, turns, stop)
             log.info("casework.started")
             try:
                 while not stop.is_set() and not scouting.done():
@@ -102,12 +104,12 @@ def _law() -> Law:
     return Law(0, working_calendar(), regimes(), directory(), competence())
 
 
-def _scout(settings: StreamSettings, writers: WriterSchemas, stop: threading.Event) -> None:
+def _scout(settings: StreamSettings, writers: WriterSchemas, turns: Turns, stop: threading.Event) -> None:
     with (
         connect(settings.database_url, application="scout", options=OPTIONS, autocommit=True) as connection,
         Decoder(writers) as decoder,
     ):
-        ahead = Ahead(connection, Caseworker(connection, writers, _law()))
+        ahead = Ahead(connection, Caseworker(connection, writers, _law()), turns)
         Scout(settings.bootstrap, ahead, UrgencyProbe(writers), decoder, directory()).run(stop)
 
 

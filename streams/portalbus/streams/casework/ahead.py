@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from portalbus.streams.casework.caseworker import Caseworker
 from portalbus.streams.casework.deriving import Law
 from portalbus.streams.casework.life import Life
 from portalbus.streams.casework.reading import CaseEvent
+from portalbus.streams.casework.turns import Turns
 
 STARTS = """
 select wanted.agency, greatest(coalesce(s.next_offset, 0), coalesce(l.next_offset, 0))
@@ -44,9 +46,10 @@ class Sighting:
 class Ahead:
     """What the scout does to casework, over a connection of its own. Raises psycopg.Error."""
 
-    def __init__(self, connection: Connection[Any], caseworker: Caseworker) -> None:
+    def __init__(self, connection: Connection[Any], caseworker: Caseworker, turns: Turns | None = None) -> None:
         self._connection = connection
         self._caseworker = caseworker
+        self._turns = turns or Turns()
 
     def starts(self, agencies: Sequence[str]) -> dict[str, int]:
         """Where to read each lane on: behind what was looked through, and behind what is judged."""
@@ -54,7 +57,7 @@ class Ahead:
 
     def fold(self, sightings: Sequence[Sighting], offsets: Mapping[str, int]) -> int:
         """Folds what is not judged yet, and keeps how far lanes were looked through; returns how many were folded."""
-        with self._connection.transaction():
+        with self._turns.urgent() if sightings else nullcontext(), self._connection.transaction():
             folded = self._caseworker.fold_ahead(self._of_tomorrow(sightings), _may_be_folded) if sightings else []
             known = set(folded)
             noted = [one for one in sightings if one.event.envelope.id in known]

@@ -6,7 +6,9 @@ written together, so nothing is folded twice. Urgent cases go first, whatever el
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -35,11 +37,14 @@ from portalbus.streams.casework.store import (
     write_rows,
 )
 from portalbus.streams.casework.timers import due_cases, moments
+from portalbus.streams.casework.turns import Portion, Turns
 
 log = structlog.get_logger(__name__)
 
 SLICE = 2_000
-"""Positions folded in one transaction; an urgent case waits for one of them at most."""
+"""Positions folded in one transaction at most."""
+SLICE_SECONDS = 0.2
+"""About so long does such a transaction take at most; an urgent case waits for one of them."""
 URGENT_SLICE = 500
 """Urgent cases folded in one transaction, ahead of everything else that is queued."""
 RECKONED_ANEW = 1_000
@@ -77,7 +82,8 @@ class Place(NamedTuple):
 class Caseworker:
     """Does casework over one connection, in autocommit mode, of its own. Raises psycopg.Error, UndecodableRecord.
 
-    `enacted` is the law that this process was started with; its number is none yet.
+    `enacted` is the law that this process was started with; its number is none yet. `turns` lets another thread of it
+    go ahead.
     """
 
     def __init__(
@@ -89,13 +95,15 @@ class Caseworker:
         patience: timedelta = PATIENCE,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         slice_: int = SLICE,
+        turns: Turns | None = None,
     ) -> None:
         self._connection = connection
         self._writers = writers
         self._enacted = enacted
         self._patience = patience
         self._clock = clock
-        self._slice = slice_
+        self._slice = Portion(slice_, SLICE_SECONDS)
+        self._turns = turns or Turns()
         self._law: Law | None = None
         self._day: date | None = None
         """The day on which it was last looked whose body is no more."""
@@ -131,25 +139,28 @@ class Caseworker:
 
     def step(self) -> bool:
         """Does what there is to do now; True when there is more."""
-        with self._connection.transaction():
-            place = self._take()
+        with self._turn() as place:
             self._settle_ahead(place)
             urgent = self._fold_urgent(place)
-        with self._connection.transaction():
-            place = self._take()
+        with self._turn() as place:
             self._fire(place)
             if not urgent:
                 self._tell(URGENT)
-        with self._connection.transaction():
-            place = self._take()
+        with self._turn() as place:
             behind = self._fold_slice(place)
             old = self._reckon_anew(place)
             self._follow_heirs(place)
         if not behind:
-            with self._connection.transaction():
-                self._take()
+            with self._turn():
                 self._tell(ORDINARY)
         return urgent or behind or old
+
+    @contextmanager
+    def _turn(self) -> Iterator[Place]:
+        """A transaction that has the place, after whatever is urgent."""
+        self._turns.let_urgent_ahead()
+        with self._connection.transaction():
+            yield self._take()
 
     def fold_ahead(self, told: Iterable[CaseEvent], may: Callable[[Life | None, CaseEvent, Law], bool]) -> list[str]:
         """Folds events that are not judged yet, in the open transaction; returns the ids of those that it folded."""
@@ -216,10 +227,12 @@ class Caseworker:
         return upto < place.until
 
     def _fold_slice(self, place: Place) -> bool:
-        upto = min(place.until, place.position + self._slice)
+        upto = min(place.until, place.position + self._slice.size)
         if upto > place.position:
+            began = time.monotonic()
             self._fold(place, events_between(self._connection, place.position, upto, self._writers))
             self._connection.execute("update casework.place set position = %s", (upto,))
+            self._slice.took(upto - place.position, time.monotonic() - began)
         return upto < place.end
 
     def _fold(self, place: Place, events: Iterable[CaseEvent]) -> None:

@@ -5,8 +5,8 @@ reads the same lanes, steps over everything that is not urgent, and has what is 
 the list of whoever has to acknowledge it, and its clock runs. It is judged in its turn all the same; should it be
 refused then, it goes from the list. Order and exactly-once of the ledger know nothing of the scout.
 
-Where much waits on a lane the scout leaps to its end, so that what comes now is found now; what it leapt over it looks
-through afterwards, a slice at a time, the ends first all the while.
+Where much waits on a lane the scout leaps close to its end, so that what came just now and what comes is found at once;
+what it leapt over it looks through afterwards, a slice at a time, the ends first all the while.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ SAVE_SECONDS = 2.0
 LANES_SECONDS = 5.0
 METADATA_SECONDS = 10.0
 LEAP = 20_000
-"""Records on a lane, half a second's worth of looking, over which the scout leaps to the end."""
+"""Records on a lane, half a second's worth of looking: where more than twice as many wait, the scout leaps to the last
+so many."""
 MOST_KEPT = 10_000
 """Steps kept until what was leapt over is looked through, where the receipt of their case may lie."""
 
@@ -139,12 +140,13 @@ class Scout:
 
     def _leap_ahead(self, lane: str, place: int) -> None:
         _, end = self._consumer.get_watermark_offsets(TopicPartition(lane, 0), cached=True)
-        if end - place <= self._leap:
+        landing = end - self._leap
+        if landing - place <= self._leap:  # a leap that saves little is none
             return
-        self._consumer.seek(TopicPartition(lane, 0, end))
-        self._offsets[agency_of(lane)] = end
-        self._backlog.add(lane, place, end)
-        log.info("scout.leapt", lane=lane, records=end - place)
+        self._consumer.seek(TopicPartition(lane, 0, landing))
+        self._offsets[agency_of(lane)] = landing
+        self._backlog.add(lane, place, landing)
+        log.info("scout.leapt", lane=lane, begin=place, end=landing)
 
     def _save(self, sightings: Sequence[Sighting]) -> int:
         through = {agency: self._backlog.begin(lane_of(agency), offset) for agency, offset in self._offsets.items()}
