@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 import psycopg
@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from portalbus.connectors.push.messages import Frame, cloudevent
 from portalbus.connectors.push.wanted import Concerns, Wanted
+from portalbus.connectors.web.listeners import Listener, TooManyListeners
 from portalbus.schemas.topics import CANONICAL
 from portalbus.streams.reading.accepted import AcceptedRow, accepted_between
 from portalbus.streams.reading.news import ledger_positions
@@ -28,10 +29,6 @@ QUEUE_LENGTH = 512
 TOGETHER = 500
 RETRY_AFTER_S = 1.0
 SHORTEST_INTERVAL_S = 0.05
-
-
-class TooManyListeners(Exception):
-    """No further listener is taken, or none from this address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +58,6 @@ class BeginAnew:
 Item = Told | StillHere | BeginAnew
 
 
-@dataclass(slots=True, eq=False)
-class _Listener:
-    queue: asyncio.Queue[Told | None] = field(default_factory=lambda: asyncio.Queue(QUEUE_LENGTH))
-
-
 class EventStream:
     """Reads what was accepted once and hands it to whoever wants it. A listener that does not keep up is cut off, and
     comes back with the position it has heard."""
@@ -88,7 +80,7 @@ class EventStream:
         self._most_of_one = most_of_one
         self._history = history
         self._heartbeat_s = heartbeat_s
-        self._listeners: dict[Wanted, set[_Listener]] = {}
+        self._listeners: dict[Wanted, set[Listener[Told]]] = {}
         self._addresses = Counter[str]()
         self._known: int | None = None
 
@@ -124,13 +116,12 @@ class EventStream:
             async for item in self._live(listener, max(start, joined)):
                 yield item
 
-    async def _live(self, listener: _Listener, after: int) -> AsyncIterator[Item]:
+    async def _live(self, listener: Listener[Told], after: int) -> AsyncIterator[Item]:
         while True:
             try:
-                async with asyncio.timeout(self._heartbeat_s):
-                    told = await listener.queue.get()
+                told = await listener.next(self._heartbeat_s)
             except TimeoutError:
-                if listener.queue.empty():
+                if listener.has_heard_all:
                     after = max(after, self._known or 0)
                     yield StillHere(after)
                 continue
@@ -184,26 +175,18 @@ class EventStream:
             if wanted.lets_through(concerns):
                 one = one or told(row)
                 for listener in listeners:
-                    self._give(listener, one)
-
-    @staticmethod
-    def _give(listener: _Listener, one: Told) -> None:
-        if listener.queue.full():
-            _cut_off(listener)
-        else:
-            listener.queue.put_nowait(one)
+                    listener.tell(one)
 
     @contextmanager
-    def _listening(self, wanted: Wanted, address: str, ending: anyio.Event) -> Iterator[_Listener]:
+    def _listening(self, wanted: Wanted, address: str, ending: anyio.Event) -> Iterator[Listener[Told]]:
         self.check_room(address)
-        listener = _Listener()
+        listener = Listener[Told](QUEUE_LENGTH)
         self._listeners.setdefault(wanted, set()).add(listener)
         self._addresses[address] += 1
-        watching = asyncio.create_task(_cut_off_at(ending, listener))
         try:
-            yield listener
+            with listener.until(ending):
+                yield listener
         finally:
-            watching.cancel()
             self._addresses -= Counter({address: 1})
             group = self._listeners[wanted]
             group.discard(listener)
@@ -213,7 +196,7 @@ class EventStream:
     def _cut_all_off(self) -> None:
         for listeners in self._listeners.values():
             for listener in listeners:
-                _cut_off(listener)
+                listener.cut_off()
 
 
 def told(row: AcceptedRow) -> Told:
@@ -226,15 +209,3 @@ def told(row: AcceptedRow) -> Told:
 
 def _concerns(row: AcceptedRow) -> Concerns:
     return Concerns(row.event_type, frozenset(row.concerned), row.language)
-
-
-def _cut_off(listener: _Listener) -> None:
-    """What is in its queue is not told: it comes back with the last position it has heard."""
-    while not listener.queue.empty():
-        listener.queue.get_nowait()
-    listener.queue.put_nowait(None)
-
-
-async def _cut_off_at(ending: anyio.Event, listener: _Listener) -> None:
-    await ending.wait()
-    _cut_off(listener)

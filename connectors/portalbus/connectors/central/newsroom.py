@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import anyio
@@ -12,6 +11,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
+from portalbus.connectors.web.listeners import Listeners
 from portalbus.streams.reading.directives import DirectiveRow, changed_between
 from portalbus.streams.reading.news import ledger_positions
 from portalbus.streams.reading.pool import Pool
@@ -24,10 +24,6 @@ CATCH_UP_POSITIONS = 20_000
 RETRY_AFTER_S = 1.0
 SHORTEST_INTERVAL_S = 0.1
 """Changes that come faster are told together."""
-
-
-class TooManyListeners(Exception):
-    """No further page can be kept live; it may poll instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +48,14 @@ class Newsroom:
         self._database_url = database_url
         self._pool = pool
         self._look_every_s = look_every_s
-        self._most = most_listeners
-        self._listeners: set[asyncio.Queue[News | None]] = set()
+        self._listeners = Listeners[News](most_listeners, QUEUE_LENGTH)
 
     async def run(self) -> None:
         """Follows the ledger until cancelled."""
         known: int | None = None
         async for position in ledger_positions(self._database_url, look_every_s=self._look_every_s):
             if known is not None and position < known:
-                # A shorter ledger is a rebuilt one, with new positions: the pages are to begin again.
-                for queue in list(self._listeners):
-                    self._cut_off(queue)
+                self._listeners.cut_all_off()  # a shorter ledger is a rebuilt one, with new positions
             elif known is not None and self._listeners:
                 while not await self._tell(known, position):
                     await asyncio.sleep(RETRY_AFTER_S)
@@ -78,49 +71,18 @@ class Newsroom:
             log.warning("newsroom.read-failed", error=type(error).__name__, position=after)
             return False
         if changed:
-            self._hand_out(News(upto, changed))
+            self._listeners.tell(News(upto, changed))
         return True
-
-    def _hand_out(self, news: News) -> None:
-        for queue in list(self._listeners):
-            try:
-                queue.put_nowait(news)
-            except asyncio.QueueFull:
-                self._cut_off(queue)
-
-    def _cut_off(self, queue: asyncio.Queue[News | None]) -> None:
-        """The page connects again and catches up from the last position it has seen."""
-        self._listeners.discard(queue)
-        if queue.full():
-            queue.get_nowait()
-        queue.put_nowait(None)
-
-    async def _cut_off_at(self, ending: anyio.Event, queue: asyncio.Queue[News | None]) -> None:
-        await ending.wait()
-        self._cut_off(queue)
 
     async def follow(self, after: int, ending: anyio.Event) -> AsyncIterator[News]:
         """What changed since a position, and from then on whatever changes, until `ending`. Raises TooManyListeners."""
-        with self._listening(ending) as queue:
+        with self._listeners.listening(ending) as listener:
             caught_up = await self._catch_up(after)
             yield caught_up
-            while (news := await queue.get()) is not None:
+            while (news := await listener.next()) is not None:
                 fresh = news.after(caught_up.position)
                 if fresh.changed:
                     yield fresh
-
-    @contextmanager
-    def _listening(self, ending: anyio.Event) -> Iterator[asyncio.Queue[News | None]]:
-        if len(self._listeners) >= self._most:
-            raise TooManyListeners
-        queue: asyncio.Queue[News | None] = asyncio.Queue(QUEUE_LENGTH)
-        self._listeners.add(queue)
-        watching = asyncio.create_task(self._cut_off_at(ending, queue))
-        try:
-            yield queue
-        finally:
-            watching.cancel()
-            self._listeners.discard(queue)
 
     async def _catch_up(self, after: int) -> News:
         async with self._pool.connection() as connection:
@@ -133,4 +95,4 @@ class Newsroom:
     @property
     def has_room(self) -> bool:
         """True while a further page can be kept live."""
-        return len(self._listeners) < self._most
+        return self._listeners.has_room

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -18,6 +18,7 @@ from psycopg import Connection
 from psycopg_pool import PoolTimeout
 
 from portalbus.connectors.console.threads import OfficeThreads
+from portalbus.connectors.web.listeners import Listener, Listeners
 from portalbus.schemas.directory import first_level
 from portalbus.streams.ledger.alert_list import count_alerts
 from portalbus.streams.reading.condition import Condition, TroubleKind, conditions
@@ -33,10 +34,6 @@ QUEUE_LENGTH = 8
 MOST_LISTENERS = 200
 TOLD_AS_TROUBLE = ("source.silent", "event-type.silent", "gap.open", "store.differs")
 """Alerts that say what the troubles of a source say."""
-
-
-class TooManyListeners(Exception):
-    """No further page can be kept live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ class Board:
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
         self._moved = asyncio.Event()
-        self._listeners: set[asyncio.Queue[Mapping[str, Tile] | None]] = set()
+        self._listeners = Listeners[Mapping[str, Tile]](MOST_LISTENERS, QUEUE_LENGTH)
 
     async def tiles(self, *, anew: bool = False) -> Mapping[str, Tile]:
         """The tiles of agencies that were ever heard or have alerts, at most a second old; or `anew`, of this moment.
@@ -145,13 +142,9 @@ class Board:
 
         Raises TooManyListeners.
         """
-        with self._listening() as queue:
-            watching = asyncio.create_task(_end_at(ending, queue))
-            try:
-                while (changed := await _next_of(queue, at_least_every_s)) is not None:
-                    yield changed
-            finally:
-                watching.cancel()
+        with self._listeners.listening(ending) as listener:
+            while (changed := await _next_of(listener, at_least_every_s)) is not None:
+                yield changed
 
     async def _follow(self) -> None:
         async for _ in ledger_positions(self._database_url):
@@ -165,36 +158,13 @@ class Board:
             return told, anew_at
         anew = monotonic() >= anew_at
         changed = {code: tile for code, tile in tiles.items() if anew or told.get(code) != tile}
-        for queue in self._listeners if changed else ():
-            if queue.full():
-                queue.get_nowait()
-                queue.put_nowait(None)  # it comes back with a page that is up to date
-            else:
-                queue.put_nowait(changed)
+        if changed:
+            self._listeners.tell(changed)  # one that is cut off comes back with a page that is up to date
         return tiles, monotonic() + ALL_ANEW_S if anew else anew_at
 
-    @contextmanager
-    def _listening(self) -> Iterator[asyncio.Queue[Mapping[str, Tile] | None]]:
-        if len(self._listeners) >= MOST_LISTENERS:
-            raise TooManyListeners
-        queue: asyncio.Queue[Mapping[str, Tile] | None] = asyncio.Queue(QUEUE_LENGTH)
-        self._listeners.add(queue)
-        try:
-            yield queue
-        finally:
-            self._listeners.discard(queue)
 
-
-async def _next_of(queue: asyncio.Queue[Mapping[str, Tile] | None], within_s: float) -> Mapping[str, Tile] | None:
+async def _next_of(listener: Listener[Mapping[str, Tile]], within_s: float) -> Mapping[str, Tile] | None:
     try:
-        async with asyncio.timeout(within_s):
-            return await queue.get()
+        return await listener.next(within_s)
     except TimeoutError:
         return {}
-
-
-async def _end_at(ending: anyio.Event, queue: asyncio.Queue[Mapping[str, Tile] | None]) -> None:
-    await ending.wait()
-    while not queue.empty():
-        queue.get_nowait()
-    queue.put_nowait(None)

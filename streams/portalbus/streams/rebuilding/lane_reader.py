@@ -19,7 +19,8 @@ from portalbus.streams.records import LaneRecord
 FULL_BYTES = 2_000_000
 """A lane of which so much lies here unasked for is not read on until it is asked for."""
 
-FETCH = 2_000
+FETCH = 200
+"""Records taken at once: with the largest that a lane takes, 200 MB."""
 HEADERS: Callable[[Message], Sequence[tuple[str, bytes | str | None]] | Mapping[str, bytes | str | None] | None]
 HEADERS = methodcaller("headers")
 """Calls it in the way that looks at what comes back. For a name that is no UTF-8 the client returns half a list and

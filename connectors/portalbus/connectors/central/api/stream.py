@@ -14,10 +14,11 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Query, Response
 from psycopg_pool import PoolTimeout
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from portalbus.connectors.central.event_stream import TYPES, BeginAnew, EventStream, Item, Told, TooManyListeners
+from portalbus.connectors.central.event_stream import TYPES, BeginAnew, EventStream, Item, Told
 from portalbus.connectors.central.problems import PROBLEM_ANSWERS
 from portalbus.connectors.central.services import Services, services, visitor_address
 from portalbus.connectors.push.wanted import Wanted
+from portalbus.connectors.web.listeners import TooManyListeners
 
 router = APIRouter(prefix="/api/v1")
 

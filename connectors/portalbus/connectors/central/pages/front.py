@@ -13,9 +13,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from psycopg_pool import PoolTimeout
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from portalbus.connectors.central.newsroom import News, TooManyListeners
+from portalbus.connectors.central.newsroom import News
 from portalbus.connectors.central.pages.page import Page, PageAsked
 from portalbus.connectors.web.accept_language import preferred
+from portalbus.connectors.web.listeners import TooManyListeners
 from portalbus.streams.reading.directives import DirectiveFilter, DirectiveRow, directives
 from portalbus.streams.reading.tally import last_position
 

@@ -16,9 +16,10 @@ from fastapi.responses import RedirectResponse, Response
 from psycopg_pool import PoolTimeout
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from portalbus.connectors.console.board import Tile, TooManyListeners
+from portalbus.connectors.console.board import Tile
 from portalbus.connectors.console.charts import due_chart, latency_chart, rate_chart
 from portalbus.connectors.console.office import PRIVATE, OfficePage, PageBehindLogin
+from portalbus.connectors.web.listeners import TooManyListeners
 from portalbus.streams.ledger.alert_list import ListedAlert, list_alerts
 from portalbus.streams.reading.due import DueDay, due_days
 from portalbus.streams.reading.pace import Pace, pace, recent_latency
