@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,6 @@ from portalbus.infra.stack import Endpoints
 from portalbus.producers.centre_schemas import CentreSchemas
 from portalbus.schemas.models import Verdict
 from portalbus.streams.reading.proof import prove_verdicts
-from portalbus_command import COMMAND
 from whole_bus import Bus, outgoing_topics
 
 AGENCIES = ("G10", "H26")
@@ -67,23 +64,6 @@ class Day:
         self.sent[agency] += 1
 
 
-def portalbus(bus: Bus, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command against this bus."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env={
-            **os.environ,
-            "PORTALBUS_BOOTSTRAP": bus.endpoints.bootstrap,
-            "PORTALBUS_REGISTRY": bus.endpoints.registry_url,
-            "PORTALBUS_DATABASE": bus.database_url,
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def read_committed(bus: Bus) -> list[Message]:
     """Everything that a read_committed reader finds."""
     settings = {"group.id": "test-backup", "isolation.level": "read_committed", "enable.partition.eof": True}
@@ -124,21 +104,21 @@ def test_an_old_backup_is_put_back_and_the_bus_catches_up_without_a_loss_or_a_do
     worker, relay = bus.start_worker(), bus.start_relay()
     day.publish(1, 60)
     bus.wait_until(day.all_taken, "the morning")
-    done = portalbus(bus, "backup", "--out", str(file))
+    done = bus.command("backup", "--out", str(file))
     assert done.returncode == 0, done.stderr
     assert file.stat().st_mode & 0o077 == 0, "nobody else reads a backup"
     for first in range(61, 181, 20):  # in many small batches, so that the lanes interleave otherwise the second time
         day.publish(first, 20)
         bus.wait_until(day.all_taken, "the afternoon")
     bus.wait_until(lambda: all_relayed(bus), "everything is sent")
-    refused = portalbus(bus, "restore", str(file), "--yes")
+    refused = bus.command("restore", str(file), "--yes")
     assert refused.returncode == 3
     assert "stop the processes" in refused.stderr
     assert (worker.stop(), relay.stop()) == (0, 0)
     before, sent_before = bus.position(), len(read_committed(bus))
     day.publish(181, 20)
 
-    done = portalbus(bus, "restore", str(file), "--yes")
+    done = bus.command("restore", str(file), "--yes")
     assert done.returncode == 0, done.stderr
     assert bus.position() == before, "positions are not given away twice"
     worker, relay = bus.start_worker(), bus.start_relay()
@@ -148,7 +128,7 @@ def test_an_old_backup_is_put_back_and_the_bus_catches_up_without_a_loss_or_a_do
     messages = read_committed(bus)
     assert len(messages) > sent_before
     assert_nothing_lost_or_doubled(bus, messages)
-    again = portalbus(bus, "rebuild", "--json")
+    again = bus.command("rebuild", "--json")
     assert again.returncode == 0, again.stdout[-2000:] + again.stderr
     proof = prove_verdicts(bus.look, None)
     assert proof.holds, proof.problems
@@ -166,7 +146,7 @@ def test_a_relay_says_so_when_the_ledger_is_older_than_what_was_sent(bus: Bus, t
     relay = bus.start_relay()
     assert relay.process.wait(60) == 70
     assert relay.said("relay.ledger-is-older")
-    assert portalbus(bus, "restore", "--settle").returncode == 0
+    assert bus.command("restore", "--settle").returncode == 0
     relay = bus.start_relay()
     bus.wait_until(lambda: relay.said("relay.started"), "the relay works again")
 

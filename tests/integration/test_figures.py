@@ -16,6 +16,7 @@ import pytest
 from bus_events import answer, receipt
 from casework_bench import CaseworkBench, casework_bench
 from central_process import CentralProcess
+from measuring_names import NAMES
 from portalbus.infra.cli import main
 from portalbus.producers.testing import a_step
 from portalbus.schemas.models import CaseStep, CaseUrgency
@@ -130,19 +131,7 @@ def test_a_provinces_synthesis_has_the_incidents_of_its_units(bench: CaseworkBen
     assert not read_synthesis(bench.look, NOW.astimezone(ZONE).date(), "H5").incidents
 
 
-OWN = """
-by = ["agency"]
-format = "csv"
-[names]
-agency = "unit_code"
-indicator = "code"
-label = "name"
-value = "value"
-unit = "unit"
-from = "from"
-to = "to"
-as_of = "as_of"
-[[indicator]]
+OWN = f"""{NAMES}[[indicator]]
 code = "TH-7"
 label = "Đúng hạn"
 count = ["on_time"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +20,6 @@ from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.codec import Decoded
 from portalbus.streams.rebuilding.lane_reader import LaneReader
-from portalbus_command import COMMAND
 from whole_bus import Bus, outgoing_topics
 
 AGENCIES = ("G22", "H26", "H29")
@@ -105,19 +102,7 @@ class Traffic:
 
 def rebuild(bus: Bus, *arguments: str) -> tuple[int, dict[str, Any]]:
     """Runs `portalbus rebuild --json`; returns its status and its answer."""
-    found = subprocess.run(
-        [*COMMAND, "rebuild", "--json", *arguments],
-        env={
-            **os.environ,
-            "PORTALBUS_BOOTSTRAP": bus.endpoints.bootstrap,
-            "PORTALBUS_REGISTRY": bus.endpoints.registry_url,
-            "PORTALBUS_DATABASE": bus.database_url,
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    found = bus.command("rebuild", "--json", *arguments)
     assert found.returncode in (0, 1), found.stderr
     return found.returncode, json.loads(found.stdout)
 

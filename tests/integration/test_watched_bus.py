@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,15 +84,11 @@ def port_of(process: Process) -> dict[str, str]:
 def start(bus: Bus, process: Process, *argv: str, **environment: str) -> None:
     """Starts a process of the connectors."""
     log = bus.folder / f"{process.value}.log"
-    where = bus.endpoints
     with log.open("wb") as out:
         running = subprocess.Popen(
             [sys.executable, "-m", *argv],
             env={
-                **os.environ,
-                "PORTALBUS_BOOTSTRAP": where.bootstrap,
-                "PORTALBUS_REGISTRY": where.registry_url,
-                "PORTALBUS_DATABASE": bus.database_url,
+                **bus.environment,
                 **port_of(process),
                 **environment,
             },

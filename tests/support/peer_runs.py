@@ -5,7 +5,6 @@ Two processes of a program share four lanes, and one that has ended is started a
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -55,10 +54,7 @@ class Program(NamedTuple):
         folder = bus.folder / f"{self.name}-{time.time_ns()}"  # Faust keeps files where it is started
         folder.mkdir()
         environment = {
-            **os.environ,
-            "PORTALBUS_BOOTSTRAP": bus.endpoints.bootstrap,
-            "PORTALBUS_REGISTRY": bus.endpoints.registry_url,
-            "PORTALBUS_DATABASE": bus.database_url,
+            **bus.environment,
             "BENCH_LANES": ",".join(map(lane_of, AGENCIES)),
             "BENCH_GROUP": bus.group,
             "BENCH_SESSION_S": str(SESSION_TIMEOUT_S),

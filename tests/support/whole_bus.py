@@ -29,6 +29,7 @@ from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import CANONICAL, RELAY_POSITION, contracts, lane_of, verdicts_of
 from portalbus.streams.ledger.database import migrate
 from portalbus.streams.ledger.ledger import Ledger
+from portalbus_command import COMMAND
 from scratch_databases import create_database, drop_database
 
 SESSION_TIMEOUT_S = 6
@@ -117,6 +118,27 @@ class Bus:
         """Where its parts are."""
         return Addresses(self.endpoints.bootstrap, self.endpoints.registry_url, self.database_url)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a process that is to find this bus."""
+        return {
+            **os.environ,
+            "PORTALBUS_BOOTSTRAP": self.endpoints.bootstrap,
+            "PORTALBUS_REGISTRY": self.endpoints.registry_url,
+            "PORTALBUS_DATABASE": self.database_url,
+        }
+
+    def command(self, *arguments: str, within: float = 120) -> subprocess.CompletedProcess[str]:
+        """Runs `portalbus` with these arguments against this bus, to its end."""
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
+        )
+
     def start_worker(self, **environment: str) -> Running:
         """Starts a worker; the keys of `environment` are added to its environment."""
         options = ["--group", self.group, "--session-timeout", str(SESSION_TIMEOUT_S)]
@@ -179,10 +201,7 @@ class Bus:
             process = subprocess.Popen(
                 [sys.executable, "-m", f"portalbus.streams.{name}", *options],
                 env={
-                    **os.environ,
-                    "PORTALBUS_BOOTSTRAP": self.endpoints.bootstrap,
-                    "PORTALBUS_REGISTRY": self.endpoints.registry_url,
-                    "PORTALBUS_DATABASE": self.database_url,
+                    **self.environment,
                     "PORTALBUS_SCHEMA_CACHE": str(self.folder / "schema-ids.json"),
                     **environment,
                 },

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from measuring_names import NAMES
 from portalbus.connectors.measuring.mapping import MappingWrong, Measuring
 from portalbus.streams.reading.accountability import Counts, Figures
 
@@ -18,19 +19,7 @@ HANOI = Figures(
     Counts(received=7, on_time=4, late=1, open=0, overdue=1, transferred=1, refused=2, ratings=3, satisfaction_sum=13),
     {"DUPLICATE": 2},
 )
-MAPPING = """
-by = ["agency"]
-format = "csv"
-[names]
-agency = "unit_code"
-indicator = "code"
-label = "name"
-value = "value"
-unit = "unit"
-from = "from"
-to = "to"
-as_of = "as_of"
-[[indicator]]
+MAPPING = f"""{NAMES}[[indicator]]
 code = "X1"
 label = "Trùng"
 count = ["refusals.DUPLICATE"]
