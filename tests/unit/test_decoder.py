@@ -11,8 +11,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bus_events import directive, envelope, manifest, manifest_value, misshapen_value, receipt, value_of, writers
-from portalbus.schemas.codec import Decoded
+from bus_events import (
+    SCHEMA_IDS,
+    directive,
+    envelope,
+    manifest,
+    manifest_value,
+    misshapen_value,
+    receipt,
+    value_of,
+    writers,
+)
+from portalbus.schemas import avro_files
+from portalbus.schemas.codec import HEADER_BYTES, Decoded, WriterSchemas, frame
 from portalbus.schemas.models import Event
 from portalbus.streams.decoding.contents import DEADLY, TOGETHER, content_of
 from portalbus.streams.decoding.decoder import Decoder
@@ -69,6 +80,18 @@ def test_the_record_that_kills_it_is_found_and_no_other_is_lost(decoder: Decoder
     assert [at for at, content in enumerate(contents) if not isinstance(content, Decoded)] == [TOGETHER + 7]
     assert contents[TOGETHER + 7] == Unreadable(DEADLY, "the decoder died 3 times on this record")
     assert contents[:3] == [content_of(one, writers()) for one in values[:3]]
+
+
+def test_a_schema_that_is_learned_meanwhile_is_read_from_the_next_batch_on_by_the_same_process() -> None:
+    old = {number: (name, avro_files.current(name).raw) for name, number in SCHEMA_IDS.items() if name != "Canary"}
+    known, new = WriterSchemas(old), frame(77, value(1)[HEADER_BYTES:])
+    with Decoder(known) as decoder:
+        assert decoder.read([new, value(2)]) == [content_of(one, known) for one in (new, value(2))]
+        before = decoders()
+        known.add(77, "FeedbackReceived", avro_files.current("FeedbackReceived").raw)
+        found = decoder.read([new, value(2)])
+        assert decoders() == before
+    assert found == [content_of(value(1), known), content_of(value(2), known)]
 
 
 def test_a_kill_from_outside_costs_no_record(decoder: Decoder) -> None:

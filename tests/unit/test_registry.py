@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from portalbus.schemas import avro_files
-from portalbus.schemas.errors import RegistryRefused, RegistryUnavailable
-from portalbus.schemas.registration import SchemaIds, register_all
+from portalbus.schemas.avro_files import AvroFile
+from portalbus.schemas.errors import NotRegistered, RegistryRefused, RegistryUnavailable
+from portalbus.schemas.registration import LaneSchemas, SchemaIds, register_all
 from portalbus.schemas.registry import COMPATIBILITY, CONTENT_TYPE, SchemaRegistry
 
 
@@ -188,16 +189,31 @@ class NumberedRegistry(Answers):
         self.ids: dict[tuple[str, str], int] = {}
         self.answer = self.number
 
+    def without(self, name: str, version: int) -> NumberedRegistry:
+        """With every committed version but this one."""
+        register_all(SchemaRegistry(self.url))
+        del self.ids[place_of(name, version)]
+        return self
+
     def number(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
         if "/config/" in path:
             return 200, b"{}"
         subject = path.split("/subjects/")[1].removesuffix("/versions")
+        if method == "GET":
+            held = [number for number, (name, _) in enumerate(self.ids, start=1) if name == subject]
+            return 200, json.dumps(held).encode()
         place = (subject, body["schema"])
         if path.endswith("/versions"):
             self.ids.setdefault(place, 100 + len(self.ids))
         if place not in self.ids:
             return 404, b'{"error_code": 40403, "message": "Schema not found"}'
         return 200, json.dumps({"id": self.ids[place]}).encode()
+
+
+def place_of(name: str, version: int) -> tuple[str, str]:
+    """Where a registry keeps a committed version."""
+    file = avro_files.history(name)[version - 1]
+    return file.subject, json.dumps(file.raw)
 
 
 @pytest.fixture
@@ -277,3 +293,90 @@ def test_two_versions_that_differ_in_a_word_have_ids_of_their_own(
     ids = SchemaIds(registry)
     assert (ids.id_of("Verdict", 1), ids.id_of("Verdict", 2), ids.id_of("Verdict")) == (one, two, two)
     assert one != two
+
+
+def lane_schemas(registry: NumberedRegistry, cache: Any = None) -> LaneSchemas:
+    """What a process that starts now knows of them."""
+    return LaneSchemas(SchemaIds(SchemaRegistry(registry.url), cache))
+
+
+def versions_of(files: Iterable[AvroFile]) -> list[str]:
+    """Which they are."""
+    return [f"{file.name} {file.version}" for file in files]
+
+
+def test_a_version_that_is_not_registered_is_missing_until_it_is(numbered: NumberedRegistry) -> None:
+    schemas = lane_schemas(numbered.without("FeedbackReceived", 2))
+    assert versions_of(schemas.missing) == ["FeedbackReceived 2"]
+    assert len(schemas.writers) == sum(len(avro_files.history(name)) for name in avro_files.LANE_TYPES) - 1
+    assert list(schemas.look()) == []
+    numbered.ids[place_of("FeedbackReceived", 2)] = 777
+    assert 777 not in schemas.writers
+    assert versions_of(schemas.look()) == ["FeedbackReceived 2"]
+    assert schemas.writers.writer(777).name == "FeedbackReceived"
+    assert schemas.known[777].version == 2
+    numbered.asked.clear()
+    assert list(schemas.look()) == []
+    assert numbered.asked == [], "there is nothing to ask for any more"
+
+
+def test_a_version_is_asked_for_in_vain_while_the_registry_is_away(numbered: NumberedRegistry) -> None:
+    schemas = lane_schemas(numbered.without("FeedbackReceived", 2))
+    numbered.answer = saying(503, {})
+    with pytest.raises(RegistryUnavailable):
+        list(schemas.look())
+    assert versions_of(schemas.missing) == ["FeedbackReceived 2"]
+
+
+def test_what_the_registry_did_not_hold_is_remembered_for_a_start_without_it(
+    numbered: NumberedRegistry, tmp_path: Any
+) -> None:
+    cache = tmp_path / "schema-ids.json"
+    lane_schemas(numbered.without("FeedbackReceived", 2), cache)
+    numbered.answer = saying(503, {})
+    schemas = lane_schemas(numbered, cache)
+    assert versions_of(schemas.missing) == ["FeedbackReceived 2"]
+    with pytest.raises(RegistryUnavailable):  # a process that knows nothing waits
+        lane_schemas(numbered, tmp_path / "other.json")
+
+
+def test_what_another_process_has_learned_needs_no_registry(numbered: NumberedRegistry, tmp_path: Any) -> None:
+    cache = tmp_path / "schema-ids.json"
+    one = lane_schemas(numbered.without("FeedbackReceived", 2), cache)
+    other = lane_schemas(numbered, cache)
+    numbered.ids[place_of("FeedbackReceived", 2)] = 777
+    assert versions_of(one.look()) == ["FeedbackReceived 2"]
+    numbered.answer = saying(503, {})
+    assert versions_of(other.look()) == ["FeedbackReceived 2"]
+    assert 777 in other.writers
+
+
+def test_a_registry_with_another_history_is_refused(numbered: NumberedRegistry) -> None:
+    numbered.without("FeedbackReceived", 2).ids["portalbus.events.FeedbackReceived", '"of somebody else"'] = 777
+    with pytest.raises(
+        RegistryRefused, match=r"FeedbackReceived.* 1 versions that are not shipped here, and not \[2\]"
+    ):
+        lane_schemas(numbered)
+
+
+def test_a_registry_that_is_ahead_is_not_refused(numbered: NumberedRegistry) -> None:
+    register_all(SchemaRegistry(numbered.url))
+    numbered.ids["portalbus.events.FeedbackReceived", '"of tomorrow"'] = 777
+    schemas = lane_schemas(numbered)
+    assert schemas.missing == []
+    assert 777 not in schemas.writers
+
+
+def test_a_registry_without_any_contract_is_refused(numbered: NumberedRegistry) -> None:
+    with pytest.raises(NotRegistered, match="portalbus schemas register"):
+        lane_schemas(numbered)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_registry_that_refuses_to_answer_does_not_count_as_without_versions(
+    numbered: NumberedRegistry, status: int
+) -> None:
+    numbered.answer = saying(status, {"message": "who are you?"})
+    with pytest.raises(RegistryRefused, match="who are you") as refused:
+        lane_schemas(numbered)
+    assert not isinstance(refused.value, NotRegistered)

@@ -83,6 +83,10 @@ class WriterSchemas:
     def __init__(self, by_id: Mapping[int, tuple[str, Any]]) -> None:
         self._by_id = {schema_id: _writer(name, raw) for schema_id, (name, raw) in by_id.items()}
 
+    def add(self, schema_id: int, name: str, raw: Any) -> None:
+        """Allows one more; other threads may read meanwhile. Raises ValueError as above."""
+        self._by_id = {**self._by_id, schema_id: _writer(name, raw)}
+
     def __contains__(self, schema_id: int) -> bool:
         return schema_id in self._by_id
 

@@ -7,6 +7,7 @@ PortalbusError
 ├── AgencyUnknown         no such agency code, or none on that date
 ├── RegistryUnavailable   the schema registry does not answer; try again
 ├── RegistryRefused       the schema registry answered no; trying again is useless
+│   └── NotRegistered     … because it does not hold what was asked for
 ├── OutboxFull            the outbox reached its bound; the broker is away too long
 ├── OutboxDamaged         the outbox is shorter than it was, or unreadable
 ├── OutboxUnavailable     the outbox file cannot be used now: locked, not writable, disk error
@@ -67,6 +68,10 @@ class RegistryUnavailable(PortalbusError):
 
 class RegistryRefused(PortalbusError):
     """The schema registry refused the request; the message says why."""
+
+
+class NotRegistered(RegistryRefused):
+    """The schema registry does not hold it; it may tomorrow."""
 
 
 class OutboxFull(PortalbusError):

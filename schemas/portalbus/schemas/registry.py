@@ -9,7 +9,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
-from portalbus.schemas.errors import RegistryRefused, RegistryUnavailable
+from portalbus.schemas.errors import NotRegistered, RegistryRefused, RegistryUnavailable
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 COMPATIBILITY = "FULL_TRANSITIVE"
@@ -19,7 +19,8 @@ class SchemaRegistry:
     """A registry client of six calls. `url` is its base, for example `http://127.0.0.1:8081/apis/ccompat/v7`.
 
     Every call raises RegistryUnavailable when there is no answer within `timeout` seconds (or a 5xx, or an answer
-    that is not a registry's), and RegistryRefused, with the registry's own words, when the answer is no.
+    that is not a registry's), and RegistryRefused, with the registry's own words, when the answer is no: NotRegistered
+    when it does not hold what was asked for.
     Raises ValueError for an address that is not http or https.
     """
 
@@ -88,6 +89,7 @@ class SchemaRegistry:
             text = error.read(2_000).decode(errors="replace")
             if error.code >= 500:
                 raise RegistryUnavailable(f"{method} {path}: {error.code} {text}") from error
-            raise RegistryRefused(f"{method} {path}: {error.code} {text}") from error
+            refused = NotRegistered if error.code == 404 else RegistryRefused
+            raise refused(f"{method} {path}: {error.code} {text}") from error
         except (OSError, HTTPException, ValueError) as error:  # no connection, cut off, or not JSON
             raise RegistryUnavailable(f"{method} {self.url}{path}: {error}") from error

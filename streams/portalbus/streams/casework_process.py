@@ -23,7 +23,6 @@ from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.law.calendar import working_calendar
 from portalbus.schemas.law.competence import competence
 from portalbus.schemas.law.regimes import regimes
-from portalbus.schemas.registration import SchemaIds
 from portalbus.streams.casework.ahead import Ahead
 from portalbus.streams.casework.caseworker import Caseworker
 from portalbus.streams.casework.deriving import Law
@@ -39,7 +38,7 @@ from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics.defined import Process
 from portalbus.streams.metrics.ledger_state import CASEWORK, LedgerState
 from portalbus.streams.metrics.measuring import Measures
-from portalbus.streams.schema_waiting import wait_for_schemas
+from portalbus.streams.schema_waiting import wait_for_lane_schemas
 from portalbus.streams.settings import StreamSettings
 
 log = structlog.get_logger(__name__)
@@ -64,9 +63,9 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        writers = wait_for_schemas(settings, SchemaIds.lane_writers, stop)
-        if writers is not None:
-            _work(settings, writers, stop)
+        schemas = wait_for_lane_schemas(settings, stop)
+        if schemas is not None:
+            _work(settings, schemas.writers, stop)
     except (psycopg.Error, KafkaException, UndecodableRecord) as error:
         state = str(getattr(error, "sqlstate", "") or getattr(error, "rule", ""))
         log.error("casework.restart", error=type(error).__name__, detail=state)

@@ -18,7 +18,7 @@ import structlog
 from psycopg import Connection
 
 from portalbus.schemas.law.calendar import working_calendar
-from portalbus.schemas.registration import SchemaIds
+from portalbus.schemas.registration import LaneSchemas
 from portalbus.schemas.topics import CANONICAL
 from portalbus.streams.edge.logs import route_library_logs
 from portalbus.streams.edge.topic_app import CanonicalRecord, build_topic_app, run_topic_app
@@ -29,7 +29,7 @@ from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics.defined import Process
 from portalbus.streams.metrics.ledger_state import WARNING, LedgerState
 from portalbus.streams.metrics.measuring import Measures
-from portalbus.streams.schema_waiting import wait_for_schemas
+from portalbus.streams.schema_waiting import look_for_schemas, wait_for_lane_schemas
 from portalbus.streams.settings import StreamSettings
 from portalbus.streams.warning.early_warning import EarlyWarning
 
@@ -58,8 +58,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        writers = wait_for_schemas(settings, SchemaIds.lane_writers, stop)
-        if writers is None:
+        schemas = wait_for_lane_schemas(settings, stop)
+        if schemas is None:
             return 0
         with (
             connect(settings.database_url, application=APPLICATION, options=OPTIONS, autocommit=True) as connection,
@@ -67,15 +67,17 @@ def main() -> int:
         ):
             if not leads:
                 return 0
-            warning = EarlyWarning(connection, writers, working_calendar())
+            warning = EarlyWarning(connection, schemas.writers, working_calendar())
             warning.load()
-            return 0 if stop.is_set() else asyncio.run(_watch(settings, warning, connection))
+            return 0 if stop.is_set() else asyncio.run(_watch(settings, warning, connection, schemas))
     except psycopg.Error as error:
         log.error("warning.restart", error=type(error).__name__, detail=str(error.sqlstate or ""))
         return EXIT_RESTART
 
 
-async def _watch(settings: StreamSettings, warning: EarlyWarning, connection: Connection[Any]) -> int:
+async def _watch(
+    settings: StreamSettings, warning: EarlyWarning, connection: Connection[Any], schemas: LaneSchemas
+) -> int:
     """Runs the processor. Records gather between two looks, and one thread alone touches the watch."""
     gathered: list[CanonicalRecord] = []
     taken = asyncio.Event()
@@ -96,7 +98,7 @@ async def _watch(settings: StreamSettings, warning: EarlyWarning, connection: Co
                 records = [(record.position, record.value) for record in gathered]
                 gathered.clear()
                 taken.set()
-                await loop.run_in_executor(thread, _look, warning, records)
+                await loop.run_in_executor(thread, _look, warning, records, schemas)
                 rest = max(LOOK_SECONDS - (time.monotonic() - began), 0.0)
                 try:
                     await asyncio.wait_for(stop.wait(), rest)
@@ -108,7 +110,8 @@ async def _watch(settings: StreamSettings, warning: EarlyWarning, connection: Co
     return status
 
 
-def _look(warning: EarlyWarning, records: list[tuple[int, bytes]]) -> None:
+def _look(warning: EarlyWarning, records: list[tuple[int, bytes]], schemas: LaneSchemas) -> None:
+    look_for_schemas(schemas)  # what has come was written under versions that were registered before
     warning.take(records)
     warning.look()
 

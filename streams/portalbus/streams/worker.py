@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import directory
 from portalbus.schemas.kafka_settings import librdkafka_settings
-from portalbus.schemas.registration import SchemaIds
+from portalbus.schemas.registration import LaneSchemas
 from portalbus.schemas.topics import is_lane
 from portalbus.schemas.tracing import open_spans
 from portalbus.schemas.working_time import working_time
@@ -39,7 +39,8 @@ from portalbus.streams.parking.limit import ParkingStopped
 from portalbus.streams.reconciling.keeper import LOOK_SECONDS, Keeper
 from portalbus.streams.reconciling.lane_reader import LaneReader
 from portalbus.streams.reconciling.reconciler import Reconciler
-from portalbus.streams.schema_waiting import wait_for_schemas
+from portalbus.streams.schema_learner import LEARN_EVERY_SECONDS, SchemaLearner
+from portalbus.streams.schema_waiting import look_for_schemas, wait_for_lane_schemas
 from portalbus.streams.settings import StreamSettings
 from portalbus.streams.silence.deadlines import Patience
 from portalbus.streams.silence.watcher import Watcher
@@ -59,13 +60,14 @@ def main() -> int:
     log_json("worker")
     route_library_logs()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the worker runs, there is nothing to finish
-    writers = wait_for_schemas(settings, SchemaIds.lane_writers, threading.Event())
-    return run_worker(partial(open_app, settings, writers)) if writers is not None else 0
+    schemas = wait_for_lane_schemas(settings, threading.Event())
+    return run_worker(partial(open_app, settings, schemas)) if schemas is not None else 0
 
 
 @asynccontextmanager
-async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIterator[LaneApp]:
+async def open_app(settings: StreamSettings, schemas: LaneSchemas) -> AsyncIterator[LaneApp]:
     """Builds everything a worker needs, and lets go of it at the end."""
+    writers = schemas.writers
     progress = LaneProgress()
     measures = WorkerMeasures(progress)
     measures.measures.serve(settings.metrics_port)
@@ -77,8 +79,15 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
     bounds = Bounds(
         gap_hold=timedelta(seconds=settings.gap_hold), parked_hold=settings.parked_hold, review=settings.review
     )
-    limit = settings.parking_limit
-    ledger = Ledger(settings.database_url, writers, directory(), bounds=bounds, parking_limit=limit, pause=pause)
+    ledger = Ledger(
+        settings.database_url,
+        writers,
+        directory(),
+        bounds=bounds,
+        parking_limit=settings.parking_limit,
+        pause=pause,
+        learn=partial(look_for_schemas, schemas),
+    )
 
     def failed(error: Exception) -> None:
         if isinstance(error, ParkingStopped):
@@ -109,6 +118,7 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
         measures.looked()
 
     keeper = Keeper(partial(_reconciler, settings, writers), settings.reconcile_every, progress.is_behind)
+    learner = SchemaLearner(schemas, settings.database_url, directory(), bounds, ledger.time.now)
     edge = EdgeSettings(
         bootstrap_servers=settings.bootstrap,
         group=settings.group,
@@ -127,11 +137,13 @@ async def open_app(settings: StreamSettings, writers: WriterSchemas) -> AsyncIte
                 every(settings.watch_seconds, look),
                 every(TEND_EVERY_SECONDS, tend_gaps),
                 every(LOOK_SECONDS, keeper.look),
+                every(LEARN_EVERY_SECONDS, learner.look),
             ],
             progress=progress,
             clock=ledger.time.now,
         )
     finally:
+        await learner.close()
         await keeper.close()
         await watcher.close()
         await intake.close()

@@ -1,7 +1,7 @@
 """The decoder's process: `python -m portalbus.streams.decoding FROM TO`, two pipes that the worker has opened.
 
-First come the writer schemas, then lists of values; what they say comes back in parts of `TOGETHER`. It ends with the
-pipes.
+First come the writer schemas, then lists of values, and the schemas again when there are more; what the values say
+comes back in parts of `TOGETHER`. It ends with the pipes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ def main() -> None:
         gc.set_threshold(100_000)  # what is read and written has no cycles; the odd error may
         while True:
             values = questions.recv()
+            if isinstance(values, WriterSchemas):
+                writers = values
+                continue
             for start in range(0, len(values), TOGETHER):
                 found = [pack(content_of(value, writers)) for value in values[start : start + TOGETHER]]
                 answers.send_bytes(pickle.dumps(found, pickle.HIGHEST_PROTOCOL))

@@ -28,18 +28,21 @@ class DecoderDied(Exception):
     """The process ended, or did not answer in time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
     process: subprocess.Popen[bytes]
     questions: Connection
     answers: Connection
+    told: int | None = None
+    """How many writer schemas it was told; None before the first time."""
 
 
 class Decoder:
     """Decodes in a process of its own, which is started anew when it dies. Not thread-safe: one thread calls it.
 
-    When it dies, the values of the part it had in hand are given to it one by one; on which it then dies three times is
-    unreadable. A kill from outside costs some repetition, and no record.
+    What is added to `writers` it reads from the next batch on. When it dies, the values of the part it had in hand are
+    given to it one by one; on which it then dies three times is unreadable. A kill from outside costs some repetition,
+    and no record.
     """
 
     def __init__(self, writers: WriterSchemas, longest_s: float = LONGEST_S) -> None:
@@ -86,6 +89,7 @@ class Decoder:
         """Puts the contents of the values into the list, as they come. Raises DecoderDied."""
         try:
             running = self._running = self._running or self._start()
+            self._tell_schemas(running)
             running.questions.send(values)
             while len(contents) < len(values):
                 if not running.answers.poll(self._longest_s):
@@ -105,6 +109,11 @@ class Decoder:
         )
         os.close(read_questions)
         os.close(write_answers)
-        running = _Running(process, Connection(write_questions), Connection(read_answers))
-        running.questions.send(self._writers)
-        return running
+        return _Running(process, Connection(write_questions), Connection(read_answers))
+
+    def _tell_schemas(self, running: _Running) -> None:
+        """Before the first values, and whenever there are more of them."""
+        known = len(self._writers)
+        if running.told != known:
+            running.questions.send(self._writers)
+            running.told = known

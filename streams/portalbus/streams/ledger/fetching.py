@@ -10,6 +10,7 @@ from typing import Any
 from psycopg import Connection
 
 from portalbus.schemas.codec import Decoded, Misshapen, WriterSchemas, read
+from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.models import Canary, DirectivePublished, Envelope, Event, FeedbackReceived, SourceManifest
 from portalbus.streams.judgement.docket import Item, Unreadable, lane_time
 from portalbus.streams.judgement.gaps import MOST_GAPS, WAITS_FOR_GAP
@@ -88,11 +89,19 @@ PARKED = f"{HOLDING} union all {PLACES}"
 Decode = Callable[[bytes], Decoded]
 
 
-def waiting_events(writers: WriterSchemas) -> Decode:
-    """Reads what lies in the waiting room: it was read once, so it raises TypeError where that is no event any more."""
+def waiting_events(writers: WriterSchemas, learn: Callable[[], None] = lambda: None) -> Decode:
+    """Reads what lies in the waiting room: it was read once, so it raises TypeError where that is no event any more.
+
+    Another worker may have known a schema that this one does not know yet: then `learn` adds to the writers what can be
+    known now. Raises UndecodableRecord when that is not enough.
+    """
 
     def decode(value: bytes) -> Decoded:
-        found = read(value, writers)
+        try:
+            found = read(value, writers)
+        except UndecodableRecord:
+            learn()
+            found = read(value, writers)
         if not isinstance(found, Decoded):
             raise TypeError("an event in the waiting room no longer reads as an event")
         return found

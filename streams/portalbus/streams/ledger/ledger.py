@@ -64,7 +64,8 @@ class Ledger:
     """One worker's hold on the ledger. Not thread-safe: one thread calls it, but `time` answers every thread.
 
     What has to be timed is timed by the database's clock, unless a `clock` is given. A database that is away is waited
-    for, for ever, with growing pauses. Anything else that goes wrong is raised, and ends the worker.
+    for, for ever, with growing pauses. `learn` adds to the writers when they cannot read what lies in the waiting room.
+    Anything else that goes wrong is raised, and ends the worker.
     """
 
     def __init__(
@@ -77,9 +78,10 @@ class Ledger:
         parking_limit: ParkingLimit | None = None,
         clock: Callable[[], datetime] | None = None,
         pause: Callable[[float], None] = time.sleep,
+        learn: Callable[[], None] = lambda: None,
     ) -> None:
         self._session = Session(database_url, application="worker", options=WORKER_OPTIONS, pause=pause)
-        self._decode = waiting_events(writers)
+        self._decode = waiting_events(writers, learn)
         self._directory = directory
         self._bounds = bounds or Bounds()
         self._parking_limit = parking_limit or ParkingLimit()

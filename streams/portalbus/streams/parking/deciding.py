@@ -55,7 +55,10 @@ class Outcome:
 
 
 class Parking:
-    """The operator's hold on the parked records of a ledger. `connection` is in a transaction of its own each time."""
+    """The operator's hold on the parked records of a ledger. `connection` is in a transaction of its own each time.
+
+    With a `decoder` no value is read in this process; else only those that killed a decoder are not.
+    """
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class Parking:
         directory: AgencyDirectory,
         bounds: Bounds | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        decoder: Decoder | None = None,
     ) -> None:
         self._connection = connection
         self._writers = writers
@@ -71,6 +75,7 @@ class Parking:
         self._directory = directory
         self._bounds = bounds or Bounds()
         self._clock = clock
+        self._decoder = decoder
 
     def redrive(self, places: Sequence[tuple[str, int]], decider: Decider) -> Iterator[Outcome]:
         """Judges these records again, in the order of their lanes; what was decided meanwhile is passed over."""
@@ -86,7 +91,8 @@ class Parking:
             kept = [
                 found for place in ordered[start : start + CHUNK] if (found := kept_record(self._connection, *place))
             ]
-            items = [Item(one.record(), self._content(one) if action == "redrive" else _UNREAD) for one in kept]
+            contents = self._contents(kept) if action == "redrive" else [_UNREAD] * len(kept)
+            items = [Item(one.record(), content) for one, content in zip(kept, contents, strict=True)]
             with self._connection.transaction():
                 outcomes = self._decide(kept, items, action, decider)
             yield from outcomes
@@ -161,6 +167,11 @@ class Parking:
                     for outcome in outcomes
                 ],
             )
+
+    def _contents(self, kept: Sequence[KeptRecord]) -> Sequence[Content]:
+        if self._decoder is not None:
+            return self._decoder.read([one.value for one in kept])
+        return [self._content(one) for one in kept]
 
     def _content(self, kept: KeptRecord) -> Content:
         if kept.reason == DEADLY:  # it may kill this process too

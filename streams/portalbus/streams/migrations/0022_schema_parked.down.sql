@@ -1,0 +1,1 @@
+drop index ledger.parked_schema;
