@@ -54,10 +54,10 @@ class SchemaIds:
         try:
             return self._learn(file)
         except NotRegistered:
-            self._remember(f"{ABSENT} {self._place(file)}", 0)
+            self._remember(f"{ABSENT} {self.place_of(file)}", 0)
             return None
         except RegistryUnavailable:
-            if f"{ABSENT} {self._place(file)}" in self._ids:
+            if f"{ABSENT} {self.place_of(file)}" in self._ids:
                 return None
             raise
 
@@ -84,12 +84,13 @@ class SchemaIds:
         return LaneSchemas(self).writers
 
     def _learn(self, file: avro_files.AvroFile) -> int:
-        place = self._place(file)
+        place = self.place_of(file)
         if place not in self._ids:
             self._remember(place, self._registry.lookup(file.subject, json.dumps(file.raw)))
         return self._ids[place]
 
-    def _place(self, file: avro_files.AvroFile) -> str:
+    def place_of(self, file: avro_files.AvroFile) -> str:
+        """Under what its id is remembered."""
         # By the whole text: versions that differ in a doc alone have ids of their own in a registry.
         return f"{self._registry.url} {file.subject} {hashlib.sha256(file.text.encode()).hexdigest()}"
 

@@ -68,12 +68,12 @@ class SchemaLearner:
                 self._redrive(found)
         except psycopg.Error as error:
             log.warning("parked.not-redriven", error=type(error).__name__, sqlstate=error.sqlstate)
-            self._disconnect()
+            self.disconnect()
 
     async def close(self) -> None:
         """Ends the look under way behind the portion that it has in hand, and closes the connection."""
         self._stopping.set()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.disconnect)
         self._thread.shutdown(wait=False)
 
     def _redrive(self, found: Sequence[Readable]) -> None:
@@ -95,7 +95,8 @@ class SchemaLearner:
             self._connection = connect(self._url, application="schemas", options=WORKER_OPTIONS, autocommit=True)
         return self._connection
 
-    def _disconnect(self) -> None:
+    def disconnect(self) -> None:
+        """Closes the connection; the next look opens another one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
