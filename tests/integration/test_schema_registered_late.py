@@ -65,11 +65,14 @@ class Source:
         self._bus.publish_records(self._agency, [(event.key.encode(), value, headers)])
 
 
+def on_machine(bus: Bus, view: RegistryView, name: str) -> dict[str, str]:
+    """The environment of a process with a memory of its own, as on a machine of its own."""
+    return {"PORTALBUS_REGISTRY": view.url, "PORTALBUS_SCHEMA_CACHE": str(bus.folder / name / "schema-ids.json")}
+
+
 def start_worker(bus: Bus, view: RegistryView, name: str) -> Running:
-    """A worker with a memory of its own, as on a machine of its own."""
-    return bus.start_worker(
-        PORTALBUS_REGISTRY=view.url, PORTALBUS_SCHEMA_CACHE=str(bus.folder / name / "schema-ids.json")
-    )
+    """A worker there."""
+    return bus.start_worker(**on_machine(bus, view, name))
 
 
 def rules(bus: Bus, agency: str) -> list[str]:
@@ -136,22 +139,23 @@ def test_a_version_that_is_registered_while_workers_run_is_taken_in_without_hand
     print(f"\nlearned, and judged what was parked, {took:.1f} s after the registry could say it")
 
 
-def test_a_worker_of_the_next_release_judges_what_the_one_before_it_parked(bus: Bus, view: RegistryView) -> None:
-    """Portals may be updated before the centre is."""
-    old = start_worker(bus, view, "old")
-    h26 = Source(bus, "H26")
-    bus.wait_until(lambda: bus.lanes_of(old) == 2, "the worker")
-    h26.say(receipt("H26-0001", 1), bus.schema_ids[NEWEST.name])
-    bus.wait_until(lambda: rules(bus, "H26") == [UNKNOWN_SCHEMA], "what is parked")
-    assert old.stop() == 0
-    bus.start_worker()
-    bus.wait_until(lambda: rules(bus, "H26") == ["event.accepted"], "what the next release can read", WITHIN_S + 10)
-    proven(bus)
-
-
 def test_a_registry_with_another_history_is_refused(view: RegistryView) -> None:
     raw = NEWEST.raw
     raw["fields"].append({"name": "of_somebody_else", "type": ["null", "string"], "default": None})
     view.register(avro_files.AvroFile(NEWEST.name, NEWEST.version, json.dumps(raw)))
     with pytest.raises(RegistryRefused, match="1 versions that are not shipped here"):
         LaneSchemas(SchemaIds(SchemaRegistry(view.url)))
+
+
+def test_casework_and_early_warning_start_without_it_too_and_learn_it(bus: Bus, view: RegistryView) -> None:
+    casework, warning = (start(**on_machine(bus, view, "one")) for start in (bus.start_casework, bus.start_warning))
+    for process, started in ((casework, "casework.started"), (warning, "warning.started")):
+        bus.wait_until(lambda process=process, started=started: process.said(started), started)  # type: ignore[misc]
+        assert process.said("schemas.unregistered")
+    new = view.register(NEWEST)
+    bus.wait_until(lambda: warning.said("schemas.learned"), "early warning learns it")
+    start_worker(bus, view, "other")
+    Source(bus, "H26").say(receipt("H26-0001", 1), new)
+    assert casework.process.wait(60) == 70, casework.text()
+    bus.start_casework(**on_machine(bus, view, "one"))
+    bus.wait_until(lambda: rows(bus.look, "select case_id from casework.case") == [("H26-0001",)], "the case")
