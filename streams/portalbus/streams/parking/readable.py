@@ -36,7 +36,6 @@ class Readable(NamedTuple):
 def readable_now(connection: Connection[Any], schema_ids: Iterable[int], limit: int) -> list[Readable]:
     """The first of those that were parked because their schema was not known, and name one of these."""
     named = [schema_id.to_bytes(4, "big") for schema_id in schema_ids]
-    return [
-        Readable(agency, lane_offset, int.from_bytes(schema_id, "big"))
-        for agency, lane_offset, schema_id in connection.execute(READABLE, (named, limit))
-    ]
+    # Planned anew each time: with nothing parked any index looks as good, and the plan would be kept.
+    found = connection.execute(READABLE, (named, limit), prepare=False)
+    return [Readable(agency, lane_offset, int.from_bytes(schema_id, "big")) for agency, lane_offset, schema_id in found]
