@@ -23,10 +23,9 @@ from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event, Payload
 from portalbus.schemas.registration import LaneSchemas, SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
-from portalbus.streams.decoding.contents import content_of
+from portalbus.streams.decoding.contents import UNKNOWN_SCHEMA, content_of
 from portalbus.streams.judgement.docket import Bounds, Item
 from portalbus.streams.ledger.ledger import Ledger
-from portalbus.streams.parking.readable import UNKNOWN_SCHEMA
 from portalbus.streams.reading.proof import prove_verdicts
 from portalbus.streams.schema_learner import SchemaLearner
 

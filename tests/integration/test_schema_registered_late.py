@@ -19,7 +19,7 @@ from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import CaseStep, Event, Payload
 from portalbus.schemas.registration import LaneSchemas, SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
-from portalbus.streams.parking.readable import UNKNOWN_SCHEMA
+from portalbus.streams.decoding.contents import UNKNOWN_SCHEMA
 from portalbus.streams.reading.proof import prove_verdicts
 from registry_view import RegistryView
 from whole_bus import Bus, Running
@@ -137,6 +137,20 @@ def test_a_version_that_is_registered_while_workers_run_is_taken_in_without_hand
         bus.wait_until(lambda worker=worker: worker.said("schemas.learned"), "every worker learns it")  # type: ignore[misc]
         assert worker.process.poll() is None, worker.text()
     print(f"\nlearned, and judged what was parked, {took:.1f} s after the registry could say it")
+
+
+def test_nothing_is_parked_that_comes_at_once_under_a_version_just_registered(bus: Bus, view: RegistryView) -> None:
+    worker = start_worker(bus, view, "one")
+    bus.wait_until(lambda: bus.lanes_of(worker) == len(AGENCIES), "its lanes")
+    assert worker.said("schemas.unregistered")
+    new = view.register(NEWEST)
+    sources = [Source(bus, agency) for agency in AGENCIES]
+    for number in range(1, 101):
+        for place, source in enumerate(sources):
+            source.say(receipt(f"{AGENCIES[place]}-{number:04}", place * 1_000 + number), new)
+    bus.wait_until(lambda: all(rules(bus, agency) == ["event.accepted"] * 100 for agency in AGENCIES), "all of it")
+    assert one(bus.look, "select count(*) from ledger.parked") == 0
+    assert worker.process.poll() is None, worker.text()
 
 
 def test_a_registry_with_another_history_is_refused(view: RegistryView) -> None:

@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
 from portalbus.schemas.topics import agency_of, lane_of
 from portalbus.streams.decoding.contents import DEADLY
-from portalbus.streams.decoding.decoder import Decoder
-from portalbus.streams.judgement.docket import Item, Unreadable
+from portalbus.streams.judgement.docket import Content, Item, Unreadable
 from portalbus.streams.ledger.ledger import Ledger, Taken
 from portalbus.streams.records import Batch, LaneRecord
 
@@ -40,6 +40,16 @@ MADE_ANEW = (
 )
 
 
+class Decodes(Protocol):
+    """What reads values, whatever is in them."""
+
+    def read(self, values: Sequence[bytes | None]) -> list[Content]:
+        """What each value says."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
 class Intake:
     """Takes batches into the ledger, in the order in which they come.
 
@@ -54,7 +64,7 @@ class Intake:
     def __init__(
         self,
         ledger: Ledger,
-        decoder: Decoder,
+        decoder: Decodes,
         committed: Committed,
         failed: Failed,
         measured: Measured = _unmeasured,

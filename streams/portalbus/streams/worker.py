@@ -24,6 +24,7 @@ from portalbus.schemas.topics import is_lane
 from portalbus.schemas.tracing import open_spans
 from portalbus.schemas.working_time import working_time
 from portalbus.streams.decoding.decoder import Decoder
+from portalbus.streams.decoding.learning_decoder import LearningDecoder
 from portalbus.streams.edge.app import LaneApp, build_app, every
 from portalbus.streams.edge.failstop import fail_stop, parking_stop
 from portalbus.streams.edge.logs import route_library_logs, shown
@@ -97,7 +98,8 @@ async def open_app(settings: StreamSettings, schemas: LaneSchemas) -> AsyncItera
 
     spans = open_spans("worker")
     traced = partial(tell_judged, spans) if spans else None
-    intake = Intake(ledger, Decoder(writers), progress.committed, failed, measures.committed, traced)
+    decoder = LearningDecoder(Decoder(writers), schemas, look_for_schemas)
+    intake = Intake(ledger, decoder, progress.committed, failed, measures.committed, traced)
     admin = AdminClient(librdkafka_settings(settings.bootstrap))
 
     async def lanes() -> Collection[str]:

@@ -12,6 +12,9 @@ from portalbus.streams.judgement.docket import Content, Unreadable
 DEADLY = "record.crashed-worker"
 """The rule for a record on which its decoder dies."""
 
+UNKNOWN_SCHEMA = "record.schema-not-allowed"
+"""The rule for a record under a schema id that is not known."""
+
 TOGETHER = 250
 """Values that are answered at once: while the worker unpacks some, the decoder reads the next."""
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-UNKNOWN_SCHEMA = "record.schema-not-allowed"
+from portalbus.streams.decoding.contents import UNKNOWN_SCHEMA
+
 WHO = "worker"
 """Who decides when it is the bus itself."""
 
