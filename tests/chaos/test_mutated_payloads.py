@@ -28,7 +28,7 @@ from portalbus.schemas.topics import lane_of
 from portalbus.streams.decoding.contents import content_of
 from portalbus.streams.judgement.docket import Content, Item
 from portalbus.streams.ledger.ledger import Ledger
-from portalbus.streams.parking.limit import ParkingLimit
+from portalbus.streams.ledger.parking_limit import ParkingLimit
 from portalbus.streams.reading.proof import prove_verdicts
 from portalbus.streams.records import LaneRecord
 from portalbus.streams.relaying.outgoing import messages_of, next_outgoing

@@ -21,8 +21,8 @@ from portalbus.schemas.codec import WriterSchemas, encode_event, frame
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event
 from portalbus.schemas.topics import lane_of
+from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.parking.asking import Filters, parked_places
-from portalbus.streams.parking.decider import Decider
 from portalbus.streams.parking.deciding import Parking
 from portalbus.streams.reading.proof import prove_verdicts
 from whole_bus import Bus

@@ -15,7 +15,7 @@ from casework_bench import CaseworkBench, casework_bench
 from central_process import CentralProcess
 from portalbus.producers.testing import a_step
 from portalbus.schemas.models import CaseStep, Outcome, RefusalReason
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 
 CASE, CODE = "H26-0001", public_code(1)
 DAY = timedelta(days=1)

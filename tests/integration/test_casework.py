@@ -21,7 +21,7 @@ from portalbus.producers.testing import a_step
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.law.calendar import WorkingCalendar
 from portalbus.schemas.models import CaseStep, CaseUrgency, FeedbackResolved, Outcome, RefusalReason
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.casework.timers import OF_ONE_AGENCY
 from portalbus.streams.reading.accountability import GroupBy, Wanted, read_figures, total
 from portalbus.streams.reading.casework import mismatches, urgent_cases

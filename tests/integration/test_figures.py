@@ -20,7 +20,7 @@ from measuring_names import NAMES
 from portalbus.infra.cli import main
 from portalbus.producers.testing import a_step
 from portalbus.schemas.models import CaseStep, CaseUrgency
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.ledger.alerts import Concern, raise_alert
 from portalbus.streams.reading.synthesis import Level, read_synthesis
 

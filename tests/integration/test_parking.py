@@ -18,7 +18,10 @@ from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event, Payload
 from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
+from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.ledger import Ledger
+from portalbus.streams.ledger.parking_limit import ParkingLimit, ParkingStopped
+from portalbus.streams.ledger.parking_stop import allow
 from portalbus.streams.parking.asking import (
     Filters,
     held_behind,
@@ -28,10 +31,7 @@ from portalbus.streams.parking.asking import (
     parked_places,
     parking_decisions,
 )
-from portalbus.streams.parking.decider import Decider
 from portalbus.streams.parking.deciding import Outcome, Parking
-from portalbus.streams.parking.limit import ParkingLimit, ParkingStopped
-from portalbus.streams.parking.stopping import allow
 from portalbus.streams.reading.proof import prove_verdicts
 
 AGENCIES = ("G22", "H26", "H29")

@@ -21,11 +21,11 @@ from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event
 from portalbus.streams.decoding.contents import DEADLY, content_of
 from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
+from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.gap_desk import close_gap, list_gaps
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.ledger.source_desk import SourceStatus, list_sources, set_source
 from portalbus.streams.parking.asking import Filters, parked_places
-from portalbus.streams.parking.decider import Decider
 from portalbus.streams.parking.deciding import Parking
 from portalbus.streams.rebuilding.comparing import TableDifference, compare, verdict_changes
 from portalbus.streams.rebuilding.exchanging import OtherWay

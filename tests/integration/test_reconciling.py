@@ -18,9 +18,9 @@ from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
 from portalbus.schemas.models import Bucket, BucketContents, BucketEvent, CaseStep
 from portalbus.streams.judgement.docket import Item, Unreadable
+from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.asking import Filters, parked_places
-from portalbus.streams.parking.decider import Decider
 from portalbus.streams.parking.deciding import Parking
 from portalbus.streams.reconciling.difference import Kind
 from portalbus.streams.reconciling.keeper import Keeper

@@ -22,7 +22,7 @@ from portalbus.connectors.alerting.telling import PACKAGE
 from portalbus.infra.cli import main
 from portalbus.producers.testing import a_step
 from portalbus.schemas.models import CaseStep, CaseUrgency
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.ledger.database import connect, migrate
 from postbox import Postbox, mail_server
 

@@ -12,7 +12,8 @@ from psycopg.types.json import Jsonb
 
 from ledger_facts import one, rows
 from ledger_rows import LedgerRows, directive
-from portalbus.schemas.working_time import ZONE, WorkingTime
+from portalbus.schemas.working_time import WorkingTime
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.silence.deadlines import Patience
 from portalbus.streams.silence.watcher import Watcher
 

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from math import exp
 
 from portalbus.schemas.law.calendar import WorkingCalendar
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.warning.days import AFTER_BREAK, OFF, class_of
 from portalbus.streams.warning.places import provinces
 from portalbus.streams.warning.series import Series

@@ -10,7 +10,7 @@ from pathlib import Path
 from bus_events import answer, receipt
 from portalbus.producers.testing import a_step
 from portalbus.schemas.models import CaseStep, Outcome, Payload, RefusalReason
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 
 TABLE = Path(__file__).parents[1] / "data" / "legal_dates.csv"
 ROWS = list(csv.DictReader(TABLE.read_text(encoding="utf-8").splitlines()))

@@ -16,11 +16,11 @@ from memory_ledger import directory
 from portalbus.schemas.models import Canary, CaseStep, Payload
 from portalbus.streams.decoding.contents import content_of
 from portalbus.streams.judgement.docket import Bounds, Item
+from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.gap_desk import close_gap, list_gaps
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.ledger.source_desk import SourceStatus, set_source
 from portalbus.streams.parking.asking import Filters, parked_places
-from portalbus.streams.parking.decider import Decider
 from portalbus.streams.parking.deciding import Parking
 from remembered_lanes import RememberedLanes
 

@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from random import Random
 
-from portalbus.schemas.working_time import ZONE, WorkingTime
+from portalbus.schemas.working_time import WorkingTime
+from portalbus.schemas.zone import ZONE
 
 EVENT_TYPES = ("DirectivePublished", "FeedbackReceived", "FeedbackResolved")
 

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 from feedback_season import LARGE, FeedbackSeason, Planted
 from portalbus.schemas.law.calendar import WorkingCalendar
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.warning.series import EVERY, Series
 from portalbus.streams.warning.watch import Change, Surge, SurgeWatch
 

@@ -16,7 +16,7 @@ from portalbus.schemas.law.duty import Duty
 from portalbus.schemas.law.facts import CaseFacts, Climb, Extension, Pause
 from portalbus.schemas.law.levels import ladder, level_of
 from portalbus.schemas.law.regimes import Regimes
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 
 CALENDAR, REGIMES = WorkingCalendar.read(), Regimes.read()
 MORNING = datetime(2026, 3, 2, 9, tzinfo=ZONE)

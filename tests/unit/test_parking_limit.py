@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from portalbus.streams.parking.limit import Excess, ParkingLimit, ParkingStopped, Sample, excess
+from portalbus.streams.ledger.parking_limit import Excess, ParkingLimit, ParkingStopped, Sample, excess
 
 LIMIT = ParkingLimit()
 COUNTRY = tuple(f"H{number:02}" for number in range(1, 41))

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from feedback_season import FeedbackSeason, Planted
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.warning.days import AFTER_BREAK, OFF, SATURDAY, class_of
 from portalbus.streams.warning.history import History
 from portalbus.streams.warning.series import COUNTRY, EVERY, Series

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portalbus.schemas.working_time import DAY_SECONDS, ZONE, WorkingTime
+from portalbus.schemas.working_time import DAY_SECONDS, WorkingTime
+from portalbus.schemas.zone import ZONE
 
 WORKING = WorkingTime.read()
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2035, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))

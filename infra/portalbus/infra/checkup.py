@@ -220,7 +220,7 @@ def _ledger(where: Addresses) -> Iterator[CheckResult]:
 def _parking_limit(where: Addresses) -> Iterator[CheckResult]:
     import psycopg
 
-    from portalbus.streams.parking.stopping import standing_stop
+    from portalbus.streams.ledger.parking_stop import standing_stop
 
     with psycopg.connect(where.database_url, autocommit=True, connect_timeout=5) as connection:
         stop = standing_stop(connection, datetime.now(UTC))

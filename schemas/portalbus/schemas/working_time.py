@@ -10,11 +10,10 @@ from bisect import bisect_right
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from portalbus.schemas.law.calendar import WorkingCalendar, working_calendar
+from portalbus.schemas.zone import ZONE
 
-ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 OPENS, CLOSES = time(7, 30), time(17, 30)
 """From the earliest opening of an office to the latest closing: hours differ from province to province."""
 DAY_SECONDS = 36_000

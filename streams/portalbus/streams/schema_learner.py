@@ -18,7 +18,7 @@ from portalbus.schemas.registration import LaneSchemas
 from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.judgement.docket import Bounds
 from portalbus.streams.ledger.database import WORKER_OPTIONS, connect
-from portalbus.streams.parking.decider import Decider
+from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.parking.deciding import Parking
 from portalbus.streams.parking.readable import WHO, Readable, readable_now
 from portalbus.streams.schema_waiting import look_for_schemas

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from portalbus.schemas.kafka_settings import aiokafka_settings
 from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.ledger.parking_limit import ParkingLimit
 from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_of
-from portalbus.streams.parking.limit import ParkingLimit
 
 PARKED_HOLD = Bounds().parked_hold
 REVIEW = Bounds().review

@@ -34,9 +34,9 @@ from portalbus.streams.edge.worker import run_worker
 from portalbus.streams.intake import Intake
 from portalbus.streams.judgement.docket import Bounds
 from portalbus.streams.ledger.ledger import LaneJump, Ledger
+from portalbus.streams.ledger.parking_limit import ParkingStopped
 from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics.worker_measures import WorkerMeasures
-from portalbus.streams.parking.limit import ParkingStopped
 from portalbus.streams.reconciling.keeper import LOOK_SECONDS, Keeper
 from portalbus.streams.reconciling.lane_reader import LaneReader
 from portalbus.streams.reconciling.reconciler import Reconciler

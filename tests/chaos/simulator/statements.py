@@ -17,9 +17,8 @@ from portalbus.streams.judgement.docket import Docket
 from portalbus.streams.judgement.gaps import WAITS_FOR_GAP
 from portalbus.streams.judgement.history import History
 from portalbus.streams.judgement.notice import Notice
-from portalbus.streams.ledger import fetching, gap_tending, hearing, ledger, notices, order, steps
+from portalbus.streams.ledger import fetching, gap_tending, hearing, ledger, notices, order, parking_stop, steps
 from portalbus.streams.ledger.gap_rows import gap_row
-from portalbus.streams.parking import stopping
 from simulator.clock import SimClock
 from simulator.store import Store
 
@@ -162,7 +161,7 @@ STATEMENTS: tuple[tuple[str, Callable[[SimConnection, Any], SimRows]], ...] = (
     (gap_tending.OVERDUE, SimConnection.overdue),
     (gap_tending.UNANSWERED, SimConnection.unanswered),
     (gap_tending.ASKED, SimConnection.asked),
-    (stopping.OPEN_STOP, SimConnection.nothing),
+    (parking_stop.OPEN_STOP, SimConnection.nothing),
     (steps.WRITE, SimConnection.nothing),
 )
 """What the ledger's statements do, by how they begin."""

@@ -13,7 +13,7 @@ from portalbus.streams.decoding.contents import content_of
 from portalbus.streams.edge.progress import LaneProgress
 from portalbus.streams.judgement.docket import Bounds, Item
 from portalbus.streams.ledger.ledger import Ledger
-from portalbus.streams.parking.limit import ParkingLimit
+from portalbus.streams.ledger.parking_limit import ParkingLimit
 from simulator.broker import Broker
 from simulator.clock import SimClock
 from simulator.statements import SimSession

@@ -10,7 +10,7 @@ from portalbus.connectors.central import formats
 from portalbus.connectors.central.agency_names import AgencyNames
 from portalbus.connectors.central.wording import Words, all_words
 from portalbus.schemas.directory import AgencyDirectory
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.reading.synthesis import Synthesis
 from portalbus.streams.reading.unclaimed import Unclaimed
 from portalbus.streams.warning.places import provinces

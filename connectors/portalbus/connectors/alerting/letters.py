@@ -10,7 +10,7 @@ from types import MappingProxyType
 from portalbus.connectors.alerting.saying import Saying, Turn
 from portalbus.connectors.alerting.settings import Mailbox
 from portalbus.schemas.notices import Alert
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 
 SUBJECTS = MappingProxyType(
     {

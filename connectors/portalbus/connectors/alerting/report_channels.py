@@ -13,7 +13,7 @@ from portalbus.connectors.alerting.channels import post_hook, send_mail
 from portalbus.connectors.alerting.document import Document, as_html, as_text
 from portalbus.connectors.alerting.letters import message_id
 from portalbus.connectors.alerting.settings import AlertingSettings, Report, Smtp
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 
 
 class ReportChannel(Protocol):

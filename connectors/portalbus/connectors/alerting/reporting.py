@@ -21,7 +21,7 @@ from portalbus.connectors.alerting.document import Document
 from portalbus.connectors.alerting.report_channels import ReportChannel
 from portalbus.connectors.alerting.settings import Report, ReportKind
 from portalbus.connectors.alerting.telling import FIRST_PAUSE_S, LONGEST_PAUSE_S, Condition, Counted
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.reading.synthesis import Level, read_synthesis
 from portalbus.streams.reading.unclaimed import keys_on_top, unclaimed_cases
 

@@ -25,9 +25,9 @@ from portalbus.schemas.registry import SchemaRegistry
 from portalbus.streams.casework.assigning import Speaker, assign, assigning_step
 from portalbus.streams.ledger.case_desk import CaseMoved, CaseNotOpen
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session, connect
+from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.gap_desk import ask_now, close_gap
 from portalbus.streams.ledger.source_desk import SourceStatus, SourceUnknown, set_source
-from portalbus.streams.parking.decider import Decider
 from portalbus.streams.parking.deciding import Outcome, Parking
 from portalbus.streams.reconciling.lane_reader import LaneReader
 from portalbus.streams.reconciling.reconciler import Reconciler

@@ -116,7 +116,7 @@ def _read(wanted: Wanted, home: Path | None, database_url: str | None) -> list[F
 
 
 def _wanted(agency: str | None, first: str | None, last: str | None, by: tuple[GroupBy, ...]) -> Wanted:
-    from portalbus.schemas.working_time import ZONE
+    from portalbus.schemas.zone import ZONE
     from portalbus.streams.reading.accountability import Wanted
 
     today = datetime.now(ZONE).date()

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from portalbus.schemas.codec import WriterSchemas
+    from portalbus.streams.ledger.decider import Decider
     from portalbus.streams.parking.asking import Filters, KeptRecord
-    from portalbus.streams.parking.decider import Decider
     from portalbus.streams.parking.deciding import Outcome
     from portalbus.streams.parking.dissecting import Dissection
 
@@ -211,7 +211,7 @@ def allow(
     A worker that the limit stopped goes on within seconds. When a bad deployment is to blame, put the one before back
     instead: then nothing is parked at all.
     """
-    from portalbus.streams.parking.stopping import allow as allow_parking
+    from portalbus.streams.ledger.parking_stop import allow as allow_parking
 
     now = datetime.now(UTC)
     until = now + timedelta(hours=hours)
@@ -267,7 +267,7 @@ def _place(text: str) -> tuple[str, int]:
 
 
 def _decider(by: str | None, why: str) -> Decider:
-    from portalbus.streams.parking.decider import Decider
+    from portalbus.streams.ledger.decider import Decider
 
     return Decider(*decider(by, why))
 

@@ -32,7 +32,7 @@ def synthesis(
     home: Home = None,
 ) -> None:
     """Tell what came on a day, where and how many, how fast answers were, what is overdue, and what was refused."""
-    from portalbus.schemas.working_time import ZONE
+    from portalbus.schemas.zone import ZONE
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.reading.synthesis import Level, read_synthesis
 
@@ -77,7 +77,7 @@ def _show(found: Synthesis) -> None:
 
 def _there(moment: datetime) -> str:
     """A time in Viet Nam, whose day this is."""
-    from portalbus.schemas.working_time import ZONE
+    from portalbus.schemas.zone import ZONE
 
     return f"{moment.astimezone(ZONE):%Y-%m-%d %H:%M}"
 

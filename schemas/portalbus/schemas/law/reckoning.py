@@ -15,7 +15,7 @@ from datetime import date, datetime, time
 from portalbus.schemas.law.calendar import ONE_DAY, WorkingCalendar
 from portalbus.schemas.law.duty import Regime, Unit
 from portalbus.schemas.law.facts import Pause
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 
 MOST_DAYS = 4_000
 """Days looked at for one term: a case paused for ten years is still reckoned."""

@@ -16,7 +16,7 @@ from portalbus.schemas.identifiers import new_event_id
 from portalbus.schemas.models import Texts
 from portalbus.schemas.notices import Alert, AlertStatus
 from portalbus.schemas.topics import ALERTS
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.ledger.notices import send_notices
 

@@ -24,10 +24,10 @@ from portalbus.streams.ledger.gap_tending import ask_again, overdue_holds
 from portalbus.streams.ledger.hearing import HeardLanes, heard_lanes
 from portalbus.streams.ledger.lane_topics import open_lanes, other_topics
 from portalbus.streams.ledger.order import TAKE, advance_position
+from portalbus.streams.ledger.parking_limit import ParkingLimit, ParkingStopped
+from portalbus.streams.ledger.parking_stop import end_stop, hold_to_limit, note_stop
 from portalbus.streams.ledger.steps import Told, expiry_told, holds_told, records_told, write_step
 from portalbus.streams.ledger.writing import JudgedAt, writing
-from portalbus.streams.parking.limit import ParkingLimit, ParkingStopped
-from portalbus.streams.parking.stopping import end_stop, hold_to_limit, note_stop
 
 EXPIRY_BATCH = 500
 NO_LANES: Mapping[str, int] = MappingProxyType({})

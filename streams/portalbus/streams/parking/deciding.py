@@ -20,12 +20,12 @@ from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.judgement.docket import Bounds, Content, Item, Unreadable
 from portalbus.streams.judgement.parked import Place, claim_of
 from portalbus.streams.judgement.redrive import ParkedDocket
+from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.fetching import fetch_history, waiting_events
 from portalbus.streams.ledger.order import advance_position, take_position
 from portalbus.streams.ledger.steps import decided_told, write_step
 from portalbus.streams.ledger.writing import writing
 from portalbus.streams.parking.asking import KeptRecord, kept_record
-from portalbus.streams.parking.decider import Decider
 
 CHUNK = 100
 STILL = "still parked"

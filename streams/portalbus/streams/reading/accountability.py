@@ -16,7 +16,7 @@ from typing import Any, LiteralString
 
 from psycopg import Connection as SyncConnection
 
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.reading.pool import Connection
 
 

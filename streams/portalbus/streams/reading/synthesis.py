@@ -13,7 +13,7 @@ from typing import Any, LiteralString
 
 from psycopg import Connection
 
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 
 MOST = 10
 """Fields, bodies and reasons that are named; the sums count all of them."""

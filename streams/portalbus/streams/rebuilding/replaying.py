@@ -16,16 +16,16 @@ from portalbus.schemas.directory import AgencyDirectory
 from portalbus.streams.decoding.contents import DEADLY, content_of
 from portalbus.streams.judgement.docket import Bounds, Content, Docket, Item, Unreadable
 from portalbus.streams.judgement.holding import LONG_AGO
+from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.fetching import fetch_history
 from portalbus.streams.ledger.gap_desk import close_gap
 from portalbus.streams.ledger.hearing import HeardLanes
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.ledger.order import take_position
+from portalbus.streams.ledger.parking_limit import ParkingLimit
 from portalbus.streams.ledger.source_desk import SourceStatus, set_source
 from portalbus.streams.ledger.steps import Run, StepKind, Told
-from portalbus.streams.parking.decider import Decider
 from portalbus.streams.parking.deciding import Parking
-from portalbus.streams.parking.limit import ParkingLimit
 from portalbus.streams.rebuilding.lane_reader import Lanes
 from portalbus.streams.rebuilding.step_reading import Step, grouped, steps_after
 from portalbus.streams.reconciling.releasing import release_waiting

@@ -14,7 +14,7 @@ from portalbus.schemas.codec import WriterSchemas, decode
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.law.calendar import WorkingCalendar
 from portalbus.schemas.models import Event, FeedbackReceived, FeedbackResolved
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.warning.days import ONE_DAY
 from portalbus.streams.warning.likeness import BOUNDS, Kind, LikenessWatch
 from portalbus.streams.warning.places import area_of

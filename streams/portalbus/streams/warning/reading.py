@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from psycopg import Connection, IsolationLevel
 
 from portalbus.schemas.case_rules import REFUSALS
-from portalbus.schemas.working_time import ZONE
+from portalbus.schemas.zone import ZONE
 from portalbus.streams.warning.days import ONE_DAY
 from portalbus.streams.warning.history import HOURS
 from portalbus.streams.warning.places import area_of

@@ -13,8 +13,8 @@ from psycopg.types.json import Jsonb
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.judgement.docket import Docket
 from portalbus.streams.ledger.alerts import Concern, close_alert, raise_alert
-from portalbus.streams.parking.decider import Decider
-from portalbus.streams.parking.limit import Excess, ParkingLimit, ParkingStopped, Sample, excess
+from portalbus.streams.ledger.decider import Decider
+from portalbus.streams.ledger.parking_limit import Excess, ParkingLimit, ParkingStopped, Sample, excess
 
 STOPPED = Concern("parking.stopped")
 NEWEST = """
