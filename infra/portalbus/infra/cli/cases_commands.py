@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from portalbus.infra.cli import undecided_commands
+from portalbus.infra.cli import handing_on_command, undecided_commands
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
 from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console, options_of_its_own
 
@@ -22,6 +22,7 @@ app = typer.Typer(rich_markup_mode=None)
 app.command("undecided", epilog=EPILOG)(undecided_commands.undecided)
 app.command("assign", epilog=EPILOG)(undecided_commands.assign)
 app.command("decisions", epilog=EPILOG)(undecided_commands.decisions)
+app.command("route", epilog=EPILOG)(handing_on_command.route)
 
 
 @app.callback(invoke_without_command=True, epilog=EPILOG)
@@ -74,8 +75,9 @@ def mismatches(
 ) -> None:
     """List open cases that were received for another body than the rules of competence name.
 
-    The body that a portal names has the case all the same. Where many differ, a portal sends to the wrong body or a
-    rule is wrong: `portalbus route` explains each.
+    The body that a portal names has the case all the same, until it passes it on. Where many differ, a portal sends to
+    the wrong body or a rule is wrong: `portalbus route` explains each. What the body that the rules name has by now is
+    not listed.
     """
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.reading.casework import mismatches as read
