@@ -66,7 +66,9 @@ def cases(
 
 @app.command("mismatches", epilog=EPILOG)
 def mismatches(
-    agency: Annotated[str | None, typer.Option(help="Only those that name this agency, such as H26.")] = None,
+    agency: Annotated[
+        str | None, typer.Option(help="Only those that name this agency, such as H26, or that it has.")
+    ] = None,
     ended: Annotated[bool, typer.Option("--ended", help="Also those that have ended.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
     json_: Json = False,

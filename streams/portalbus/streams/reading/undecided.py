@@ -113,7 +113,12 @@ def _undecided(
     else:
         cause = Cause.TRANSFER_REFUSED if case.rule else Cause.SENT_UP
     return Undecided(
-        case, cause, routing.candidates, _suggested(routing), tuple(rule.id for rule in routing.rules), routing.why
+        case,
+        cause,
+        routing.candidates,
+        _suggested(routing, case),
+        tuple(rule.id for rule in routing.rules),
+        routing.why,
     )
 
 
@@ -147,5 +152,7 @@ def _named(case: OpenCase, ended: Iterable[str]) -> Iterator[str]:
         yield case.refused_to
 
 
-def _suggested(routing: Routing) -> str | None:
-    return routing.suggested or routing.agency
+def _suggested(routing: Routing, case: OpenCase) -> str | None:
+    """The body that the rules name, if it is another one than the one that has the case."""
+    body = routing.suggested or routing.agency
+    return None if body == case.owner else body
