@@ -261,17 +261,30 @@ def test_nothing_is_handed_on_while_nobody_knows_what_the_centre_has_said(centre
     centre.look.execute("truncate ledger.hearing")
 
 
+def test_the_watch_waits_for_a_database_that_is_away_and_ends_when_it_is_told(
+    in_process: InProcessBus, tmp_path: Path
+) -> None:
+    where = ["--bootstrap", in_process.bootstrap, "--registry-url", in_process.registry_url, "--outbox", str(tmp_path)]
+    watching = subprocess.Popen(
+        [*COMMAND, "cases", "route", "--watch", "--database-url", "postgresql://x@127.0.0.1:9/x", *where],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stderr is not None
+    try:
+        said = next(line for line in watching.stderr if "looking again" in line)
+    finally:
+        watching.send_signal(signal.SIGTERM)
+    assert "OperationalError" in said
+    assert watching.wait(30) == 0
+
+
 @pytest.fixture
 def bus(endpoints: Endpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bus]:
     made = Bus(endpoints, tmp_path / "bus", ("G22", "H26"))
     made.folder.mkdir()
     made.open()
-    for name, value in (
-        ("PORTALBUS_DATABASE", made.database_url),
-        ("PORTALBUS_BOOTSTRAP", endpoints.bootstrap),
-        ("PORTALBUS_REGISTRY", endpoints.registry_url),
-        ("PORTALBUS_OUTBOX", str(tmp_path / "outbox")),
-    ):
+    for name, value in {**made.environment, "PORTALBUS_OUTBOX": str(tmp_path / "outbox")}.items():
         monkeypatch.setenv(name, value)
     made.start_worker()
     made.start_casework()

@@ -37,7 +37,7 @@ def cases(
 ) -> None:
     """List what is owed to people who gave feedback, by when and by which rule; exit status 1 when some is overdue.
 
-    The subcommands are about cases that only a person may move on.
+    The subcommands are about who handles a case: what a person decides, and what the rules of competence say.
     """
     options_of_its_own(context)
     if context.invoked_subcommand is not None:

@@ -6,7 +6,7 @@ Nobody took them up: no step but of their urgency, no answer, and nothing that t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, LiteralString
 
@@ -81,10 +81,15 @@ class InForce:
     directory: AgencyDirectory
     limits: Limits
     today: date
+    _known: dict[Matter, Ruling] = field(default_factory=dict, init=False, repr=False)
 
     def ruling(self, case: HeldCase) -> Ruling:
-        """What the rules make of a case."""
-        return rule(case.matter, self.today, self.competence, self.directory, self.limits)
+        """What the rules make of a case; of cases that they see alike they are asked once."""
+        matter = case.matter
+        found = self._known.get(matter)
+        if found is None:
+            found = self._known[matter] = rule(matter, self.today, self.competence, self.directory, self.limits)
+        return found
 
 
 def held(connection: Connection[Any], case_id: str | None = None, after: int = 0) -> Iterator[HeldCase]:
