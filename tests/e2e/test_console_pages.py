@@ -12,7 +12,7 @@ from barriers import barriers, fits
 from central_process import CentralProcess
 from ledger_rows import LedgerRows, directive, feedback
 from office_accounts import PASSWORD, make_account
-from office_ledger import GAP, fill_office, owe_answers, raise_alert
+from office_ledger import GAP, fill_office, misroute, owe_answers, raise_alert
 from shown_pages import CONSOLE, LOOKS
 from watched_tab import Watched
 
@@ -33,6 +33,8 @@ def console(ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     rows.close()
     owed = {-5: ["MET"] * 6, -4: ["MET"] * 4 + ["LATE"], -1: ["MET"] * 3 + ["MISSED"] * 2, 0: ["OPEN"], 3: ["OPEN"] * 5}
     owe_answers(ledger_url, "H26", owed)
+    misroute(ledger_url, "H29-2026-000417", "H29", "G17", "ministry.construction.2025", field="Giao thông")
+    misroute(ledger_url, "H26-2026-000023", "H26.05", "H14", "local.province.2025", field="Đất đai", area="04")
     raise_alert(ledger_url, "case.overdue", "G22", count="2", case="G22-0007")
     surge = {"series": "y tế, H26", "observed": "41", "expected": "6", "examples": "H26-0001"}
     raise_alert(ledger_url, "feedback.surge", "G22", **surge)

@@ -14,7 +14,7 @@ from bus_events import answer, public_code, receipt
 from casework_bench import CaseworkBench, casework_bench
 from central_process import CentralProcess
 from portalbus.producers.testing import a_step
-from portalbus.schemas.models import CaseStep, Outcome, RefusalReason
+from portalbus.schemas.models import CaseStep, CaseUrgency, Outcome, RefusalReason
 from portalbus.schemas.zone import ZONE
 
 CASE, CODE = "H26-0001", public_code(1)
@@ -66,6 +66,28 @@ def test_an_open_case_says_who_owes_the_answer_and_by_which_day(bench: CaseworkB
     assert left >= 20, "Decision 574/2017: twenty days"
     assert f"{left} days left" in page(portal)
     assert "Phải trả lời chậm nhất ngày" in page(portal, "vi") and f"还剩 {left} 天" in page(portal, "zh")
+
+
+def test_a_case_is_as_urgent_as_was_said_of_it_last(bench: CaseworkBench, portal: httpx2.Client) -> None:
+    received(bench)
+    assert not is_shown_urgent(portal)
+    tell(bench, "H26", CaseStep.URGENCY_CHANGED, urgency=CaseUrgency.URGENT)
+    assert is_shown_urgent(portal)
+    tell(
+        bench,
+        "H26",
+        CaseStep.URGENCY_CHANGED,
+        urgency=CaseUrgency.NORMAL,
+        reason="Nước đã rút khỏi khu dân cư hôm nay.",
+    )
+    assert not is_shown_urgent(portal)
+
+
+def is_shown_urgent(portal: httpx2.Client) -> bool:
+    """What API and page say of the one case; they say the same."""
+    told = portal.get(f"/api/v1/feedback/{CODE}").raise_for_status().json()["urgency"] == "URGENT"
+    assert ("chip-warn" in page(portal)) is told
+    return told
 
 
 def test_a_transfer_names_the_body_that_has_it_now_with_a_clock_of_its_own(

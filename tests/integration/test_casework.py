@@ -12,7 +12,7 @@ from itertools import groupby, pairwise
 import psycopg
 import pytest
 
-from bus_events import answer, receipt
+from bus_events import answer, progress, receipt
 from casework_bench import CaseworkBench, casework_bench
 from ledger_facts import one, rows
 from legal_rows import ROWS, case_of, said_of
@@ -397,6 +397,14 @@ def test_what_the_rules_of_competence_say_is_kept_beside_the_body_that_a_case_na
         ("H26-0024", "H26", "H14", ["local.province.2025"], True),
     ]
     assert [(told.case_id, told.suggested) for told in mismatches(bench.look)] == [("H26-0024", "H14")]
+    bench.say("H26", progress(CaseStep.TRANSFERRED, "H26-0024", to_agency="H29", at=MONDAY))
+    bench.work()
+    named, has_it, suggested = (mismatches(bench.look, agency) for agency in ("H26", "H29", "H14"))
+    assert (len(named), len(has_it), suggested) == (1, 1, [])
+    bench.say("H29", progress(CaseStep.TRANSFERRED, "H26-0024", to_agency="H14", at=MONDAY))
+    bench.work()
+    assert mismatches(bench.look) == [], "it is where the rules want it"
+    assert len(mismatches(bench.look, ended=True)) == 1
 
 
 def test_the_command_lists_the_cases_that_name_another_body(

@@ -17,6 +17,7 @@ from central_process import CentralProcess
 from ledger_facts import one, rows
 from memory_ledger import directory
 from office_accounts import make_account
+from office_ledger import misroute
 from office_visitor import CSRF, Visitor
 from portalbus.producers import Portal
 from portalbus.producers.testing.bus import InProcessBus
@@ -90,6 +91,25 @@ def test_an_empty_list_says_so_in_three_languages(console: CentralProcess, look:
     for language, said in (("en", "No case waits"), ("vi", "Không có hồ sơ nào"), ("zh", "没有案件等待决定")):
         assert said in Visitor(console.address, "centre", language=language).get("undecided").text
     assert Visitor(console.address).get("undecided").status_code == 303, "not without a login"
+
+
+def test_cases_that_are_with_another_body_than_the_rules_name_are_listed_for_those_who_name_or_have_them(
+    console: CentralProcess, look: psycopg.Connection[Any], ledger_url: str
+) -> None:
+    look.execute("truncate casework.case, casework.handling, casework.routing")
+    for language, said in (("en", "Every open case is"), ("vi", "Mọi hồ sơ đang xử lý"), ("zh", "凡规则有指定的")):
+        assert said in Visitor(console.address, "centre", language=language).get("undecided").text
+    misroute(ledger_url, "H26-0001", "H26", "H14", "local.province.2025", area="04")
+    misroute(ledger_url, "H57-0001", "H57", "G17", "ministry.construction.2025", field="Giao thông")
+    look.execute("update casework.case set owner = 'H26.05' where case_id = 'H57-0001'")
+    misroute(ledger_url, "H29-0001", "H29", "G17", "ministry.construction.2025")
+    page = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", Visitor(console.address, "hanoi").get("undecided").text))
+    for part in ("H26-0001", "H14", "local.province.2025", "04", "H57-0001", "(received for H57)", "Giao thông"):
+        assert part in page, part
+    assert "H29-0001" not in page
+    assert "H29-0001" in Visitor(console.address, "centre").get("undecided").text
+    look.execute("update casework.handling set ended_at = now()")
+    assert "Every open case is" in Visitor(console.address, "centre").get("undecided").text
 
 
 def test_a_case_is_listed_with_why_and_given_to_a_body_through_the_form(

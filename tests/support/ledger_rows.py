@@ -156,10 +156,10 @@ class LedgerRows:
             values = {**received.model_dump(mode="json"), "receiver": agency, "position": row["position"]}
             self._connection.execute(
                 "insert into ledger.case (case_id, public_code, receiver, owner, regime, category, channel, field,"
-                " area, urgency, subject, content, language, pseudonym, received_at, state, position) values"
+                " area, urgency, urgent, subject, content, language, pseudonym, received_at, state, position) values"
                 " (%(case_id)s, %(public_code)s, %(receiver)s, %(addressed_to)s, %(regime)s, %(category)s, %(channel)s,"
-                " %(field)s, %(area)s, %(urgency)s, %(subject)s, %(content)s, %(language)s, %(pseudonym)s,"
-                " %(received_at)s, 'RECEIVED', %(position)s)",
+                " %(field)s, %(area)s, %(urgency)s, %(urgency)s = 'URGENT', %(subject)s, %(content)s,"
+                " %(language)s, %(pseudonym)s, %(received_at)s, 'RECEIVED', %(position)s)",
                 values,
             )
 

@@ -101,3 +101,25 @@ def owe_answers(database_url: str, agency: str, states: Mapping[int, Sequence[st
                 " %(state)s from case_",
                 {"agency": agency, "days": days, "state": state},
             )
+
+
+def misroute(database_url: str, case: str, named: str, suggested: str, rule: str, **about: str) -> None:
+    """An open case, as casework has it, that was received for another body than a rule of competence names."""
+    values = {"case": case, "named": named, "suggested": suggested, "rule": rule, "field": None, "area": None, **about}
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "insert into casework.case (case_id, owner, urgency, state, position, life)"
+            " values (%(case)s, %(named)s, 'NORMAL', 'RECEIVED', 1, '{}')",
+            values,
+        )
+        connection.execute(
+            "insert into casework.handling (case_id, number, agency, level, regime, category, field, area,"
+            " received_at, returned, extended, reopened, told_late) values (%(case)s, 1, %(named)s, 'L1', 'R1', 1,"
+            " %(field)s, %(area)s, now(), 0, 0, false, false)",
+            values,
+        )
+        connection.execute(
+            "insert into casework.routing (case_id, named, suggested, rules, differs, law)"
+            " values (%(case)s, %(named)s, %(suggested)s, array[%(rule)s], true, 1)",
+            values,
+        )

@@ -279,6 +279,17 @@ def test_a_case_that_is_known_to_be_a_complaint_ends_as_it_is_received(kind: Div
         assert ledger.take(h26.say(said))[0].decision.rule == "case.step-not-allowed"
 
 
+def test_a_case_that_was_diverted_by_mistake_goes_on_as_a_new_one_as_the_refusal_to_open_it_says() -> None:
+    ledger, h26 = MemoryLedger(), Lane("H26")
+    ledger.take(h26.say(receipt()), h26.say(progress(CaseStep.DIVERTED)))
+    (entry,) = ledger.take(h26.say(progress(CaseStep.REOPENED)))
+    mend = catalogue()[entry.decision.rule].mend(entry.decision.params)
+    assert mend is not None
+    assert all("correlation_id" in text and "DIVERTED" in text for text in (mend.vi, mend.en, mend.zh))
+    (entry,) = ledger.take(h26.say(receipt("H26-0002", 2), correlation_id="H26-0001"))
+    assert entry.decision.rule == "event.accepted"
+
+
 def test_a_limit_of_the_installation_holds_from_its_day_on() -> None:
     town = Town()
     day = town.lanes["H26"].now.date()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from portalbus.infra.cli import undecided_commands
+from portalbus.infra.cli import handing_on_command, undecided_commands
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
 from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console, options_of_its_own
 
@@ -22,6 +22,7 @@ app = typer.Typer(rich_markup_mode=None)
 app.command("undecided", epilog=EPILOG)(undecided_commands.undecided)
 app.command("assign", epilog=EPILOG)(undecided_commands.assign)
 app.command("decisions", epilog=EPILOG)(undecided_commands.decisions)
+app.command("route", epilog=EPILOG)(handing_on_command.route)
 
 
 @app.callback(invoke_without_command=True, epilog=EPILOG)
@@ -36,7 +37,7 @@ def cases(
 ) -> None:
     """List what is owed to people who gave feedback, by when and by which rule; exit status 1 when some is overdue.
 
-    The subcommands are about cases that only a person may move on.
+    The subcommands are about who handles a case: what a person decides, and what the rules of competence say.
     """
     options_of_its_own(context)
     if context.invoked_subcommand is not None:
@@ -65,7 +66,9 @@ def cases(
 
 @app.command("mismatches", epilog=EPILOG)
 def mismatches(
-    agency: Annotated[str | None, typer.Option(help="Only those that name this agency, such as H26.")] = None,
+    agency: Annotated[
+        str | None, typer.Option(help="Only those that name this agency, such as H26, or that it has.")
+    ] = None,
     ended: Annotated[bool, typer.Option("--ended", help="Also those that have ended.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
     json_: Json = False,
@@ -74,8 +77,9 @@ def mismatches(
 ) -> None:
     """List open cases that were received for another body than the rules of competence name.
 
-    The body that a portal names has the case all the same. Where many differ, a portal sends to the wrong body or a
-    rule is wrong: `portalbus route` explains each.
+    The body that a portal names has the case all the same, until it passes it on. Where many differ, a portal sends to
+    the wrong body or a rule is wrong: `portalbus route` explains each. What the body that the rules name has by now is
+    not listed.
     """
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.reading.casework import mismatches as read

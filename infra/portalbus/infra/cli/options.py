@@ -68,6 +68,11 @@ Who = Annotated[
     typer.Option(help="Who decides. [env: PORTALBUS_OPERATOR; default: the user of this session]", show_default=False),
 ]
 
+OutboxFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the outbox. [env: PORTALBUS_OUTBOX; default: <home>/outbox]", show_default=False),
+]
+
 
 def decider(who: str | None, why: str) -> tuple[str, str]:
     """Who decides and why, as they are kept. Ends the command when no reason is given."""
@@ -98,6 +103,11 @@ def home_folder(home: Path | None) -> Path:
     if home is not None:
         return home.expanduser().resolve()
     return Path(os.environ.get("PORTALBUS_HOME") or ".portalbus").expanduser().resolve()
+
+
+def outbox_folder(outbox: Path | None, home: Path | None) -> Path:
+    """The folder of the outbox that was meant."""
+    return outbox or Path(os.environ.get("PORTALBUS_OUTBOX") or home_folder(home) / "outbox")
 
 
 def addresses(home: Path | None, need: tuple[str, ...], **given: Any) -> Addresses:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,13 +16,14 @@ from portalbus.infra.cli.options import (
     DatabaseUrl,
     Home,
     Json,
+    OutboxFolder,
     RegistryUrl,
     Who,
     addresses,
     agency_codes,
     console,
     decider,
-    home_folder,
+    outbox_folder,
     quiet_logs,
 )
 
@@ -45,8 +44,9 @@ def undecided(
 ) -> None:
     """List cases that nobody but a person may move on, with what the rules suggest; exit status 1 when there are any.
 
-    Their body has several successors or none, a transfer was refused (a loop, one too many, to several), or they went
-    up to the Government Portal. Decide with `portalbus cases assign`.
+    Their body has several successors or none, a transfer was refused (a loop, one too many, to several), they went up
+    to the Government Portal, or they were sent to it and no rule gives them to one other body. Decide with
+    `portalbus cases assign`; what the rules decide by themselves: `portalbus cases route`.
     """
     from portalbus.schemas.directory import directory
     from portalbus.schemas.facts import legal_day
@@ -72,10 +72,7 @@ def assign(
     to: Annotated[str, typer.Option(metavar="AGENCY", help="The body that has it from now on, such as G09.")],
     why: Annotated[str, typer.Option(help="The reason; it is kept, and the bodies concerned read it.")],
     who: Who = None,
-    outbox: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the outbox. [env: PORTALBUS_OUTBOX; default: <home>/outbox]", show_default=False),
-    ] = None,
+    outbox: OutboxFolder = None,
     wait: Annotated[bool, typer.Option(help="Wait until it was judged.")] = True,
     json_: Json = False,
     database_url: DatabaseUrl = None,
@@ -95,12 +92,7 @@ def assign(
     need = ("database_url", "bootstrap", "registry_url")
     where = addresses(home, need, database_url=database_url, bootstrap=bootstrap, registry_url=registry_url)
     quiet_logs()
-    speaker = Speaker(
-        where.bootstrap,
-        where.registry_url,
-        outbox or Path(os.environ.get("PORTALBUS_OUTBOX") or home_folder(home) / "outbox"),
-        kafka=kafka_from_env(),
-    )
+    speaker = Speaker(where.bootstrap, where.registry_url, outbox_folder(outbox, home), kafka=kafka_from_env())
     step = _step(case_id, agency, why)
     by, _ = decider(who, why)
     said = _decide(speaker, where.database_url, step, by, wait=wait)
@@ -116,7 +108,7 @@ def decisions(
     database_url: DatabaseUrl = None,
     home: Home = None,
 ) -> None:
-    """List what persons decided about cases: who, when, why, and what the judge said to it."""
+    """List what persons and the rules of competence decided about cases: who, when, why, and what the judge said."""
     from portalbus.streams.ledger.case_desk import case_decisions
     from portalbus.streams.ledger.database import connect
 

@@ -24,6 +24,15 @@ class Limited(StrEnum):
     """How often bodies may pass a case on. Who then still holds that it belongs elsewhere sends it up a level."""
     REASON_CHARACTERS = "reason-characters"
     """How long the words of a reason are at least."""
+    RULE_CONFIDENCE = "rule-confidence"
+    """How sure a rule of competence is at least that hands a case on by itself: its place in `CONFIDENCES`, from 1."""
+
+
+CONFIDENCES = ("low", "medium", "high")
+"""How sure we are of a rule, from the least."""
+
+JUDGED = frozenset({Limited.TRANSFERS, Limited.REASON_CHARACTERS})
+"""Limits that the judge goes by. A rebuild needs these, and a worker of an older version knows no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class Limits:
 
     @property
     def told(self) -> list[dict[str, Any]]:
-        """Everything in force and ever in force, as JSON has it: enough to judge by it again years later."""
+        """Everything ever in force that is judged by, as JSON has it: enough to judge by it again years later."""
         return [
             {
                 "id": row.id,
@@ -81,6 +90,7 @@ class Limits:
                 **({"valid_to": str(row.valid_to)} if row.valid_to else {}),
             }
             for row in self.rows
+            if row.name in JUDGED
         ]
 
     def of(self, name: Limited, on: date) -> int:

@@ -71,12 +71,12 @@ class NoReason(ValueError):
     """Nobody reads a decision without a reason of substance."""
 
 
-def assigning_step(case_id: str, agency: str, why: str) -> FeedbackProgressed:
-    """The step, complete. Raises NoReason, and pydantic's ValidationError for what is no case."""
+def assigning_step(case_id: str, agency: str, why: str, at: datetime | None = None) -> FeedbackProgressed:
+    """The step, complete; it is taken now unless given. Raises NoReason, and pydantic's ValidationError for no case."""
     if not is_reason(why, facts_now()):
         raise NoReason("the reason is too short")
     return FeedbackProgressed(
-        case_id=case_id, step=CaseStep.TRANSFERRED, at=datetime.now(UTC), to_agency=agency, reason=why.strip()
+        case_id=case_id, step=CaseStep.TRANSFERRED, at=at or datetime.now(UTC), to_agency=agency, reason=why.strip()
     )
 
 
@@ -107,10 +107,10 @@ def assign(
         if not said:
             raise
         log.error("assign.not-recorded", event_id=event_id, error=type(error).__name__)
-    return Assigned(event_id, had, _verdict(voice, event_id, wait_s))
+    return Assigned(event_id, had, verdict_on(voice, event_id, wait_s))
 
 
-def _verdict(voice: Portal, event_id: str, wait_s: float | None) -> Verdict | None:
+def verdict_on(voice: Portal, event_id: str, wait_s: float | None) -> Verdict | None:
     """What the judge says within the time; that nobody can be asked any more undoes nothing."""
     try:
         return voice.wait_for_verdict(event_id, wait_s) if wait_s is not None else None

@@ -21,7 +21,8 @@ CENTRE = "G22"
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """The public side of a case. Answer and reason are None unless the agency made its answer public.
+    """The public side of a case. Answer and reason are None unless the agency made its answer public; `urgency` is what
+    was said of it last.
 
     While the centre may still return a public answer, nothing of it is here but that there is one; `shown_from` is when
     that time is over.
@@ -86,8 +87,9 @@ class CaseHistory:
 
 
 CASE = f"""
-    select c.case_id, c.public_code, c.receiver, c.owner, c.regime, c.category, c.channel, c.urgency, c.received_at,
-        c.state, coalesce(told.outcome, case when c.state = 'CLOSED' then c.stage end) as outcome,
+    select c.case_id, c.public_code, c.receiver, c.owner, c.regime, c.category, c.channel,
+        case when c.urgent then 'URGENT' else 'NORMAL' end as urgency, c.received_at, c.state,
+        coalesce(told.outcome, case when c.state = 'CLOSED' then c.stage end) as outcome,
         told.reason_code, case when c.answer_public then told.reason_text end as reason_text, told.legal_basis,
         told.competent_agency, case when c.answer_public then told.answer end as answer, c.answer_language,
         c.answer_public, c.answered_by, c.answered_at, c.addressed_to,

@@ -44,8 +44,10 @@ MISMATCHES = """
 select r.case_id, r.named, r.suggested, r.rules, c.owner, h.field, h.area, h.received_at
 from casework.routing r join casework.case c using (case_id)
 join casework.handling h on h.case_id = r.case_id and h.number = 1
-where r.differs and (%(agency)s::text is null or r.named = %(agency)s or r.named like %(agency)s || '.%%')
-  and (%(all)s or exists (select from casework.handling o where o.case_id = r.case_id and o.ended_at is null))
+where r.differs and (%(agency)s::text is null
+    or %(agency)s in (r.named, c.owner, split_part(r.named, '.', 1), split_part(c.owner, '.', 1)))
+  and (%(all)s or split_part(c.owner, '.', 1) <> split_part(r.suggested, '.', 1)
+    and exists (select from casework.handling o where o.case_id = r.case_id and o.ended_at is null))
 order by h.received_at desc, r.case_id limit %(limit)s"""
 
 
@@ -111,7 +113,11 @@ def urgent_cases(connection: Connection[Any], authority: str | None = None, limi
 def mismatches(
     connection: Connection[Any], agency: str | None = None, *, ended: bool = False, limit: int = 1_000
 ) -> list[Mismatch]:
-    """Open cases (or all) that name another body than the rules of competence do, the newest first."""
+    """Open cases (or all) that name another body than the rules of competence do, the newest first.
+
+    Those that the body of the rules has by now are not among the open ones. Of an agency: those that name it or one of
+    its units, or that these have.
+    """
     with connection.cursor(row_factory=class_row(Mismatch)) as cursor:
         cursor.execute(MISMATCHES, {"agency": agency, "all": ended, "limit": limit})
         return cursor.fetchall()

@@ -153,7 +153,10 @@ CASE = """
             where s.step = 'SPLIT' and s.document->'children' ? c.case_id and s.case_id <> c.case_id) as part_of,
         (select string_agg(child, ', ' order by s.position, child)
             from ledger.case_step s cross join lateral jsonb_array_elements_text(s.document->'children') child
-            where s.case_id = c.case_id and s.step = 'SPLIT') as split_into
+            where s.case_id = c.case_id and s.step = 'SPLIT') as split_into,
+        (select string_agg(
+            format('%%s → %%s, %%s: %%s', d.from_agency, d.to_agency, d.decided_by, d.why), ' ' order by d.id)
+            from ledger.case_decision d where d.case_id = c.case_id) as decided
     from ledger.case c where c.case_id = %s
 """
 

@@ -1,7 +1,8 @@
 """Cases that only a person may move on, with what the rules would suggest. No text, no person.
 
 Their body is no more and has several successors or none; a transfer of theirs was refused, as a loop, one too many or
-to several; or they went up to the Government Portal, where a person decides.
+to several; they went up to the Government Portal, where a person decides; or they were sent to it, and no rule of
+competence gives them to one other body.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from psycopg.rows import class_row
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.law.competence import Competence
 from portalbus.schemas.law.levels import GOVERNMENT_PORTAL
+from portalbus.schemas.law.limits import limits
 from portalbus.schemas.law.routing import Matter, Routing, route
+from portalbus.streams.reading.held import HeldCase, InForce, held
 
 COLUMNS: LiteralString = (
     "c.case_id, c.owner, c.receiver, c.field, c.area,"
@@ -47,6 +50,7 @@ class Cause(StrEnum):
     NO_SUCCESSOR = "no-successor"
     TRANSFER_REFUSED = "transfer-refused"
     SENT_UP = "sent-up"
+    NOT_RULED = "not-ruled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,10 @@ def undecided(
         of_owners = cursor.execute(OF_OWNERS, {"ended": ended, "centre": GOVERNMENT_PORTAL}).fetchall()
     for case in (*refused, *of_owners):  # what is wrong with its body says more than what was refused
         found[case.case_id] = _undecided(case, ended, directory, competence, today)
+    in_force = InForce(competence, directory, limits(), today)
+    for one in (_left(case, in_force) for case in held(connection)):
+        if one is not None:
+            found.setdefault(one.case.case_id, one)
     return sorted(found.values(), key=lambda one: (one.case.urgency != "URGENT", one.case.received_at))
 
 
@@ -105,7 +113,34 @@ def _undecided(
     else:
         cause = Cause.TRANSFER_REFUSED if case.rule else Cause.SENT_UP
     return Undecided(
-        case, cause, routing.candidates, _suggested(routing), tuple(rule.id for rule in routing.rules), routing.why
+        case,
+        cause,
+        routing.candidates,
+        _suggested(routing, case),
+        tuple(rule.id for rule in routing.rules),
+        routing.why,
+    )
+
+
+def _left(held: HeldCase, in_force: InForce) -> Undecided | None:
+    """A case that the rules leave to a person, or by which their decision was refused; None for every other."""
+    ruling = in_force.ruling(held)
+    if held.pending or not (ruling.needs_person or held.is_decided):
+        return None
+    urgency = "URGENT" if held.urgent else "NORMAL"
+    case = OpenCase(
+        *(held.case_id, GOVERNMENT_PORTAL, held.receiver, held.field, held.area, urgency, held.received_at, []),
+        rule=held.judged,
+        refused_to=ruling.to if held.judged else None,
+    )
+    several = len(ruling.candidates) > 1
+    return Undecided(
+        case,
+        Cause.TRANSFER_REFUSED if held.judged else Cause.NOT_RULED,
+        ruling.candidates if several else (),
+        None if several else next(iter(ruling.candidates), None),
+        tuple(rule.id for rule in ruling.routing.rules),
+        ruling.routing.why,
     )
 
 
@@ -117,5 +152,7 @@ def _named(case: OpenCase, ended: Iterable[str]) -> Iterator[str]:
         yield case.refused_to
 
 
-def _suggested(routing: Routing) -> str | None:
-    return routing.suggested or routing.agency
+def _suggested(routing: Routing, case: OpenCase) -> str | None:
+    """The body that the rules name, if it is another one than the one that has the case."""
+    body = routing.suggested or routing.agency
+    return None if body == case.owner else body

@@ -114,7 +114,7 @@ class FeedbackAnswer(Answer):
     regime: str
     category: int
     channel: str
-    urgency: str
+    urgency: str = Field(description="What was said of it last.", examples=["NORMAL", "URGENT"])
     received_at: datetime
     outcome: str | None
     reason_code: str | None

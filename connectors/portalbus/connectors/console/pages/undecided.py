@@ -1,4 +1,7 @@
-"""Cases that only a person may move on: what `portalbus cases undecided` lists, and a form to give one to a body."""
+"""Cases that only a person may move on: what `portalbus cases undecided` lists, and a form to give one to a body.
+
+Below them what `portalbus cases mismatches` lists: cases that are with another body than the rules name.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from portalbus.schemas.directory import directory, first_level
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.law.competence import competence
 from portalbus.streams.ledger.case_desk import CaseDecision, case_decisions
+from portalbus.streams.reading.casework import Mismatch, mismatches
 from portalbus.streams.reading.undecided import Undecided, undecided
 
 router = APIRouter(prefix="/office", include_in_schema=False)
@@ -25,6 +29,7 @@ router = APIRouter(prefix="/office", include_in_schema=False)
 SHOWN = 30
 """Cases of one page: each has a form with every body of the country."""
 DECISIONS = 20
+MISMATCHES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +51,23 @@ async def show_undecided(page: PageBehindLogin, done: Annotated[int, Query(ge=0,
     """The list, urgent cases first; with `done`, what came of the decision that was just taken."""
     account, today = page.account, page.services.today()
 
-    def read(connection: Connection[Any]) -> tuple[list[Undecided], list[CaseDecision], Deed | None]:
+    def read(
+        connection: Connection[Any],
+    ) -> tuple[list[Undecided], list[Mismatch], list[CaseDecision], Deed | None]:
         found = undecided(connection, directory(), competence(), today)
+        elsewhere = mismatches(connection, account.agency, limit=MISMATCHES + 1)
         decided = case_decisions(connection, limit=DECISIONS, agency=account.agency)
-        return found, decided, deed(connection, done) if done else None
+        return found, elsewhere, decided, deed(connection, done) if done else None
 
-    found, decided, last = await page.office.threads.run(read)
+    found, elsewhere, decided, last = await page.office.threads.run(read)
     mine = [one for one in found if concerns(account, (one.case.owner, one.case.receiver, *one.case.passed))]
     return page.render(
         "office_undecided.html",
         here="undecided",
         cases=[_open(one) for one in mine[:SHOWN]],
         more=max(len(mine) - SHOWN, 0),
+        elsewhere=elsewhere[:MISMATCHES],
+        more_elsewhere=len(elsewhere) > MISMATCHES,
         decisions=decided,
         done=(shown := last if last is not None and last.what == What.ASSIGN and account.agency is None else None),
         done_rule=_refusal(shown),
