@@ -14,12 +14,14 @@ from ledger_facts import one, rows
 from ledger_rows import LedgerRows, directive
 from portalbus.schemas.working_time import WorkingTime
 from portalbus.schemas.zone import ZONE
+from portalbus.streams.judgement.clocks import REMEMBERED
 from portalbus.streams.silence.deadlines import Patience
 from portalbus.streams.silence.watcher import Watcher
 
 WORKING = WorkingTime.read()
 MONDAY = date(2026, 3, 2)
 MINUTE = timedelta(minutes=1)
+DAY_MS = 86_400_000
 
 
 class Days:
@@ -59,6 +61,10 @@ class Days:
             " do update set last_heard_at = excluded.last_heard_at, manifest = excluded.manifest",
             (now, now, manifest),
         )
+
+    def clock(self, leads: list[int], newest_event: int = 0) -> None:
+        """How far the last heartbeats and the newest event were ahead of the broker's clock, in milliseconds."""
+        self.look.execute("update ledger.source set clock_leads = %s, clock_offset_ms = %s", (leads, newest_event))
 
     def canary(self, now: datetime, round_trip_ms: int = 300, unreturned: int = 0) -> None:
         self.look.execute(
@@ -205,6 +211,39 @@ def test_a_canary_that_stays_away_or_does_not_return_is_named_while_the_heart_be
     assert days.alerts() == [("canary.late", "", False)]
     minutes(65, 70, round_trip_ms=300, unreturned=3)
     assert days.alerts() == [("canary.late", "", False), ("canary.late", "", True)]
+
+
+@pytest.mark.parametrize(("days_off", "said"), [(3, "+72:00"), (-3, "-72:00")])
+def test_a_clock_that_is_off_is_named_once_and_is_over_when_it_is_right(days: Days, days_off: int, said: str) -> None:
+    now, off, little = at(MONDAY, 9), days_off * DAY_MS, days_off // 3 * 70_000
+    seen = []
+    for leads in ([-20], [off - 20] * REMEMBERED, [off - 30] * REMEMBERED, [little], [-20]):
+        days.beat(now)
+        days.clock(leads)
+        days.watch(now)
+        seen.append(days.alerts())
+    named, over = [("source.clock-off", "", True)], [("source.clock-off", "", False)]
+    assert seen == [[], named, named, named, over], "70 s off is no reason to raise it, and none to end it"
+    assert days.told() == 2
+    assert f"H26/www is off by {said}" in one(days.look, "select message ->> 'en' from ledger.alert")
+
+
+def test_heartbeats_that_an_outage_held_up_are_no_clock_that_is_behind(days: Days) -> None:
+    days.beat(at(MONDAY, 9))
+    days.clock([-600_000] * (REMEMBERED - 1), newest_event=-DAY_MS)
+    days.watch(at(MONDAY, 9))
+    assert days.alerts() == []
+    days.clock([], newest_event=DAY_MS)  # without heartbeats, an event that came before it was published proves it
+    days.watch(at(MONDAY, 9))
+    assert days.alerts() == [("source.clock-off", "", True)]
+
+
+def test_a_clock_that_was_ahead_and_is_behind_is_told_anew(days: Days) -> None:
+    for leads in ([DAY_MS], [-DAY_MS] * REMEMBERED, [-DAY_MS] * REMEMBERED):
+        days.beat(at(MONDAY, 9))
+        days.clock(leads)
+        days.watch(at(MONDAY, 9))
+    assert days.alerts() == [("source.clock-off", "", False), ("source.clock-off", "", True)]
 
 
 def test_learning_the_same_events_again_changes_nothing(days: Days) -> None:

@@ -10,6 +10,7 @@ from portalbus.schemas.alert_texts import alert_kinds, alert_message
 from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.schemas.notices import AlertStatus
 from portalbus.streams.silence import judging
+from portalbus.streams.silence.clock_alerts import CLOCK_OFF
 
 GIVEN = {"source", "agency", "portal", "event_type", "since", "expected_by", "until"}
 OF_THEIR_OWN = {
@@ -21,6 +22,7 @@ OF_THEIR_OWN = {
     "portal.unreadable": {"entry"},
     "store.differs": {"differences"},
     "lane.unheard": {"lanes"},
+    "source.clock-off": {"lead"},
     "parking.stopped": {"parked", "recent", "limit"},
 }
 
@@ -36,7 +38,7 @@ def test_a_kind_speaks_three_languages_with_the_same_places(kind: str) -> None:
 
 
 def test_the_watch_has_texts_for_all_it_raises() -> None:
-    kinds = {judging.SOURCE_SILENT, judging.EVENT_TYPE_SILENT, judging.CANARY_LATE, judging.LANE_UNHEARD}
+    kinds = {judging.SOURCE_SILENT, judging.EVENT_TYPE_SILENT, judging.CANARY_LATE, judging.LANE_UNHEARD, CLOCK_OFF}
     assert kinds <= set(alert_kinds())
 
 

@@ -15,6 +15,7 @@ from portalbus.schemas import avro_files
 from portalbus.schemas.codec import HEADER_BYTES, MAX_VALUE_BYTES, encode_envelope, encode_payload
 from portalbus.schemas.directory import directory
 from portalbus.schemas.errors import EventRefused
+from portalbus.schemas.facts import MAX_AHEAD
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.identifiers import new_event_id
 from portalbus.schemas.models import PAYLOADS, Envelope, Event, Payload, aggregate_key
@@ -46,10 +47,11 @@ class Draft(NamedTuple):
 
 
 class Drafter:
-    """Checks and encodes what one source says."""
+    """Checks and encodes what one source says; no moment in it may lie further ahead of now than `ahead`."""
 
-    def __init__(self, agency: str, portal: str) -> None:
+    def __init__(self, agency: str, portal: str, *, ahead: timedelta = MAX_AHEAD) -> None:
         self._agency = agency
+        self._ahead = ahead
         self._fixed = {"agency": agency, "portal": portal, "epoch": 1, "sequence": 1, "published_at": _ANY_TIME}
         self._envelope = Envelope(id=new_event_id(), occurred_at=_ANY_TIME, **self._fixed)
         self._versions = {name: avro_files.current(name).version for name in PAYLOADS}
@@ -77,7 +79,7 @@ class Drafter:
         # Nothing in the envelope comes from the caller as a rule; then it was checked when this object was made.
         about = event_id, occurred_at, correlation_id, causation_id, traceparent
         envelope = self._envelope if about == _NOTHING else _checked(fields, traceparent)
-        if found := list(findings(Event(envelope, said), Facts(directory(), now))):
+        if found := list(findings(Event(envelope, said), Facts(directory(), now, ahead=self._ahead))):
             raise EventRefused(found)
         encoded = encode_payload(said)
         if len(encoded) + HEADER_BYTES + ENVELOPE_BYTES > MAX_VALUE_BYTES:

@@ -16,14 +16,23 @@ from portalbus.schemas.models import Event
 VIET_NAM = timezone(timedelta(hours=7))
 """The legal day begins at midnight there; the country has had no other offset since 1975."""
 
+MAX_AHEAD = timedelta(days=1)
+"""Wide: by the time the centre judges, nobody is there any more who could set a clock right and say it again."""
+MAX_AHEAD_AT_GATEWAY = timedelta(minutes=5)
+"""Narrow: whoever sends is told at once, and keeps the event."""
+
 
 @dataclass(frozen=True)
 class Facts:
-    """What a stateless rule may know besides the event: the directory, the time of judgement (UTC), and the limits."""
+    """What a stateless rule may know besides the event: the directory, the time of judgement (UTC), and the limits.
+
+    `ahead` is how far beyond that time a moment may lie.
+    """
 
     directory: AgencyDirectory
     now: datetime
     limits: Limits = field(default_factory=limits)
+    ahead: timedelta = MAX_AHEAD
 
     @computed
     def today(self) -> date:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from importlib.resources import files
 from urllib.parse import urlsplit
@@ -35,7 +35,6 @@ from portalbus.schemas.models import (
     FeedbackResolved,
 )
 
-MAX_AHEAD = timedelta(days=1)
 EARLIEST_YEAR = 1945
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters but newline and tab (category Cc), and halves of surrogate pairs (Cs)."""
@@ -65,8 +64,8 @@ def classified_refused(event: Event, facts: Facts) -> Iterator[Finding]:
 
 
 def times_plausible(event: Event, facts: Facts) -> Iterator[Finding]:
-    """Nothing happens more than a day ahead of the judge's clock, or before there was a state."""
-    latest = facts.now + MAX_AHEAD
+    """Nothing happens further ahead of the judge's clock than may be at this door, or before there was a state."""
+    latest = facts.now + facts.ahead
     for path, moment in _moments(event):
         if moment > latest or moment.year < EARLIEST_YEAR:
             yield Finding("time.implausible", path, {"time": moment.isoformat(timespec="seconds")})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from portalbus.schemas.facts import MAX_AHEAD
 from portalbus.schemas.models import DirectiveAction, DirectivePublished, FeedbackReceived, VerdictStatus
 from portalbus.schemas.topics import RELAY_POSITION, lane_of
 from portalbus.streams.judgement.docket import Bounds, Entry
@@ -52,6 +53,8 @@ class Watch:
     waited: set[Place] = field(default_factory=set)
     timed_up: dict[Place, tuple[Entry, tuple[str, int]]] = field(default_factory=dict)
     """What was refused because its cause did not come in time, and that cause."""
+    ahead: set[str] = field(default_factory=set)
+    """Keys of which an event was refused, because the clock of its portal was more than a day ahead."""
     caused: dict[tuple[str, int], datetime] = field(default_factory=dict)
     """When each receipt (0) and version came, of those that waited for nothing themselves."""
     directives: dict[str, tuple[int, bool]] = field(default_factory=dict)
@@ -88,8 +91,21 @@ class Watch:
                 self.timed_up[place] = entry, _cause_of(record.value or b"")
         elif not entry.decision.rule.startswith("source."):
             self.waited.add(place)
-        if entry.decision.status is VerdictStatus.ACCEPTED and entry.envelope is not None:
-            self._look_at_accepted(entry, place, world)
+        if entry.envelope is not None:
+            self._look_at_clock(entry, place)
+            if entry.decision.status is VerdictStatus.ACCEPTED:
+                self._look_at_accepted(entry, place, world)
+
+    def _look_at_clock(self, entry: Entry, place: Place) -> None:
+        """A portal's clock decides one thing: what it says of a day after the broker's is refused."""
+        head = entry.envelope
+        assert head is not None
+        ahead = head.occurred_at > entry.received_at + MAX_AHEAD
+        if entry.decision.rule == "time.implausible":
+            demand(ahead, place, "was refused for its time", head.occurred_at)
+            self.ahead.add(entry.key or "")
+        elif entry.decision.status is VerdictStatus.ACCEPTED:
+            demand(not ahead, place, "was accepted with the time", head.occurred_at)
 
     def _look_at_accepted(self, entry: Entry, place: Place, world: World) -> None:
         head = entry.envelope

@@ -149,7 +149,7 @@ class PortalDeeds(Parts):
 
     def _jump_portal_clock(self) -> str:
         portal = self._some_portal()
-        portal.off = timedelta(hours=self.random.randint(-20, 20))
+        portal.off = timedelta(hours=self.random.choice((-72, self.random.randint(-20, 20), 72)))
         return f"{portal.source} {portal.off}"
 
     def _jump_broker_clock(self) -> str:

@@ -156,7 +156,7 @@ class Rest(PortalDeeds, CentreDeeds):
         open_places = set(self.store.parked)
         report.undecided = [text for text in report.undecided if not (open_places and text.startswith("a record at"))]
         demand(report.clean, report)
-        broken = self.broken_keys | {entry.key for entry, _ in self.watch.timed_up.values()}
+        broken = self.broken_keys | self.watch.ahead | {entry.key for entry, _ in self.watch.timed_up.values()}
         for said in self.story.said.values():
             if said.promised and said.event_id not in self.excused_lost and said.key not in broken:
                 agency = said.source.split("/")[0]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from random import Random
 
 from bus_events import answer, directive, event_id, receipt, withdrawal
 from portalbus.schemas.models import Payload
+from simulator.clock import NOON
 
 MOST_VERSIONS = 6
+LONG_AGO = NOON - timedelta(days=7)
+"""When cases came and were answered: the past by any portal's clock."""
 
 
 @dataclass
@@ -62,12 +66,12 @@ class Story:
         if kind < 0.25 and open_cases:
             case = self.random.choice(open_cases)
             self._cases.remove(case)
-            return case.case_id, answer(case.case_id, answer=f"Trả lời {number}.")
+            return case.case_id, answer(case.case_id, answer=f"Trả lời {number}.", answered_at=LONG_AGO)
         if kind < 0.5:
             addressed = self.random.choice(self.agencies)
             case = _Case(f"{agency}-{number:05}", (agency, addressed))
             self._cases.append(case)
-            return case.case_id, receipt(case.case_id, number, addressed_to=addressed)
+            return case.case_id, receipt(case.case_id, number, addressed_to=addressed, received_at=LONG_AGO)
         return self._document(agency, source, number)
 
     def _document(self, agency: str, source: str, number: int) -> tuple[str, Payload]:

@@ -12,6 +12,7 @@ from portalbus.producers.cloudevents import attributes_of, check_source
 from portalbus.producers.draft import Draft, Drafter, payload_from_json
 from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.errors import EventRefused
+from portalbus.schemas.facts import MAX_AHEAD_AT_GATEWAY
 from portalbus.schemas.findings import Finding
 from portalbus.schemas.models import PAYLOADS
 from portalbus.schemas.spelling import PORTAL_ID
@@ -97,7 +98,7 @@ def _accepted(event: Any, event_type: str | None, key: ApiKey, size: int, tracep
 
 @lru_cache(maxsize=1_024)
 def _drafter(agency: str, portal: str) -> Drafter:
-    return Drafter(agency, portal)
+    return Drafter(agency, portal, ahead=MAX_AHEAD_AT_GATEWAY)
 
 
 def _portal(source: str, key: ApiKey) -> str:

@@ -11,6 +11,7 @@ from psycopg import Connection
 from portalbus.schemas.working_time import WorkingTime
 from portalbus.streams.ledger.alerts import Concern, Raise
 from portalbus.streams.silence.cadence import Cadence
+from portalbus.streams.silence.clock_alerts import judge_clocks
 from portalbus.streams.silence.deadlines import Patience, event_type_deadlines
 
 SOURCE_SILENT, EVENT_TYPE_SILENT = "source.silent", "event-type.silent"
@@ -106,7 +107,11 @@ def judge_silence(connection: Connection[Any], now: datetime, working: WorkingTi
     over = [Concern(*row) for row in connection.execute(OVER, {"kinds": kinds, "steady": grace})]
     canaries = _canaries(connection, grace)
     lanes = _unheard(connection, now)
-    return Findings([*raised, *canaries.raised, *lanes.raised], [*over, *canaries.over, *lanes.over])
+    clocks = list(judge_clocks(connection, now))
+    return Findings(
+        [*raised, *canaries.raised, *lanes.raised, *(one for one in clocks if isinstance(one, Raise))],
+        [*over, *canaries.over, *lanes.over, *(one for one in clocks if isinstance(one, Concern))],
+    )
 
 
 def _silent_sources(

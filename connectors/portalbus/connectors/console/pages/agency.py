@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -32,7 +33,8 @@ from portalbus.streams.reading.desk import (
 )
 from portalbus.streams.reading.due import DueDay, due_days
 from portalbus.streams.reading.pace import Pace, pace
-from portalbus.streams.reading.standing import sources
+from portalbus.streams.reading.standing import SourceRow, sources
+from portalbus.streams.silence.clock_alerts import CLOCK_OFF
 from portalbus.streams.silence.judging import EVENT_TYPE_SILENT, SOURCE_SILENT
 
 router = APIRouter(prefix="/office", include_in_schema=False)
@@ -105,7 +107,7 @@ async def show_agency(page: PageBehindLogin, code: str, done: Annotated[int, Que
         name=page.services.agency(code),
         desk=desk,
         sources=rows,
-        clocks=[row for row in rows if row.clock in ("ahead", "behind")],
+        clocks=_clocks_off(rows, desk),
         silent=_silent(desk),
         alerts=_alerts(desk),
         shown=SHOWN,
@@ -151,6 +153,12 @@ def _silent(desk: Desk) -> list[Condition]:
     """Sources that are late or silent, for which no alert has been raised (yet)."""
     told = {alert.portal for alert in desk.alerts if alert.kind in (SOURCE_SILENT, EVENT_TYPE_SILENT)}
     return [row for row in desk.conditions if row.state in ("late", "silent") and row.portal not in told]
+
+
+def _clocks_off(rows: Sequence[SourceRow], desk: Desk) -> list[SourceRow]:
+    """Sources whose clock is off, for which no alert has been raised (yet)."""
+    told = {alert.portal for alert in desk.alerts if alert.kind == CLOCK_OFF}
+    return [row for row in rows if row.clock in ("ahead", "behind") and row.portal not in told]
 
 
 def _finding(rule: str, detail: str = "") -> Finding | None:
