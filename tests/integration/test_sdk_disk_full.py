@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 from portal_events import feedback
 from portalbus.producers import Bounds, OutboxFull, Portal, Receipt
 from portalbus.producers.outbox import Outbox
+from small_disks import mount_small_disk
 
 NO_RESERVE = Bounds(free_disk=0)
 
@@ -20,11 +19,7 @@ NO_RESERVE = Bounds(free_disk=0)
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 8 MB, where this user may mount one."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a small disk needs root")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("this machine lets nobody mount a small disk")
+    mount_small_disk(tmp_path, 8)
     try:
         yield tmp_path
     finally:

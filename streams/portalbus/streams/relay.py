@@ -15,6 +15,7 @@ import psycopg
 import structlog
 from confluent_kafka import KafkaException
 from psycopg import Connection
+from psycopg.errors import DiskFull
 
 from portalbus.schemas.avro_files import CENTRE_TYPES
 from portalbus.schemas.registration import SchemaIds
@@ -136,7 +137,7 @@ def _relay(
         places = sender.send(batch, known)
         position = batch[-1].position
         _measure(measures, places, position, time.perf_counter() - began)
-        _remember(connection, places)
+        _remember(connection, places, stop)
         if spans:
             tell_relayed(spans, batch, began_ns)
         if len(batch) < BATCH:
@@ -166,10 +167,20 @@ def _measure(measures: Measures, places: list[Place], position: int, seconds: fl
     measures.observe(defined.RELAY_SECONDS, seconds)
 
 
-def _remember(connection: Connection[Any], places: list[Place]) -> None:
+def _remember(connection: Connection[Any], places: list[Place], stop: threading.Event) -> None:
     """Writes down where everything went, for `trace`, after the fact. A relay that is killed in between leaves a
-    batch out for good: it was sent, and where it lies is not known.
+    batch out for good: it was sent, and where it lies is not known. A database whose disk is full is waited for.
     """
+    while True:
+        try:
+            return _write_down(connection, places)
+        except DiskFull as error:
+            log.warning("database.away", application="relay", error=type(error).__name__, sqlstate=error.sqlstate)
+            if stop.wait(PAUSE_SECONDS):
+                return None
+
+
+def _write_down(connection: Connection[Any], places: list[Place]) -> None:
     with (
         connection.cursor() as cursor,
         cursor.copy('copy ledger.relayed (position, topic, partition, "offset") from stdin') as copy,

@@ -1,0 +1,172 @@
+"""A full disk under database or broker: what is acknowledged is durable, and all goes on by itself with new space."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from central_process import free_port
+from history_checker import Report
+from killing import RETURN_SECONDS, Portals, agencies_of, judged_history, unrest, wait_for_rest
+from portalbus.infra.bus.bus import Bus
+from portalbus.infra.stack import Endpoints
+from portalbus.infra.stack.paths import StateFolder
+from portalbus.infra.stack.postgres import Postgres, new_passwords
+from portalbus.infra.stack.process import Service
+from portalbus.schemas.directory import directory
+from small_disks import SmallDisks, fill, make_room, restarted
+from whole_bus import Bus as BareBus
+from whole_bus import Running
+
+RATE = 150.0
+SOURCES = [f"{agency.code}/www" for agency in directory().current(datetime.now(UTC).date())[:4]]
+AGENCIES = agencies_of(SOURCES)
+DISK_MEGABYTES = 200
+DISK_FULL = "53100"
+
+
+def until(holds: Callable[[], bool], what: str, within: float = RETURN_SECONDS) -> float:
+    """Polls until something holds; returns how many seconds that took."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < within, f"{what}: not within {within:g} s"
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def acknowledged(portals: Portals) -> int:
+    """How many events were promised so far."""
+    return portals.history.read_bytes().count(b'"acknowledged"') if portals.history.exists() else 0
+
+
+def publishing_goes_on(portals: Portals, what: str) -> None:
+    before = acknowledged(portals)
+    until(lambda: acknowledged(portals) > before + RATE, f"events acknowledged {what}", 60)
+
+
+def met_a_full_disk(process: Running) -> bool:
+    return any(line["sqlstate"] == DISK_FULL for line in process.said("database.away"))
+
+
+# ---- the database, in a few seconds -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_postgres(tmp_path: Path) -> Iterator[Postgres]:
+    """A PostgreSQL of its own on a small disk."""
+    state = StateFolder.at(tmp_path / "database")
+    for folder in (state.logs, state.run):
+        folder.mkdir(parents=True)
+    postgres = Postgres(state, free_port(), new_passwords())
+    with SmallDisks() as disks:
+        postgres.start()
+        try:
+            disks.move(postgres, postgres.data, DISK_MEGABYTES)
+            yield postgres
+        finally:
+            postgres.stop()
+
+
+@pytest.mark.timeout(600)
+def test_worker_and_relay_wait_for_a_database_whose_disk_is_full(
+    endpoints: Endpoints, small_postgres: Postgres, tmp_path: Path
+) -> None:
+    where = replace(endpoints, database_url=small_postgres.uri("portalbus"))
+    bus = BareBus(where, tmp_path, AGENCIES).open()
+    portals = Portals(bus, tmp_path, SOURCES, processes=2, rate=RATE)
+    portals.start()
+    try:
+        worker = bus.start_worker()
+        bus.wait_until(lambda: bus.position() > 500, "some hundred events to be judged")
+        fill(small_postgres.data)
+        relay = bus.start_relay()  # now: what it sends of the ledger is more than the tables have room to remember
+        bus.wait_until(lambda: met_a_full_disk(worker) and met_a_full_disk(relay), "worker and relay met the full disk")
+        publishing_goes_on(portals, "while the disk is full")
+        make_room(small_postgres.data)
+        portals.finish(within=RETURN_SECONDS)
+        back = until(lambda: unrest(bus, AGENCIES) == "", "everything to be judged and sent")
+        report = judged_history(bus, portals.history, AGENCIES)
+        print(f"\nthe disk of the database full: at rest {back:.1f} s after the last delivery: {report.figures()}")
+        report.must_be_clean()
+        remembered = bus.look.execute("select count(distinct position) from ledger.relayed").fetchone()
+        assert remembered == (bus.position(),), "where everything lies is known, of what was sent meanwhile as well"
+        assert [one.process.poll() for one in (worker, relay)] == [None, None], "neither ended"
+    finally:
+        portals.end()
+        bus.close()
+
+
+# ---- both services, until they end --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bus]:
+    monkeypatch.setenv("PORTALBUS_SESSION_TIMEOUT", "6")
+    with SmallDisks() as disks, Bus(tmp_path / "bus", workers=2, usual_ports=None) as bus:
+        for service in (bus.stack.postgres, bus.stack.kafka):
+            disks.move(service, service.data, DISK_MEGABYTES)
+        yield bus
+
+
+def exhaust_the_log(postgres: Postgres) -> None:
+    """Has PostgreSQL begin new files of its log until it cannot, which it does not survive."""
+    try:
+        while True:
+            with psycopg.connect(postgres._superuser_uri, autocommit=True, connect_timeout=2) as connection:
+                connection.execute("select pg_switch_wal(), pg_logical_emit_message(false, 'more', 'log')")
+    except psycopg.Error:
+        until(lambda: postgres.pid is None, "PostgreSQL ends without room for its log", 60)
+
+
+def lives_through(bus: Bus, folder: Path, service: Service, exhaust: Callable[[], object]) -> Report:
+    """The disk of a service is full until it has ended and cannot start; then there is space again."""
+    data = bus.stack.postgres.data if service is bus.stack.postgres else bus.stack.kafka.data
+    portals = Portals(bus, folder, SOURCES, processes=2, rate=RATE)
+    portals.start()
+    try:
+        until(lambda: acknowledged(portals) > 2 * RATE, "publishing begins", 60)
+        until(lambda: unrest(bus, AGENCIES, tolerated=round(RATE)) == "", "the bus keeps up", 60)
+        workers = {one.name: one.pid for one in bus._processes if one.name.startswith("worker")}
+        fill(data)
+        exhaust()
+        with restarted(service) as found:
+            until(lambda: len(found) > 1, f"{service.name} cannot start on a full disk", 120)
+            publishing_goes_on(portals, f"while the disk of {service.name} is full")
+            make_room(data)
+            until(lambda: found[-1] == "started", f"{service.name} starts again", 120)
+            portals.finish(within=RETURN_SECONDS)
+            rest = wait_for_rest(bus, AGENCIES, within=RETURN_SECONDS)
+        report = judged_history(bus, portals.history, AGENCIES)
+        refused = found.count("started") < len(found)
+        print(
+            f"\nthe disk of {service.name} full: started again {len(found)} times, at rest {rest:.1f} s after the",
+            end=" ",
+        )
+        print(f"last delivery: {report.figures()}")
+        assert refused, "it had to be tried more than once"
+        assert {one.name: one.pid for one in bus._processes if one.name.startswith("worker")} == workers
+        assert bus.failed() == []
+        return report
+    finally:
+        portals.end()
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_a_database_that_ends_without_room_for_its_log_loses_nothing(bus: Bus, tmp_path: Path) -> None:
+    postgres = bus.stack.postgres
+    lives_through(bus, tmp_path, postgres, lambda: exhaust_the_log(postgres)).must_be_clean()
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_a_broker_that_ends_with_its_disk_full_loses_nothing(bus: Bus, tmp_path: Path) -> None:
+    kafka = bus.stack.kafka
+    ends = lambda: until(lambda: kafka.pid is None, "Kafka ends with its disk full", 120)  # noqa: E731
+    lives_through(bus, tmp_path, kafka, ends).must_be_clean()
