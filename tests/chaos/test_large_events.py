@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-import psutil
 import pytest
 
 from bus_events import directive, envelope, value_of
 from ledger_facts import assert_sound, one
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.models import Event
-from whole_bus import Bus, Running
+from watched_memory import watched
+from whole_bus import Bus
 
 AGENCIES = ("G22", "H26", "H29", "G09")
 LETTERS = "aăâbcdđeêghiklmnoôơpqrstuưvxyàáảãạằắẳẵặầấẩẫậ "
 CHARACTERS = 140_000
 """About 247 KB in UTF-8: a value may have 256 KiB."""
 MOST_MB = 250.0
-SAMPLE_S = 0.05
 ACCEPTED = "select count(*) from ledger.event where rule = 'event.accepted'"
 
 
@@ -32,46 +29,6 @@ def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
     bus = Bus(endpoints, tmp_path, AGENCIES).open()
     yield bus
     bus.close()
-
-
-class Memory:
-    """The most that a process and its children have held, in MB, each by itself."""
-
-    def __init__(self) -> None:
-        self.most: dict[int, float] = {}
-
-    @property
-    def worker(self) -> float:
-        """The largest process."""
-        return max(self.most.values())
-
-    def look(self, process: psutil.Process) -> None:
-        """Looks once."""
-        for one_of_them in (process, *process.children(recursive=True)):
-            try:
-                held = one_of_them.memory_info().rss / 1e6
-            except psutil.NoSuchProcess:
-                continue
-            self.most[one_of_them.pid] = max(held, self.most.get(one_of_them.pid, 0.0))
-
-
-@contextmanager
-def watched(worker: Running) -> Iterator[Memory]:
-    """Looks at the memory of a worker again and again."""
-    memory, ended = Memory(), threading.Event()
-    process = psutil.Process(worker.pid)
-
-    def watch() -> None:
-        while not ended.wait(SAMPLE_S):
-            memory.look(process)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield memory
-    finally:
-        ended.set()
-        thread.join(10)
 
 
 def work_off(bus: Bus, events: int, *, first: int = 1) -> None:

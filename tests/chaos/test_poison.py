@@ -25,6 +25,7 @@ from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.parking.asking import Filters, parked_places
 from portalbus.streams.parking.deciding import Parking
 from portalbus.streams.reading.proof import prove_verdicts
+from watched_memory import watched
 from whole_bus import Bus
 
 AGENCIES = ("G22", "H26", "H29", "G09")
@@ -32,6 +33,9 @@ KEYS = 1_000
 PER_SECOND = 400
 STRANGE = 0x00ABCDEF
 """The schema id of a portal that was updated before the centre was: nobody here may read it yet."""
+SEAM = Path(__file__).parents[1] / "support" / "hostile_seam"
+RECURSIVE, NULLS = 0x00BAD001, 0x00BAD002
+"""The schema ids of the seam."""
 SCHEMA_ADDED = Decider("han@example.gov.vn", "the schema of the new release is registered")
 
 
@@ -185,6 +189,44 @@ def test_garbage_that_nobody_can_ever_read_is_discarded_and_its_key_goes_on(bus:
         list(parking.discard([("G22", 1)], Decider("han@example.gov.vn", "no event")))
     assert rows(bus.look, rules) == [("event.accepted",), ("parked.discarded",), ("event.accepted",)]
     assert_proven(bus)
+
+
+@pytest.mark.parametrize("pairs", [3, pytest.param(10, marks=pytest.mark.chaos)])
+def test_attacks_on_the_decoder_are_parked_and_cost_the_other_lanes_seconds(bus: Bus, pairs: int) -> None:
+    """Test 10 of the design, with the lint and the allow-list of schemas broken: up to twenty records that blow up."""
+    deepest, endless = frame(RECURSIVE, b"\x02" * 10_000), frame(NULLS, zigzag(10**12) + b"\x00")
+    portals = Portals(bus)
+    calm, after = ([portals.say(number, 1) for number in range(first, first + 200)] for first in (0, 200))
+    attacks = [Sent(AGENCIES[0], b"", value, []) for value in [deepest, endless] * pairs]
+    worker = bus.start_worker(PYTHONPATH=str(SEAM))
+    send(bus, calm, PER_SECOND)
+    wait_for(bus, calm)
+    with watched(worker) as memory:
+        send(bus, attacks + after, PER_SECOND)
+        wait_for(bus, calm + attacks + after)
+    parked = rows(bus.look, "select reason, value from ledger.parked order by lane_offset")
+    assert parked == [("record.crashed-worker", deepest), ("record.undecodable", endless)] * pairs
+    waited = rows(bus.look, "select judged_at - received_at from ledger.event where agency <> %s", AGENCIES[0])
+    longest = max(delay for (delay,) in waited).total_seconds()
+    deaths = len(memory.most) - 2  # of all processes there were, the worker and the decoder that lives
+    print(
+        f"\n{pairs} deep and {pairs} endless records: {deaths} decoders died, the largest process had"
+        f" {memory.worker:.0f} MB, other lanes waited {longest:.1f} s at most"
+    )
+    assert deaths <= 3 * pairs, "three for each record at most"
+    assert memory.worker <= 512
+    assert longest <= 30
+    assert worker.process.poll() is None, "the worker outlives its decoders"
+    assert_proven(bus)
+
+
+def zigzag(number: int) -> bytes:
+    """A long as Avro writes it."""
+    found, rest = bytearray(), number << 1
+    while rest >= 0x80:
+        found.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return bytes([*found, rest])
 
 
 @pytest.mark.chaos

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -14,17 +15,21 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import httpx2
+import psycopg
 import pytest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from bus_events import envelope, manifest, manifest_value, receipt, value_of
+from central_process import free_port
 from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.codec import encode_envelope, encode_payload, frame
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event
+from portalbus.streams.metrics.measuring import PORT_VARIABLE
 from portalbus.streams.rebuilding.lane_reader import LaneReader
 from seeds import fresh_seed
 from whole_bus import Bus, Running
@@ -195,6 +200,30 @@ def test_a_record_that_kills_its_decoder_is_parked_and_no_other_is(bus: Bus) -> 
     bus.publish("H26", [case(bus, "H26", 101)])
     bus.wait_until(lambda: bus.next_offset("H26") == 101, "the lane to go on")
     assert_sound(bus.look)
+
+
+# ---- what it measures ----------------------------------------------------------------------------------------------
+
+
+def test_the_lag_that_a_worker_shows_is_what_the_ledger_has_not_of_its_lanes(bus: Bus) -> None:
+    port = free_port()
+    worker = bus.start_worker(**{PORT_VARIABLE: str(port)})
+
+    def lags() -> dict[str, float]:
+        text = httpx2.get(f"http://127.0.0.1:{port}/metrics").text
+        return {agency: float(lag) for agency, lag in re.findall(r'lane_lag{agency="(\w+)"} ([\d.e+]+)', text)}
+
+    bus.publish("H26", [case(bus, "H26", 1)])
+    bus.wait_until(lambda: bus.next_offset("H26") == 1, "the worker works")
+    with psycopg.connect(bus.database_url) as holding:
+        holding.execute("select from ledger.position for update")  # nothing is committed until this is over
+        for agency, numbers in (("H26", range(2, 2_002)), ("H29", range(1, 501))):
+            bus.publish(agency, [case(bus, agency, n) for n in numbers])
+        behind = {"H26": 2_000.0, "H29": 500.0, "G22": 0.0, "G09": 0.0}
+        bus.wait_until(lambda: lags() == behind, "the lag to be the end of each lane less what the ledger has", 30)
+    bus.wait_until(lambda: not any(lags().values()), "no lag")
+    assert (bus.next_offset("H26"), bus.next_offset("H29")) == (2_001, 500)
+    assert worker.process.poll() is None
 
 
 # ---- deaths under load -------------------------------------------------------------------------------------------

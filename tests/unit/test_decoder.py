@@ -78,7 +78,7 @@ def test_the_record_that_kills_it_is_found_and_no_other_is_lost(decoder: Decoder
     values[TOGETHER + 7] = value(TOGETHER + 8, "kills the decoder")
     contents = decoder.read(values)
     assert [at for at, content in enumerate(contents) if not isinstance(content, Decoded)] == [TOGETHER + 7]
-    assert contents[TOGETHER + 7] == Unreadable(DEADLY, "the decoder died 3 times on this record")
+    assert contents[TOGETHER + 7] == Unreadable(DEADLY, "the decoder died 2 times of this record alone")
     assert contents[:3] == [content_of(one, writers()) for one in values[:3]]
 
 

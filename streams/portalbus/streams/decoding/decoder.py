@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 
 LONGEST_S = 30.0
 """A batch takes half a second at most; a decoder that thinks for longer about it does not come back."""
-TRIES = 3
+TRIES = 2
+"""Alone, after the decoder died in its company: each costs the other lanes a start of the decoder."""
 
 
 class DecoderDied(Exception):
@@ -41,7 +42,7 @@ class Decoder:
     """Decodes in a process of its own, which is started anew when it dies. Not thread-safe: one thread calls it.
 
     What is added to `writers` it reads from the next batch on. When it dies, the values of the part it had in hand are
-    given to it one by one; on which it then dies three times is unreadable. A kill from outside costs some repetition,
+    given to it one by one; what it then dies of twice more is unreadable. A kill from outside costs some repetition,
     and no record.
     """
 
@@ -83,7 +84,7 @@ class Decoder:
             with suppress(DecoderDied):
                 self._ask([value], found)
                 return found[0]
-        return Unreadable(DEADLY, f"the decoder died {TRIES} times on this record")
+        return Unreadable(DEADLY, f"the decoder died {TRIES} times of this record alone")
 
     def _ask(self, values: Sequence[bytes | None], contents: list[Content]) -> None:
         """Puts the contents of the values into the list, as they come. Raises DecoderDied."""
