@@ -88,7 +88,7 @@ def test_worker_and_relay_wait_for_a_database_whose_disk_is_full(
         relay = bus.start_relay()  # now: what it sends of the ledger is more than the tables have room to remember
         bus.wait_until(lambda: met_a_full_disk(worker) and met_a_full_disk(relay), "worker and relay met the full disk")
         publishing_goes_on(portals, "while the disk is full")
-        make_room(small_postgres.data)
+        make_room(small_postgres.data, DISK_MEGABYTES)
         portals.finish(within=RETURN_SECONDS)
         back = until(lambda: unrest(bus, AGENCIES) == "", "everything to be judged and sent")
         report = judged_history(bus, portals.history, AGENCIES)
@@ -138,7 +138,7 @@ def lives_through(bus: Bus, folder: Path, service: Service, exhaust: Callable[[]
         with restarted(service) as found:
             until(lambda: len(found) > 1, f"{service.name} cannot start on a full disk", 120)
             publishing_goes_on(portals, f"while the disk of {service.name} is full")
-            make_room(data)
+            make_room(data, DISK_MEGABYTES)
             until(lambda: found[-1] == "started", f"{service.name} starts again", 120)
             portals.finish(within=RETURN_SECONDS)
             rest = wait_for_rest(bus, AGENCIES, within=RETURN_SECONDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import subprocess
@@ -16,18 +15,30 @@ import pytest
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.process import Service
 
-BALLAST = "ballast"
-BLOCK = bytes(64 * 1024)
 LOOK_EVERY_SECONDS = 0.5
+
+
+def may_mount(at: Path) -> bool:
+    """True when this user may mount a disk on this machine."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    at = at / "tried"
+    at.mkdir(exist_ok=True)
+    return _mount(at, "size=1m") and subprocess.run(["umount", str(at)]).returncode == 0
 
 
 def mount_small_disk(at: Path, megabytes: int) -> None:
     """Mounts a disk of so many megabytes; skips the test where this user may mount none."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("mounting a small disk needs root")
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(at)]
-    if subprocess.run(command, capture_output=True).returncode:
+    if not _mount(at, f"size={megabytes}m"):
         pytest.skip("this machine lets nobody mount a small disk")
+
+
+def _mount(at: Path, options: str) -> bool:
+    return (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(at)], capture_output=True).returncode == 0
+    )
 
 
 class SmallDisks:
@@ -57,20 +68,16 @@ class SmallDisks:
 
 
 def fill(disk: Path) -> None:
-    """Leaves no byte free, until `make_room`."""
-    with (disk / BALLAST).open("ab", buffering=0) as ballast:
-        block = BLOCK
-        while block:
-            try:
-                ballast.write(block)
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
-                block = block[: len(block) // 2]
+    """Leaves no byte free, until `make_room`: the disk is made as small as what lies on it."""
+    while True:
+        state = os.statvfs(disk)
+        if _mount(disk, f"remount,size={(state.f_blocks - state.f_bfree) * state.f_frsize}"):
+            return  # else somebody wrote meanwhile, and it holds more than that
 
 
-def make_room(disk: Path) -> None:
-    """Gives the space back."""
-    (disk / BALLAST).unlink()
+def make_room(disk: Path, megabytes: int) -> None:
+    """Makes the disk as large as it was."""
+    assert _mount(disk, f"remount,size={megabytes}m")
 
 
 @contextmanager
