@@ -8,18 +8,21 @@ from collections.abc import Iterable
 WITHOUT = os.environ.get("PORTALBUS_TEST_WITHOUT")
 
 if WITHOUT == "unique-event-id":
-    from portalbus.streams.judgement.docket import Docket, Item
+    from portalbus.streams.judgement import docket
 
-    _hear = Docket.hear
+    _hear = docket.Docket.hear
 
-    def _forgetful(docket: Docket, items: Iterable[Item]) -> None:
+    def _forgetful(one: docket.Docket, items: Iterable[docket.Item]) -> None:
         for item in items:
-            docket.history.event_ids.clear()
-            _hear(docket, [item])
+            one.history.event_ids.clear()
+            _hear(one, [item])
 
-    Docket.hear = _forgetful  # type: ignore[method-assign]
+    docket.Docket.hear = _forgetful  # type: ignore[method-assign,assignment]
 
 elif WITHOUT == "position-topic":
     from portalbus.streams.relaying import position
 
-    position.read_position = lambda _: 0
+    def _from_the_beginning(*_: object) -> int:
+        return 0
+
+    position.read_position = _from_the_beginning  # type: ignore[assignment]
