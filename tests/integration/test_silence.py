@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -39,11 +39,13 @@ def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
 
 
 @contextmanager
-def portal_process(bus: Bus, portal: str = "www", canary: float = 0) -> Iterator[subprocess.Popen[str]]:
+def portal_process(
+    bus: Bus, portal: str = "www", canary: float = 0, days_ahead: float = 0
+) -> Iterator[subprocess.Popen[str]]:
     endpoints = bus.endpoints
     where = (str(bus.folder / "outbox"), "H26", portal, endpoints.bootstrap, endpoints.registry_url)
     process = subprocess.Popen(
-        [sys.executable, str(SUPPORT / "heartbeat_process.py"), *where, "0.5", str(canary)],
+        [sys.executable, str(SUPPORT / "heartbeat_process.py"), *where, "0.5", str(canary), str(days_ahead * 86_400)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -135,6 +137,35 @@ def test_a_source_that_dies_is_named_once_and_once_more_when_it_is_back(bus: Bus
     assert raised.id == over.id
     assert (raised.agency, raised.portal, raised.event_type) == ("H26", "www", None)
     assert "H26/www" in raised.message.vi and "H26/www" in over.message.zh
+
+
+def an_hour_ahead() -> dict[str, str]:
+    """The environment of a worker whose clock is wrong, where libfaketime is installed."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    return {"LD_PRELOAD": str(found[0]), "FAKETIME": "+1h"} if found else {}
+
+
+def test_clocks_that_are_days_off_are_named_until_they_are_right_and_change_no_order(bus: Bus) -> None:
+    bus.start_worker(**WATCH, **an_hour_ahead())
+    bus.start_relay()
+    clocks = {"ahead": 3.0, "behind": -3.0, "right": 0.0}
+    off = "select portal, closed_at is null from ledger.alert where kind = 'source.clock-off' order by portal"
+    with ExitStack() as portals:
+        for portal, days_ahead in clocks.items():
+            process = portals.enter_context(portal_process(bus, portal, days_ahead=days_ahead))
+            assert process.stdin is not None
+            process.stdin.writelines(f"{portal}-{number}\n" for number in range(20))
+            process.stdin.flush()
+        bus.wait_until(lambda: rows(bus.look, off) == [("ahead", True), ("behind", True)], "both clocks are named")
+        bus.wait_until(lambda: one(bus.look, "select count(*) from ledger.event") == 60, "everything is judged")
+    judged = (
+        "select array_agg(sequence order by position), array_agg(distinct rule) from ledger.event where portal = %s"
+    )
+    for portal in clocks:
+        rule = "time.implausible" if portal == "ahead" else "event.accepted"
+        assert rows(bus.look, judged, portal) == [(list(range(1, 21)), [rule])]
+    with portal_process(bus, "ahead"), portal_process(bus, "behind"):
+        bus.wait_until(lambda: rows(bus.look, off) == [("ahead", False), ("behind", False)], "both are right again")
 
 
 def test_a_source_that_says_good_bye_is_not_called_silent_at_once(bus: Bus) -> None:
