@@ -37,6 +37,8 @@ REMEMBERED_MB = 400e-6
 MAY_GROW = {"warning": SLOPE_MB_PER_MINUTE + FEEDBACKS_PER_MINUTE * REMEMBERED_MB}
 MOST_MORE = 2
 """Threads or files that a process may have more at the end: a pool that breathes is no leak."""
+MOST_MORE_AT_FIRST = 6
+"""The same in the first half minute, in which threads are made that stay."""
 P99_S = 1.0
 AGENCIES = [agency.code for agency in directory().current(datetime.now(UTC).date())[:10]]
 SOURCES = [f"{agency}/{portal}" for agency in AGENCIES for portal in ("www", "edu")]
@@ -99,7 +101,7 @@ def bus(tmp_path: Path) -> Iterator[Bus]:
         yield bus
 
 
-def soak(bus: Bus, folder: Path, minutes: float) -> tuple[list[Delays], dict[str, Samples]]:
+def soak(bus: Bus, folder: Path, minutes: float, most_more: int = MOST_MORE) -> tuple[list[Delays], dict[str, Samples]]:
     """Publishes for so long, and looks at every process of the bus meanwhile.
 
     Nothing is lost or doubled, and threads and files stay as many as they are.
@@ -134,8 +136,8 @@ def soak(bus: Bus, folder: Path, minutes: float) -> tuple[list[Delays], dict[str
     report.must_be_clean()
     assert bus.failed() == []
     for name, held in samples.items():
-        assert Samples.more(held.threads) <= MOST_MORE, name
-        assert Samples.more(held.files) <= MOST_MORE, name
+        assert Samples.more(held.threads) <= most_more, name
+        assert Samples.more(held.files) <= most_more, name
     return delays, samples
 
 
@@ -148,7 +150,7 @@ def _delays(bus: Bus, seconds: float) -> list[Delays]:
 def test_a_moment_of_load_loses_nothing_and_leaves_threads_and_files_as_many_as_they_were(
     bus: Bus, tmp_path: Path
 ) -> None:
-    soak(bus, tmp_path, 20 / 60)
+    soak(bus, tmp_path, 20 / 60, MOST_MORE_AT_FIRST)
 
 
 @pytest.mark.chaos

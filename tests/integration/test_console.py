@@ -39,7 +39,9 @@ from portalbus.schemas.models import Event
 from portalbus.schemas.registration import SchemaIds, register_all
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.streams.judgement.docket import Unreadable
+from portalbus.streams.ledger.alerts import Raise, tell_alerts
 from portalbus.streams.ledger.ledger import Ledger
+from portalbus.streams.silence.clock_alerts import judge_clocks
 
 PATHS = ("", "agencies/H26", "agencies/H29", "agencies/H01", "journal", "trace", "coverage", "coverage?key=G22/cd-118")
 BROKEN = Unreadable("record.undecodable", "EOFError while decoding")
@@ -489,6 +491,20 @@ def test_what_a_button_of_the_page_mends_is_not_said_again_as_an_alert(
     page = hanoi.get("agencies/H26").text
     assert re.findall(r'data-alert="([^"]*)"', page) == ["canary.late"]
     assert "Portal www is later than it said" in page
+
+
+def test_a_clock_that_is_off_is_said_by_its_alert_once_there_is_one(
+    hanoi: Visitor, filled: int, ledger_url: str, look: psycopg.Connection[Any]
+) -> None:
+    banner = "The clock of portal www is ahead"
+    look.execute("update ledger.source set clock_leads = '{259200000}' where agency = 'H26' and portal = 'www'")
+    assert banner in hanoi.get("agencies/H26").text
+    with psycopg.connect(ledger_url) as connection:
+        raised = [one for one in judge_clocks(connection, datetime.now(UTC)) if isinstance(one, Raise)]
+        tell_alerts(connection, raised, [])
+    page = hanoi.get("agencies/H26").text
+    assert re.findall(r'data-alert="([^"]*)"', page) == ["source.clock-off"]
+    assert banner not in page
 
 
 def test_the_overview_shows_which_agencies_have_warnings(
