@@ -267,6 +267,15 @@ def test_every_worker_of_a_machine_has_a_port_of_its_own_for_its_metrics(tmp_pat
     assert all(1024 < int(port) < 65536 for port in taken)
 
 
+def test_keys_are_made_where_the_gateways_unit_looks_for_them() -> None:
+    unit = (ROOT / "infra" / "systemd" / "portalbus-gateway.service").read_text(encoding="utf-8")
+    folder = re.search(r"^StateDirectory=(.+)$", unit, re.MULTILINE)
+    state = re.search(r"--state \$\{STATE_DIRECTORY\}/(\S+)$", unit, re.MULTILINE)
+    assert folder and state
+    told = (ROOT / "infra" / "systemd" / "portalbus.env.example").read_text(encoding="utf-8").splitlines()
+    assert f"PORTALBUS_GATEWAY_STATE=/var/lib/{folder[1]}/{state[1]}" in told
+
+
 def test_systemd_finds_a_unit_that_is_wrong(tmp_path: Path) -> None:
     program = shutil.which("systemd-analyze")
     if program is None:

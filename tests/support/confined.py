@@ -1,0 +1,110 @@
+"""A container without an engine: a process in a root of its own that nobody can write to, as the image's user.
+
+A mount namespace has the system's programs, the image's environment and the declared places, and nothing else; all but
+the declared places is read-only. The process is the user and group of the deployment file, has no capability and no
+HOME, and /tmp runs no programs, as with the usual options of an engine. The network is the machine's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from deployed import Deployed
+
+CONTAINERFILE = (Path(__file__).parents[2] / "infra" / "images" / "Containerfile").read_text(encoding="utf-8")
+IMAGE, HOME = "/opt/portalbus", "/var/lib/portalbus"
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+ETC = ("hosts", "ld.so.cache", "nsswitch.conf", "resolv.conf", "ssl")
+DEVICES = ("null", "zero", "full", "random", "urandom")
+
+
+def why_not() -> str:
+    """Why nothing can be confined here; empty when it can."""
+    for program in ("unshare", "setpriv", "mount", "chroot"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    if os.geteuid() != 0:
+        return "a root of its own for a process needs the machine's root"
+    tried = subprocess.run(
+        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, text=True, check=False
+    )
+    return f"no mounts in a namespace of one's own: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+class Container:
+    """One declared container over the image's environment; its volumes lie in `folder` and outlive its processes."""
+
+    def __init__(self, deployed: Deployed, image: Path, folder: Path, files: Mapping[str, str]) -> None:
+        self.deployed = deployed
+        self.volumes = {place: folder / f"{deployed.name}{place.replace('/', '-')}" for place in deployed.volumes}
+        for volume in self.volumes.values():
+            volume.mkdir()
+            if deployed.by_group:
+                os.chown(volume, 0, deployed.group)
+                volume.chmod(0o2775)
+            else:
+                os.chown(volume, deployed.user, deployed.group)
+                volume.chmod(0o755)
+        self._root = folder / f"{deployed.name}-root"
+        self._root.mkdir()
+        self._script = folder / f"{deployed.name}.sh"
+        self._script.write_text("\n".join(_mounts(deployed, self.volumes, image, self._root, files)), encoding="utf-8")
+
+    def argv(self, *command: str) -> list[str]:
+        """How Python is run in it with these words."""
+        return ["unshare", "--mount", "--propagation", "private", "sh", str(self._script), "python", *command]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment that the image and the deployment file give, and nothing of this machine's."""
+        told = dict(re.findall(r"(PYTHON\w+|PORTALBUS_\w+)=(\S+)", CONTAINERFILE.rpartition("FROM")[2]))
+        path = f"{IMAGE}/bin:/usr/local/bin:/usr/bin:/bin"
+        return {"PATH": path, **told, **self.deployed.environment, **more}
+
+
+def _mounts(
+    deployed: Deployed, volumes: Mapping[str, Path], image: Path, root: Path, files: Mapping[str, str]
+) -> list[str]:
+    """The script that makes the root, goes into it as the user and becomes the command."""
+    at = shlex.quote(str(root))
+    lines = ["set -eu", f"mount -t tmpfs -o mode=755 root {at}"]
+    system = [Path(place) for place in SYSTEM if Path(place).exists()]
+    lines += [f"cp -P {place} {at}{place}" for place in system if place.is_symlink()]
+    read = {str(place): place for place in system if not place.is_symlink()}
+    read[IMAGE] = image
+    interpreter = Path(os.path.realpath(sys.base_prefix))
+    if not any(interpreter.is_relative_to(place) for place in read.values()):
+        read[str(interpreter)] = interpreter
+    lines += [line for place, source in read.items() for line in _bound(root, place, source, "ro")]
+    lines += [f"mkdir -p {at}/etc {at}/dev {at}/proc"]
+    lines += [f"cp -RL /etc/{name} {at}/etc/" for name in ETC if Path("/etc", name).exists()]
+    for name in DEVICES:
+        lines += [f": > {at}/dev/{name}", f"mount --bind /dev/{name} {at}/dev/{name}"]
+    lines += [f"mount --bind /proc {at}/proc"]
+    lines += [f"mkdir -p {at}{HOME}", f"chown {deployed.user}:{deployed.group} {at}{HOME}"]
+    for place, size in deployed.memory.items():
+        lines += [f"mkdir -p {at}{place}"]
+        lines += [f"mount -t tmpfs -o mode=1777,noexec,nosuid,nodev,size={size.removesuffix('i')} tmp {at}{place}"]
+    lines += [line for place, source in volumes.items() for line in _bound(root, place, source, "rw")]
+    for place in deployed.files:
+        for name, text in files.items():
+            file = place if Path(place).suffix else f"{place}/{name}"
+            lines += [f"mkdir -p {at}{Path(file).parent}", f"printf %s {shlex.quote(text)} > {at}{file}"]
+            lines += [f"chown 0:{deployed.group} {at}{file}", f"chmod 0440 {at}{file}"]
+    lines += [f"mount -o remount,ro {at}"]
+    chroot = shutil.which("chroot")
+    user = f"--reuid {deployed.user} --regid {deployed.group} --clear-groups --no-new-privs"
+    lines += [f"exec {chroot} {at} /usr/bin/setpriv {user} --bounding-set=-all --inh-caps=-all \\"]
+    return [*lines, f'  /bin/sh -c \'cd {HOME} && exec "$@"\' confined "$@"', ""]
+
+
+def _bound(root: Path, place: str, source: Path, mode: str) -> list[str]:
+    target, origin = shlex.quote(f"{root}{place}"), shlex.quote(str(source))
+    bound = [f"mkdir -p {target}", f"mount --bind {origin} {target}"]
+    return [*bound, f"mount -o remount,bind,{mode} {target}"]

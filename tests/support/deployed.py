@@ -1,0 +1,90 @@
+"""What the deployment files say of each process: its command line, its environment and where it may write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+INFRA = Path(__file__).parents[2] / "infra"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One container, as its file declares it; `files` and `volumes` say what is mounted, by place in the container."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    user: int
+    group: int
+    memory: Mapping[str, str] = field(default_factory=dict)
+    """Folders in memory, with their size: empty at the start, everybody writes."""
+    volumes: Sequence[str] = ()
+    """Folders on a disk that outlive the container."""
+    files: Sequence[str] = ()
+    """What is mounted to be read."""
+    by_group: bool = False
+    """A volume belongs to root and to the pod's group, as on Kubernetes, and not to the image's user."""
+
+
+def compose() -> list[Deployed]:
+    """Every container of ours in the compose file."""
+    services = yaml.safe_load((INFRA / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    return [_service(name, one) for name, one in services.items() if one["image"].startswith("portalbus:")]
+
+
+def kubernetes() -> list[Deployed]:
+    """Every pod of ours: the job that prepares, then the deployments."""
+    found: list[Any] = []
+    for name in ("17-prepare.yaml", "20-bus.yaml", "25-alerting.yaml"):
+        found += [one for one in yaml.safe_load_all((INFRA / "kubernetes" / name).read_text(encoding="utf-8")) if one]
+    settings = next(one["data"] for one in found if one["kind"] == "ConfigMap")
+    return [_pod(one, settings) for one in found if one["kind"] in ("Job", "Deployment")]
+
+
+def _service(name: str, one: Mapping[str, Any]) -> Deployed:
+    assert one["read_only"], name
+    user, _, group = one["user"].partition(":")
+    mounts = [mount.split(":") for mount in one.get("volumes", ())]
+    return Deployed(
+        name,
+        tuple(one["command"]),
+        {key: _filled_in(value) for key, value in one["environment"].items()},
+        int(user),
+        int(group),
+        {place: options.removeprefix("size=") for place, _, options in (one.partition(":") for one in one["tmpfs"])},
+        [place for source, place, *options in mounts if options != ["ro"] and not source.startswith(".")],
+        [place for _, place, *options in mounts if options == ["ro"]],
+    )
+
+
+def _filled_in(value: str) -> str:
+    """What compose makes of `${NAME:-usual}` where nobody has set the name."""
+    return re.sub(r"\$\{\w+:([-?])([^}]*)\}", lambda found: found[2] if found[1] == "-" else "secret", value)
+
+
+def _pod(one: Mapping[str, Any], settings: Mapping[str, str]) -> Deployed:
+    pod = one["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"], container["name"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
+    environment = {each["name"]: each.get("value", "secret") for each in container.get("env", ())}
+    if "envFrom" in container:
+        environment = {**settings, **environment}
+    return Deployed(
+        container["name"],
+        tuple(container["args"]),
+        environment,
+        pod["securityContext"]["runAsUser"],
+        pod["securityContext"]["runAsGroup"],
+        {place: volume["emptyDir"]["sizeLimit"] for place, volume in mounts.items() if "emptyDir" in volume},
+        [place for place, volume in mounts.items() if "persistentVolumeClaim" in volume],
+        [place for place, volume in mounts.items() if "secret" in volume],
+        by_group="fsGroup" in pod["securityContext"],
+    )
