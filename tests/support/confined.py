@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from deployed import Deployed
@@ -22,6 +22,8 @@ CONTAINERFILE = (Path(__file__).parents[2] / "infra" / "images" / "Containerfile
 IMAGE, HOME = "/opt/portalbus", "/var/lib/portalbus"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 ETC = ("hosts", "ld.so.cache", "nsswitch.conf", "resolv.conf", "ssl")
+Contents = Callable[[str], Mapping[str, str]]
+"""The files of what a deployment mounts to be read, by its source."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
@@ -41,7 +43,7 @@ def why_not() -> str:
 class Container:
     """One declared container over the image's environment; its volumes lie in `folder` and outlive its processes."""
 
-    def __init__(self, deployed: Deployed, image: Path, folder: Path, files: Mapping[str, str]) -> None:
+    def __init__(self, deployed: Deployed, image: Path, folder: Path, contents: Contents) -> None:
         self.deployed = deployed
         self.volumes = {place: folder / f"{deployed.name}{place.replace('/', '-')}" for place in deployed.volumes}
         for volume in self.volumes.values():
@@ -55,22 +57,28 @@ class Container:
         self._root = folder / f"{deployed.name}-root"
         self._root.mkdir()
         self._script = folder / f"{deployed.name}.sh"
-        self._script.write_text("\n".join(_mounts(deployed, self.volumes, image, self._root, files)), encoding="utf-8")
+        self._script.write_text(
+            "\n".join(_mounts(deployed, self.volumes, image, self._root, contents)), encoding="utf-8"
+        )
 
     def argv(self, *command: str) -> list[str]:
         """How Python is run in it with these words."""
         return ["unshare", "--mount", "--propagation", "private", "sh", str(self._script), "python", *command]
 
-    def environment(self, **more: str) -> dict[str, str]:
+    def run(self, *command: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """Runs Python in it to its end."""
+        return subprocess.run(
+            self.argv(*command), env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    def environment(self) -> dict[str, str]:
         """The environment that the image and the deployment file give, and nothing of this machine's."""
         told = dict(re.findall(r"(PYTHON\w+|PORTALBUS_\w+)=(\S+)", CONTAINERFILE.rpartition("FROM")[2]))
         path = f"{IMAGE}/bin:/usr/local/bin:/usr/bin:/bin"
-        return {"PATH": path, **told, **self.deployed.environment, **more}
+        return {"PATH": path, **told, **self.deployed.environment}
 
 
-def _mounts(
-    deployed: Deployed, volumes: Mapping[str, Path], image: Path, root: Path, files: Mapping[str, str]
-) -> list[str]:
+def _mounts(deployed: Deployed, volumes: Mapping[str, Path], image: Path, root: Path, contents: Contents) -> list[str]:
     """The script that makes the root, goes into it as the user and becomes the command."""
     at = shlex.quote(str(root))
     lines = ["set -eu", f"mount -t tmpfs -o mode=755 root {at}"]
@@ -92,11 +100,11 @@ def _mounts(
         lines += [f"mkdir -p {at}{place}"]
         lines += [f"mount -t tmpfs -o mode=1777,noexec,nosuid,nodev,size={size.removesuffix('i')} tmp {at}{place}"]
     lines += [line for place, source in volumes.items() for line in _bound(root, place, source, "rw")]
-    for place in deployed.files:
-        for name, text in files.items():
+    for place, mounted in deployed.files.items():
+        for name, text in contents(mounted.source).items():
             file = place if Path(place).suffix else f"{place}/{name}"
             lines += [f"mkdir -p {at}{Path(file).parent}", f"printf %s {shlex.quote(text)} > {at}{file}"]
-            lines += [f"chown 0:{deployed.group} {at}{file}", f"chmod 0440 {at}{file}"]
+            lines += [f"chown 0:{deployed.group} {at}{file}", f"chmod {mounted.mode:o} {at}{file}"]
     lines += [f"mount -o remount,ro {at}"]
     chroot = shutil.which("chroot")
     user = f"--reuid {deployed.user} --regid {deployed.group} --clear-groups --no-new-privs"

@@ -14,8 +14,16 @@ INFRA = Path(__file__).parents[2] / "infra"
 
 
 @dataclass(frozen=True)
+class Mounted:
+    """What is mounted to be read: a file beside the compose file, or a secret; and the mode of what is in it."""
+
+    source: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
 class Deployed:
-    """One container, as its file declares it; `files` and `volumes` say what is mounted, by place in the container."""
+    """One container, as its file declares it."""
 
     name: str
     command: tuple[str, ...]
@@ -26,8 +34,8 @@ class Deployed:
     """Folders in memory, with their size: empty at the start, everybody writes."""
     volumes: Sequence[str] = ()
     """Folders on a disk that outlive the container."""
-    files: Sequence[str] = ()
-    """What is mounted to be read."""
+    files: Mapping[str, Mounted] = field(default_factory=dict)
+    """What is mounted to be read, by its place in the container."""
     by_group: bool = False
     """A volume belongs to root and to the pod's group, as on Kubernetes, and not to the image's user."""
 
@@ -59,7 +67,7 @@ def _service(name: str, one: Mapping[str, Any]) -> Deployed:
         int(group),
         {place: options.removeprefix("size=") for place, _, options in (one.partition(":") for one in one["tmpfs"])},
         [place for source, place, *options in mounts if options != ["ro"] and not source.startswith(".")],
-        [place for _, place, *options in mounts if options == ["ro"]],
+        {place: Mounted(source) for source, place, *options in mounts if options == ["ro"]},
     )
 
 
@@ -85,6 +93,10 @@ def _pod(one: Mapping[str, Any], settings: Mapping[str, str]) -> Deployed:
         pod["securityContext"]["runAsGroup"],
         {place: volume["emptyDir"]["sizeLimit"] for place, volume in mounts.items() if "emptyDir" in volume},
         [place for place, volume in mounts.items() if "persistentVolumeClaim" in volume],
-        [place for place, volume in mounts.items() if "secret" in volume],
+        {
+            place: Mounted(volume["secret"]["secretName"], volume["secret"].get("defaultMode", 0o644))
+            for place, volume in mounts.items()
+            if "secret" in volume
+        },
         by_group="fsGroup" in pod["securityContext"],
     )
