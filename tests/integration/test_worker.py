@@ -83,8 +83,8 @@ def test_a_lane_that_was_made_anew_is_not_read_until_somebody_says_so_and_the_ot
     assert "how-to" in told["mend"]
     assert accepted(bus, "H26") == [1, 2, 3]
     (command,) = (text for _, text in blocks_of("operations.md") if text.startswith("psql "))
-    told = {"PORTALBUS_DATABASE": bus.database_url, "PATH": f"{installation()}:{os.environ['PATH']}"}
-    subprocess.run(["/bin/sh", "-c", command], env={**os.environ, **told}, check=True)
+    told = {**bus.environment, "PATH": f"{installation()}:{os.environ['PATH']}"}
+    subprocess.run(["/bin/sh", "-c", command], env=told, check=True)
     bus.wait_until(lambda: bus.next_offset("H26") == 5, "the lane after somebody said so")
     assert rows(bus.look, "select count(*) from ledger.lane where topic_id is null") == [(0,)]
 
