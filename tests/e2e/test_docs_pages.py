@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 
 from barriers import barriers, fits
 from gateway_process import GatewayProcess
-from portalbus.infra.docs.site import build
+from portalbus.infra.docs.site import PAGES, build
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.filled_texts import LANGUAGES
 from shown_pages import GATEWAY, LOOKS, SITE
@@ -58,7 +58,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[s
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=out))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     found = (path.relative_to(out) for path in out.rglob("*.html"))
-    pages = sorted(f"/{path.as_posix()}" for path in found if path.parts[0] not in LANGUAGES or len(path.parts) == 2)
+    pages = sorted(
+        f"/{path.as_posix()}" for path in found if path.parts[0] not in LANGUAGES or path.stem in ("index", *PAGES)
+    )
     yield f"http://127.0.0.1:{server.server_port}", pages
     server.shutdown()
 
