@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 
 from barriers import barriers, fits
 from gateway_process import GatewayProcess
-from portalbus.infra.docs.site import build
+from portalbus.infra.docs.site import PAGES, build
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.filled_texts import LANGUAGES
 from shown_pages import GATEWAY, LOOKS, SITE
@@ -25,8 +25,10 @@ pytestmark = pytest.mark.browser
 DOCS = Path(__file__).parents[2] / "docs"
 NOBODY = Endpoints("127.0.0.1:9", "http://127.0.0.1:9", "postgresql://127.0.0.1:9/none")
 
-LONG = ("events", "rules")
+LONG = ("events", "events-vi", "rules", "rules-zh")
 """Their colours are those of the others, and axe takes long to look at each."""
+LONG_ELSEWHERE = {f"/{language}/{name}" for language in ("vi", "zh") for name in ("events", "rules")}
+"""What axe has looked at in English."""
 
 Tab = Callable[..., Watched]
 Picture = Callable[[Page, str, str, str], None]
@@ -50,12 +52,15 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
-    """The address of the documentation's site, and the paths of all its pages."""
+    """The address of the documentation's site, and the paths of its pages; what was written stands once among them."""
     out = tmp_path_factory.mktemp("site")
     build(out, DOCS)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=out))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    pages = sorted(f"/{path.relative_to(out).as_posix()}" for path in out.rglob("*.html"))
+    found = (path.relative_to(out) for path in out.rglob("*.html"))
+    pages = sorted(
+        f"/{path.as_posix()}" for path in found if path.parts[0] not in LANGUAGES or path.stem in ("index", *PAGES)
+    )
     yield f"http://127.0.0.1:{server.server_port}", pages
     server.shutdown()
 
@@ -99,4 +104,5 @@ def test_every_page_of_the_site_fits_the_narrowest_screen_and_axe_finds_no_barri
     for path in pages:
         page = tab.open(path)
         assert fits(page), path
-        assert barriers(page) == [], path
+        if path.removesuffix(".html") not in LONG_ELSEWHERE:
+            assert barriers(page) == [], path

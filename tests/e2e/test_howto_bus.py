@@ -149,6 +149,14 @@ def test_testing_a_portal(tmp_path: Path) -> None:
     run_blocks(blocks, tmp_path, Portalbus(tmp_path / "home").environment, 120)
 
 
+def test_upgrading(page: PageRunner) -> None:
+    """Up to where it leads back: integration/test_backup.py goes there."""
+    blocks = [text for kind, text in blocks_of("upgrading.md") if kind == "console"]
+    forward = blocks[: next(number for number, text in enumerate(blocks) if "migrations down" in text)]
+    assert len(forward) == 4
+    page.run([("sh", text) for text in forward])
+
+
 def test_operations(page: PageRunner, bus: Portalbus) -> None:
     blocks = blocks_of("operations.md")
     ((_, alerting),) = (block for block in blocks if block[0] == "toml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from bus_events import Lane, answer, directive, receipt, value_of
+from howto_page import blocks_of
 from ledger_facts import one, rows
+from page_runner import PageRunner
 from portalbus.infra.stack import Endpoints
 from portalbus.producers.centre_schemas import CentreSchemas
 from portalbus.schemas.models import Verdict
@@ -62,6 +65,12 @@ class Day:
         self._bus.producer.produce(f"lane.{agency}", value, key)
         self._bus.producer.poll(0)
         self.sent[agency] += 1
+
+
+def said_on(page: str, begun: str) -> list[str]:
+    """The commands of the page's one block that begins with these words."""
+    (text,) = (text for _, text in blocks_of(page) if text.startswith(begun))
+    return text.splitlines()
 
 
 def read_committed(bus: Bus) -> list[Message]:
@@ -118,7 +127,8 @@ def test_an_old_backup_is_put_back_and_the_bus_catches_up_without_a_loss_or_a_do
     before, sent_before = bus.position(), len(read_committed(bus))
     day.publish(181, 20)
 
-    done = bus.command("restore", str(file), "--yes")
+    (command,) = said_on("operations.md", "portalbus restore /var/backups/portalbus/ledger.dump")
+    done = bus.command(*shlex.split(command.replace("/var/backups/portalbus", str(tmp_path)))[1:])
     assert done.returncode == 0, done.stderr
     assert bus.position() == before, "positions are not given away twice"
     worker, relay = bus.start_worker(), bus.start_relay()
@@ -146,9 +156,36 @@ def test_a_relay_says_so_when_the_ledger_is_older_than_what_was_sent(bus: Bus, t
     relay = bus.start_relay()
     assert relay.process.wait(60) == 70
     assert relay.said("relay.ledger-is-older")
-    assert bus.command("restore", "--settle").returncode == 0
+    (command,) = said_on("operations.md", "portalbus restore --settle")
+    assert bus.command(*shlex.split(command)[1:]).returncode == 0
     relay = bus.start_relay()
     bus.wait_until(lambda: relay.said("relay.started"), "the relay works again")
+
+
+def test_the_way_back_on_the_page_about_upgrading_leads_to_where_the_bus_was(bus: Bus, tmp_path: Path) -> None:
+    day = Day(bus)
+    worker, relay = bus.start_worker(), bus.start_relay()
+    day.publish(1, 10)
+    bus.wait_until(day.all_taken, "what was published before the upgrade")
+    page = PageRunner(tmp_path, bus.environment)
+    (before,) = (line for line in said_on("upgrading.md", "portalbus doctor") if "backup" in line)
+    page.command(before)
+    day.publish(11, 10)
+    bus.wait_until(day.all_taken, "what was published since")
+    bus.wait_until(lambda: all_relayed(bus), "everything is sent")
+    position = bus.position()
+    assert (worker.stop(), relay.stop()) == (0, 0)
+    for command in said_on("upgrading.md", "portalbus backup --out before-going-back.dump"):
+        page.command(command)
+    assert one(bus.look, "select max(left(name, 4)) from public.portalbus_migration where name ~ '^\\d{4}_'") == "0015"
+    (restore,) = said_on("upgrading.md", "portalbus restore before-the-upgrade.dump")
+    page.command(restore)
+    assert bus.position() == position
+    worker, relay = bus.start_worker(), bus.start_relay()
+    bus.wait_until(day.all_taken, "the bus has caught up")
+    bus.wait_until(lambda: relay_is_done(bus), "everything is sent")
+    assert_nothing_lost_or_doubled(bus, read_committed(bus))
+    assert (worker.stop(), relay.stop()) == (0, 0)
 
 
 def relay_is_done(bus: Bus) -> bool:

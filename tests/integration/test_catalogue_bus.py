@@ -92,6 +92,6 @@ def test_the_catalogue_of_a_bus_names_who_sent_and_who_receives(
     assert run(["docs", "build", "--out", str(out), "--source", str(source), "--database", bus.database_url]) == 0
     page = (out / "events.html").read_text("utf-8")
     assert "were not measured" not in page
-    assert f"<td>{AGENCY}/http</td>" in page
+    assert f"<td><code>{AGENCY}/http</code></td>" in page
     assert "receiver.example.gov.vn (webhook)" in page
     assert "for-us-alone" not in page

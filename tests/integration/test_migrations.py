@@ -236,6 +236,46 @@ def test_the_commands_tell_go_back_and_go_forward(lived: str, capsys: pytest.Cap
         assert portalbus("down", "--to", str(NEWEST - 1))[0] == 3
 
 
+COMPETENCE, REFUSED = "0020_cases_competence", "0021_refused"
+"""Some databases got the second before the first was there."""
+
+
+def apply_alone(url: str, name: str) -> None:
+    """Applies one migration, as a version does that knows none of those before it."""
+    with psycopg.connect(url) as connection:
+        connection.execute(dict(migrations())[name])
+        connection.execute("insert into public.portalbus_migration (name) values (%s)", (name,))
+
+
+def test_a_migration_that_came_after_a_newer_one_is_named_as_missing_and_made_up_for(
+    databases: Databases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late, in_order = databases.lived(), databases.lived()
+    for url in (late, in_order):
+        step_back(url, int(COMPETENCE[:4]) - 1, lose_rows=True)
+    apply_alone(late, REFUSED)
+    assert main(["migrations", "status", "--json", "--database-url", late]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in told if one["applied_at"] is None and one["name"] <= REFUSED] == [COMPETENCE]
+    assert main(["migrations", "up", "--json", "--database-url", late]) == 0
+    assert json.loads(capsys.readouterr().out)["applied"][0] == COMPETENCE
+    migrate(in_order)
+    assert schema_of(late) == schema_of(in_order)
+    with psycopg.connect(late) as one_way, psycopg.connect(in_order) as other:
+        before, after = contents(one_way), contents(other)
+    assert {table for table in before if before[table] != after[table]} == set()
+
+
+def test_where_a_migration_is_missing_in_between_the_way_back_undoes_what_is_there(databases: Databases) -> None:
+    url, expected = databases.lived(), databases.empty()
+    step_back(url, int(COMPETENCE[:4]) - 1, lose_rows=True)
+    apply_alone(url, REFUSED)
+    to = int(COMPETENCE[:4]) - 1
+    assert step_back(url, to, lose_rows=True).undone == (REFUSED,)
+    migrate(expected, to=max(name for name in NAMES if int(name[:4]) <= to))
+    assert schema_of(url) == schema_of(expected)
+
+
 def test_a_migration_waits_for_a_long_query_and_nobody_waits_behind_the_migration(lived: str) -> None:
     """A lock that is waited for without an end makes all wait who come after it, readers too."""
     step_back(lived, HELD_BYTES - 1, lose_rows=True)

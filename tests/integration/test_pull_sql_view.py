@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
+import yaml
 
+from howto_page import blocks_of
 from mariadb_server import connect
 from portal_databases import (
     MariaDbPortal,
@@ -139,6 +141,52 @@ def test_the_session_itself_cannot_write(portal: PortalDatabase) -> None:
                 cursor.execute("insert into van_ban (id) values (1)")
     finally:
         database.close()
+
+
+PAGE_TABLE = """
+    create table van_ban (
+        ma_van_ban varchar(50) primary key, so_hieu varchar(100), linh_vuc varchar(100), loai_van_ban varchar(50),
+        tieu_de varchar(1000), noi_dung text, ngay_ban_hanh date, duong_dan varchar(500), sua_luc timestamp null,
+        cong_khai boolean
+    )
+"""
+
+
+@contextmanager
+def as_the_page_says(portal: PortalDatabase, statements: str) -> Iterator[None]:
+    """The page's view and reader; the reader is gone afterwards."""
+    of_postgresql, of_mariadb = statements.split("-- MySQL, MariaDB: the same view, then\n")
+    making, *rights = filter(None, map(str.strip, of_postgresql.removeprefix("-- PostgreSQL\n").split(";")))
+    for statement in ("drop view v_van_ban", "drop table van_ban", PAGE_TABLE, making):
+        portal.run(statement)
+    run: Callable[[str], None] = portal.run
+    if isinstance(portal, MariaDbPortal):
+        run = portal.server.run
+        rights = [one.replace("cms.", f"{portal.owner.database}.") for one in of_mariadb.split(";") if one.strip()]
+    for statement in rights:
+        run(statement)
+    try:
+        yield
+    finally:
+        if isinstance(portal, PostgreSqlPortal):
+            portal.run("grant portalbus_reader to current_user")
+            portal.run("drop owned by portalbus_reader")
+        run("drop role portalbus_reader" if isinstance(portal, PostgreSqlPortal) else "drop user portalbus_reader")
+
+
+def test_the_settings_on_the_page_read_the_view_that_it_says_how_to_make(portal: PortalDatabase) -> None:
+    blocks = blocks_of("pull-connectors.md")
+    (statements,) = (text for kind, text in blocks if kind == "sql")
+    (settings,) = next(yaml.safe_load(text) for kind, text in blocks if kind == "yaml" and "kind: sql" in text)
+    with as_the_page_says(portal, statements):
+        columns = "ma_van_ban, so_hieu, linh_vuc, loai_van_ban, tieu_de, noi_dung, ngay_ban_hanh, duong_dan, cong_khai"
+        said = ("15/CT-UBND", "Giao thông", "Chỉ thị", "Về việc chiếu sáng", "Các sở kiểm tra.", "2026-11-20")
+        for key, public in (("vb-1", True), ("vb-2", False)):
+            row = (key, *said, f"https://hanoi.gov.vn/van-ban/{key}", public)
+            portal.run(f"insert into van_ban ({columns}) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)", row)
+        config = SqlViewConfig.model_validate({**settings, "address": portal.settings["address"], "password": "…"})
+        (item,) = Remembering(lambda: SQL_VIEW.open(config, surroundings())).read().items
+        assert (item.id, item.data["number"], item.data["field"]) == ("vb-1", "15/CT-UBND", "Giao thông")
 
 
 def test_a_view_that_hangs_is_left_in_time_and_ended_on_the_server(portal: PortalDatabase) -> None:

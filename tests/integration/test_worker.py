@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -24,11 +25,15 @@ from confluent_kafka.admin import AdminClient
 
 from bus_events import envelope, manifest, manifest_value, receipt, value_of
 from central_process import free_port
+from howto_page import blocks_of
 from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
+from portalbus.infra.stack.postgres import installation
 from portalbus.schemas.codec import encode_envelope, encode_payload, frame
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event
+from portalbus.streams.ledger.database import migrate, migrations
+from portalbus.streams.ledger.stepping_back import step_back
 from portalbus.streams.metrics.measuring import PORT_VARIABLE
 from portalbus.streams.rebuilding.lane_reader import LaneReader
 from seeds import fresh_seed
@@ -81,9 +86,32 @@ def test_a_lane_that_was_made_anew_is_not_read_until_somebody_says_so_and_the_ot
     assert (told["lane"], told["ledger_next"]) == ("lane.H26", 3)
     assert "how-to" in told["mend"]
     assert accepted(bus, "H26") == [1, 2, 3]
-    bus.look.execute("update ledger.lane set topic_id = null where agency = 'H26'")
+    (command,) = (text for _, text in blocks_of("operations.md") if text.startswith("psql "))
+    told = {**bus.environment, "PATH": f"{installation()}:{os.environ['PATH']}"}
+    subprocess.run(["/bin/sh", "-c", command], env=told, check=True)
     bus.wait_until(lambda: bus.next_offset("H26") == 5, "the lane after somebody said so")
     assert rows(bus.look, "select count(*) from ledger.lane where topic_id is null") == [(0,)]
+
+
+# ---- tables that are older than the program ------------------------------------------------------------------------
+
+
+def test_processes_before_a_migration_that_is_missing_name_it_and_go_on_once_it_was_applied(bus: Bus) -> None:
+    """As where 0021 was applied before there was a 0020."""
+    step_back(bus.database_url, 19, lose_rows=True)
+    with psycopg.connect(bus.database_url) as connection:
+        connection.execute(dict(migrations())["0021_refused"])
+        connection.execute("insert into public.portalbus_migration (name) values ('0021_refused')")
+    bus.publish("H26", [case(bus, "H26", number) for number in (1, 2, 3)])
+    for running in (bus.start_worker(), bus.start_casework()):
+        assert running.process.wait(60) == 70
+        (told,) = running.said("ledger.migrations-missing")
+        assert told["missing"][0] == "0020_cases_competence"
+        assert "portalbus migrations up" in told["mend"]
+    migrate(bus.database_url)
+    bus.start_worker()
+    bus.wait_until(lambda: bus.next_offset("H26") == 3, "what lay there")
+    assert accepted(bus, "H26") == [1, 2, 3]
 
 
 # ---- bytes that are no event -------------------------------------------------------------------------------------

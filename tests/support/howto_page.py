@@ -8,9 +8,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from textwrap import dedent
+
+from doc_pages import FENCE
 
 PAGES = Path(__file__).parents[2] / "docs" / "howto"
-FENCE = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 END_OF_BLOCK = "=== end of block"
 
 Block = tuple[str, str]
@@ -18,8 +20,9 @@ Block = tuple[str, str]
 
 
 def blocks_of(page: str) -> list[Block]:
-    """The blocks of a page, in its order."""
-    return [(fence["kind"], fence["text"]) for fence in FENCE.finditer((PAGES / page).read_text(encoding="utf-8"))]
+    """The blocks of a page, in its order; one in a list is moved to the left."""
+    found = FENCE.finditer((PAGES / page).read_text(encoding="utf-8"))
+    return [(fence["kind"], dedent(fence["text"])) for fence in found if fence["kind"]]
 
 
 def run_blocks(blocks: Sequence[Block], work: Path, environment: Mapping[str, str], seconds: float) -> None:

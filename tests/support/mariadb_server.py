@@ -120,6 +120,11 @@ class MariaDbServer:
             keeper.execute(f"create or replace user {account.user}{ANY_USER} identified by %s", (account.password,))
             keeper.execute(f"grant {rights} on {account.database}.* to {account.user}{ANY_USER}")
 
+    def run(self, statement: str) -> None:
+        """Runs a statement of the server's keeper."""
+        with self._keeper() as keeper:
+            keeper.execute(statement)
+
     def drop_user(self, account: MariaDbAccount) -> None:
         """Takes a user away."""
         with self._keeper() as keeper:

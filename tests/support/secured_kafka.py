@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -15,10 +16,14 @@ from confluent_kafka.cimpl import NewTopic
 
 from certificates import Authority
 from portalbus.infra.generate.strimzi import strimzi_resources
+from portalbus.infra.stack import Endpoints, Stack
 from portalbus.infra.stack import kafka as local
+from portalbus.infra.stack.containers import RunningStack
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.ports import LOOPBACK, choose
 from portalbus.schemas.kafka_settings import PREFIX, librdkafka_settings
+from portalbus.schemas.registration import register_all
+from portalbus.schemas.registry import SchemaRegistry
 
 PEOPLE = (
     "operator",
@@ -144,6 +149,24 @@ class SecuredKafka(local.Kafka):
         admin = self.admin()
         for future in admin.create_acls([*rights]).values():
             future.result(30)
+
+
+@pytest.fixture(scope="session")
+def secured(
+    stack: RunningStack, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SecuredKafka]:
+    """Give a second broker, with logins and rights, beside the stack's registry."""
+    if not isinstance(stack, Stack):
+        pytest.skip("a second, secured broker is started from the embedded stack's parts")
+    register_all(SchemaRegistry(endpoints.registry_url))
+    kafka = SecuredKafka(tmp_path_factory.mktemp("secured"), stack.kafka._jars)
+    kafka.prepare()
+    kafka.start()
+    try:
+        kafka.provision()
+        yield kafka
+    finally:
+        kafka.stop()
 
 
 def acl(user: str, kind: str, name: str, operation: str, pattern: str = "literal") -> AclBinding:

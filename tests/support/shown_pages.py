@@ -54,6 +54,10 @@ SITE = {
     "machine": "/machine.html",
     "howto": "/howto/portal-developer.html",
     "decision": "/adr/0002-the-ledger-transaction.html",
+    "index-vi": "/vi/index.html",
+    "events-vi": "/vi/events.html",
+    "rules-zh": "/zh/rules.html",
+    "howto-zh": "/zh/howto/portal-developer.html",
 }
 """Those of the documentation that stand for all others, which are opened too."""
 PAGES = {"central": CENTRAL, "console": CONSOLE, "gateway": GATEWAY, "site": SITE}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from howto_page import blocks_of
 from portalbus.connectors.web.proxies import proxies_of
 from portalbus.infra.bus.processes import NAMES
 from portalbus.infra.generate.strimzi import strimzi_resources
@@ -265,6 +268,53 @@ def test_every_worker_of_a_machine_has_a_port_of_its_own_for_its_metrics(tmp_pat
         taken.append(said[said.index("--metrics-port") + 1])
     assert len(set(taken)) == len(taken) > 9
     assert all(1024 < int(port) < 65536 for port in taken)
+
+
+def test_the_units_that_the_page_enables_can_be(tmp_path: Path) -> None:
+    """In a root of their own, where no systemd runs: links are made, and `--now` would have nothing to start."""
+    program = shutil.which("systemctl")
+    if program is None:
+        pytest.skip("systemctl is not installed")
+    units = tmp_path / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    for unit in (ROOT / "infra" / "systemd").glob("*.service"):
+        shutil.copy(unit, units)
+    (commands,) = (text for _, text in blocks_of("operations.md") if text.startswith("systemctl "))
+    for line in commands.splitlines():
+        command = [
+            program,
+            f"--root={tmp_path}",
+            *(word for word in shlex.split(line, comments=True)[1:] if word != "--now"),
+        ]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    enabled = {path.name.partition(".")[0].partition("@")[0] for path in (units / "multi-user.target.wants").iterdir()}
+    assert enabled == {path.name.partition(".")[0].partition("@")[0] for path in units.glob("*.service")}
+
+
+def test_what_the_page_generates_for_the_containers_is_what_they_mount(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "infra" / "compose", tmp_path / "infra" / "compose")
+    (text,) = (text for _, text in blocks_of("operations.md") if text.startswith("cd infra/compose"))
+    first, *engines = text.partition("docker ")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(["/bin/sh", "-ec", first], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True, timeout=120)
+    mounted = [one.split(":")[0] for service in COMPOSE["services"].values() for one in service.get("volumes", ())]
+    for place in (place for place in mounted if place.startswith("./") and "alerting.toml" not in place):
+        found = tmp_path / "infra" / "compose" / place
+        assert found.is_file() or any(found.iterdir()), place
+    (profile,) = re.findall(r"--profile (\w+)", "".join(engines))
+    assert any(profile in service.get("profiles", ()) for service in COMPOSE["services"].values())
+    told = (tmp_path / "infra" / "compose" / ".env").read_text(encoding="utf-8")
+    wanted = set(re.findall(r"\$\{(\w+):\?", (ROOT / "infra" / "compose" / "compose.yaml").read_text(encoding="utf-8")))
+    assert wanted <= set(re.findall(r"^(\w+)=", told, re.MULTILINE))
+
+
+def test_keys_are_made_where_the_gateways_unit_looks_for_them() -> None:
+    unit = (ROOT / "infra" / "systemd" / "portalbus-gateway.service").read_text(encoding="utf-8")
+    folder = re.search(r"^StateDirectory=(.+)$", unit, re.MULTILINE)
+    state = re.search(r"--state \$\{STATE_DIRECTORY\}/(\S+)$", unit, re.MULTILINE)
+    assert folder and state
+    told = (ROOT / "infra" / "systemd" / "portalbus.env.example").read_text(encoding="utf-8").splitlines()
+    assert f"PORTALBUS_GATEWAY_STATE=/var/lib/{folder[1]}/{state[1]}" in told
 
 
 def test_systemd_finds_a_unit_that_is_wrong(tmp_path: Path) -> None:

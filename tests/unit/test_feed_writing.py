@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 import feedparser
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from portalbus.connectors.central.feeds.composing import excerpt
-from portalbus.connectors.central.feeds.feed import Entry, Feed, lasting_id
+from portalbus.connectors.central.feeds.feed import Entry, Feed, directive_entry_id, directive_of_entry, lasting_id
 from portalbus.connectors.central.feeds.xml_writing import clean, written
 
 AT = datetime(2026, 11, 20, 5, 0, 0, 123_456, UTC)
@@ -47,6 +48,13 @@ def test_ids_last_and_tell_apart() -> None:
     assert lasting_id("directive", "G22/a") == lasting_id("directive", "G22/a")
     assert lasting_id("directive", "G22/a") != lasting_id("directive", "G22/b")
     assert lasting_id("directive", "G22/a") == "urn:uuid:c5b39d88-4cdc-5a0a-b192-9548ffc27856", "readers know it"
+
+
+def test_the_directive_of_an_entry_is_found_among_all_keys() -> None:
+    keys = [f"G22/chỉ-thị-{n}" for n in range(2_000)]
+    for key in (keys[0], keys[777], keys[-1]):
+        assert directive_of_entry(UUID(directive_entry_id(key)), keys) == key
+    assert directive_of_entry(UUID(directive_entry_id("G22/another")), keys) is None
 
 
 def test_a_long_text_is_cut_between_words() -> None:

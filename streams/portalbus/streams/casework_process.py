@@ -30,6 +30,7 @@ from portalbus.streams.casework.scout import Scout
 from portalbus.streams.casework.turns import Turns
 from portalbus.streams.casework.urgency import UrgencyProbe
 from portalbus.streams.decoding.decoder import Decoder
+from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.database import BOUNDED, BY_KEY, connect
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
@@ -69,6 +70,7 @@ def main() -> int:
     except (psycopg.Error, KafkaException, UndecodableRecord) as error:
         state = str(getattr(error, "sqlstate", "") or getattr(error, "rule", ""))
         log.error("casework.restart", error=type(error).__name__, detail=state)
+        tell_missing(error, settings.database_url)
         return EXIT_RESTART
     log.info("casework.stopped")
     return 0

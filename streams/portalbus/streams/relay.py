@@ -21,6 +21,7 @@ from portalbus.schemas.avro_files import CENTRE_TYPES
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.topics import VERDICT_PREFIX
 from portalbus.schemas.tracing import open_spans
+from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.database import BOUNDED, BY_KEY, connect
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
@@ -96,6 +97,7 @@ def main() -> int:
         return EXIT_RESTART
     except (KafkaException, psycopg.Error) as error:
         log.error("relay.restart", error=type(error).__name__, detail=_name(error))
+        tell_missing(error, settings.database_url)
         return EXIT_RESTART
     log.info("relay.stopped")
     return 0

@@ -22,6 +22,7 @@ from portalbus.schemas.registration import LaneSchemas
 from portalbus.schemas.topics import CANONICAL
 from portalbus.streams.edge.logs import route_library_logs
 from portalbus.streams.edge.topic_app import CanonicalRecord, build_topic_app, run_topic_app
+from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.database import connect
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
@@ -72,6 +73,7 @@ def main() -> int:
             return 0 if stop.is_set() else asyncio.run(_watch(settings, warning, connection, schemas))
     except psycopg.Error as error:
         log.error("warning.restart", error=type(error).__name__, detail=str(error.sqlstate or ""))
+        tell_missing(error, settings.database_url)
         return EXIT_RESTART
 
 

@@ -33,6 +33,7 @@ from portalbus.streams.edge.settings import EdgeSettings
 from portalbus.streams.edge.worker import run_worker
 from portalbus.streams.intake import Intake
 from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.ledger import LaneJump, Ledger
 from portalbus.streams.ledger.parking_limit import ParkingStopped
 from portalbus.streams.logging_setup import log_json
@@ -93,6 +94,7 @@ async def open_app(settings: StreamSettings, schemas: LaneSchemas) -> AsyncItera
     def failed(error: Exception) -> None:
         if isinstance(error, ParkingStopped):
             parking_stop(str(error))
+        tell_missing(error, settings.database_url)
         jump = str(error) if isinstance(error, LaneJump) else None
         fail_stop("a batch could not be committed", **shown(error), jump=jump)
 

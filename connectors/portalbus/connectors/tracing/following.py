@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from portalbus.connectors.central.feeds.addresses import DIRECTIVES, FeedAddress, feeds_of
 from portalbus.connectors.central.feeds.desk import FeedDesk
-from portalbus.connectors.central.feeds.feed import directive_entry_id, event_entry_id
+from portalbus.connectors.central.feeds.feed import directive_entry_id, directive_of_entry, event_entry_id
 from portalbus.connectors.push.outcomes import outcomes_of
 from portalbus.streams.reading.accepted import accepted_rows
 from portalbus.streams.reading.tracing import EntryOfFeed, Trace, TracedEvent, Tracer, event_id_in
@@ -66,5 +66,4 @@ def _directive_named(tracer: Tracer, asked: str) -> str | None:
     named = event_id_in(asked)
     if named is None or named.version != OF_A_NAME:
         return None
-    wanted = f"urn:uuid:{named}"
-    return next((key for key in tracer.directive_keys() if directive_entry_id(key) == wanted), None)
+    return directive_of_entry(named, tracer.directive_keys())

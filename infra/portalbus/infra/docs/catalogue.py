@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import unified_diff
 from functools import cache
 from importlib.resources import files
@@ -29,11 +29,21 @@ SNIPPETS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """What a value may be: a name, the symbols of which it is one, or a list of such."""
+
+    name: str
+    symbols: tuple[str, ...] = ()
+    is_list: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its path, its type in words, and its meaning."""
+    """One field: its path, the parts of its type, and its meaning."""
 
     path: str
-    type: str
+    kinds: tuple[Kind, ...]
+    is_optional: bool
     meaning: Texts
 
 
@@ -81,7 +91,7 @@ def _entry(name: str) -> Entry:
         name=name,
         doc=record_text(schema),
         topics=tuple(topic for topic in contracts() if name in topic.schemas),
-        fields=tuple(Field(one.path, _type(one.type), one.meaning) for one in field_texts(schema)),
+        fields=tuple(_field(one.path, one.type, one.meaning) for one in field_texts(schema)),
         versions=tuple(_versions(history(name))),
         examples=examples,
         cloud_event=_cloud_event(examples[0]) if name in FROM_PORTALS and examples else "",
@@ -117,14 +127,16 @@ def _cloud_event(example: Example) -> str:
     return json.dumps(event, indent=2, ensure_ascii=False)
 
 
-def _type(kind: Any) -> str:
-    if isinstance(kind, list):
-        named = [_type(part) for part in kind if part != "null"]
-        return " or ".join(named) + (", optional" if "null" in kind else "")
+def _field(path: str, kind: Any, meaning: Texts) -> Field:
+    parts = kind if isinstance(kind, list) else [kind]
+    return Field(path, tuple(_kind(part) for part in parts if part != "null"), "null" in parts, meaning)
+
+
+def _kind(kind: Any) -> Kind:
     if not isinstance(kind, dict):
-        return str(kind)
+        return Kind(str(kind))
     if kind["type"] == "enum":
-        return "one of " + ", ".join(kind["symbols"])
+        return Kind("", tuple(kind["symbols"]))
     if kind["type"] == "array":
-        return f"list of {_type(kind['items'])}"
-    return str(kind.get("logicalType") or kind.get("name") or kind["type"])
+        return replace(_kind(kind["items"]), is_list=True)
+    return Kind(str(kind.get("logicalType") or kind.get("name") or kind["type"]))

@@ -1,4 +1,8 @@
-"""Builds the site: plain HTML files with one style sheet, no script, and no address outside of it that is needed."""
+"""Builds the site: plain HTML files with one style sheet, no script, and no address outside of it that is needed.
+
+Each page stands there once a language: in English at the site's root, in the others below a folder of their name.
+What was written as markdown is English in all three, and the page around it says so.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files as resources
 from itertools import count
@@ -22,6 +27,7 @@ from portalbus.infra.docs.catalogue import entries
 from portalbus.infra.docs.measured import Measured
 from portalbus.infra.docs.openapi import openapi
 from portalbus.infra.docs.rule_examples import example_of
+from portalbus.infra.docs.spoken import known_texts, spoken
 from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.filled_texts import LANGUAGES
 from portalbus.streams.metrics.defined import METRICS
@@ -30,18 +36,20 @@ SCROLLING = '<div class="table-box" role="group" tabindex="0" aria-label="Table 
 MARK = "portalbus.connectors.central"
 """Whose mark the pages show."""
 PAGES = ("events", "rules", "metrics", "machine")
+OWN_NAMES = {"vi": "Tiếng Việt", "en": "English", "zh": "中文"}
 LINK_TO_MARKDOWN = re.compile(r'href="(?!https?:)([^"#]+)\.md(#[^"]*)?"')
 LINK_TO_SOURCE = re.compile(r'<a href="(?!https?:|#)([^"]+)">(.*?)</a>', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A page that was written as markdown: where it goes, and its title."""
+    """A page that was written as markdown: where it goes, its title, and the languages that its text is in."""
 
     address: str
     title: str
     section: str
     html: str
+    languages: tuple[str, ...]
 
 
 def build(out: Path, source: Path, measured: Measured | None = None) -> list[Path]:
@@ -58,13 +66,14 @@ def build(out: Path, source: Path, measured: Measured | None = None) -> list[Pat
         "examples": {rule: example_of(rule) for rule in catalogue()},
         "measured": measured,
         "metrics": METRICS,
-        "languages": LANGUAGES,
     }
-    for name in ("index", *PAGES):
-        files[f"{name}.html"] = pages.get_template(f"{name}.html").render(root="", **context)
-    for page in written:
-        root = "../" * page.address.count("/")
-        files[page.address] = pages.get_template("page.html").render(root=root, page=page)
+    for language in LANGUAGES:
+        for name in ("index", *PAGES):
+            template = pages.get_template(f"{name}.html")
+            files[place(f"{name}.html", language)] = template.render(**_frame(f"{name}.html", language), **context)
+        for page in written:
+            told = pages.get_template("page.html").render(**_frame(page.address, language), page=page)
+            files[place(page.address, language)] = told
     files["style.css"] = pages.get_template("style.css").render()
     files["mark.svg"] = (
         resources("portalbus.connectors.central").joinpath("static/mark.svg").read_text(encoding="utf-8")
@@ -72,6 +81,23 @@ def build(out: Path, source: Path, measured: Measured | None = None) -> list[Pat
     files["asyncapi.json"] = _json(asyncapi())
     files.update({f"openapi-{name}.json": _json(document) for name, document in openapi().items()})
     return [_write(out / name, text) for name, text in sorted(files.items())]
+
+
+def place(address: str, language: str) -> str:
+    """Where a page stands in a language."""
+    return address if language == "en" else f"{language}/{address}"
+
+
+def _frame(address: str, language: str) -> dict[str, Any]:
+    """What the frame of a page wants: the way to the site's root and to the pages of its language, and its texts."""
+    root = "../" * place(address, language).count("/")
+    return {
+        "language": language,
+        "root": root,
+        "home": root + place("", language),
+        "elsewhere": {one: root + place(address, one) for one in LANGUAGES},
+        "say": partial(spoken, language),
+    }
 
 
 def _markdown(source: Path) -> Iterable[Written]:
@@ -82,7 +108,8 @@ def _markdown(source: Path) -> Iterable[Written]:
             title = next((line[2:] for line in text.splitlines() if line.startswith("# ")), path.stem)
             address = posixpath.normpath(f"{section}/{path.stem}.html")
             html = _usable(LINK_TO_MARKDOWN.sub(r'href="\1.html\2"', reader.render(text)))
-            yield Written(address, title, section, _only_inner_links(html, path.parent, source))
+            parts = [language for language, name in OWN_NAMES.items() if f"\n## {name}\n" in text]
+            yield Written(address, title, section, _only_inner_links(html, path.parent, source), tuple(parts or ["en"]))
 
 
 def _usable(html: str) -> str:
@@ -112,7 +139,8 @@ def _environment(written: list[Written]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals.update(written=written, version=version("portalbus"), safe=Markup)
+    found.globals.update(written=written, version=version("portalbus"), safe=Markup, own_names=OWN_NAMES)
+    found.tests["titled"] = lambda page: page.title in known_texts()
     found.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
     return found
 

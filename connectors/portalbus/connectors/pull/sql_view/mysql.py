@@ -44,7 +44,7 @@ class MySqlView:
             "host": config.parts.hostname,
             "port": config.port,
             "user": config.user,
-            "password": password,
+            "password": password.encode(),  # else the library takes it for Latin 1, and refuses most of Vietnamese
             "database": config.database,
             "charset": "utf8mb4",
             "local_infile": False,
