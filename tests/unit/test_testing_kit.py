@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from portalbus.producers import EventRefused, Portal, VerdictStatus
+from portalbus.producers.lane_writer import LaneWriter
 from portalbus.producers.testing import InProcessBus, a_directive, a_feedback, a_withdrawal, an_answer
 from portalbus.schemas.errors import RegistryRefused
 from portalbus.schemas.models import Payload
@@ -30,6 +31,20 @@ def test_what_a_portal_publishes_can_be_read_back_in_its_order(portalbus_bus: In
     assert [event.envelope.id for event in found] == [receipt.event_id for receipt in receipts]
     assert found[0].headers["ce_type"] == "portalbus.events.DirectivePublished"
     assert found[1].key == case.case_id
+
+
+def test_its_broker_has_no_clock_and_the_portals_is_not_held_against_it(
+    portalbus_bus: InProcessBus, tmp_path: Path
+) -> None:
+    stamps: list[int] = []
+    portal = portalbus_bus.portal(tmp_path)
+    writer = LaneWriter(portal.settings, "lane.H26", lambda error: pytest.fail(str(error)), stamps.append)
+    answers: list[object] = []
+    writer.send(b"key", b"value", [], answers.append)
+    writer.drain(10)
+    writer.close()
+    assert answers == [None]
+    assert stamps == []
 
 
 def test_the_centres_answer_reaches_the_portal(portalbus_portal: Portal, portalbus_bus: InProcessBus) -> None:

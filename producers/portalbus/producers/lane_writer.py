@@ -36,6 +36,8 @@ DEFAULTS: dict[str, Any] = {
     "message.max.bytes": 1_048_576,
 }
 CLOSE_SECONDS = 2.0
+NO_CLOCK_MS = 86_400_000
+"""Who stamps a time of the first day of 1970 has no clock: the broker in the process of a test says 1,234 ms."""
 
 Headers = list[tuple[str, str | bytes | None]]
 Answer = Callable[[KafkaError | None], None]
@@ -77,7 +79,7 @@ class LaneWriter:
     def _heard(self, answered: Answer, error: KafkaError | None, message: Message) -> None:
         if error is None and self._on_written is not None:
             kind, stamp_ms = message.timestamp()
-            if kind == TIMESTAMP_LOG_APPEND_TIME:
+            if kind == TIMESTAMP_LOG_APPEND_TIME and stamp_ms > NO_CLOCK_MS:
                 self._on_written(stamp_ms)
         answered(error)
 
