@@ -69,6 +69,7 @@ def judged_without(bus: Bus, defence: str) -> Report:
     return judged_history(bus, history, [AGENCY])
 
 
+@pytest.mark.chaos
 def test_with_every_defence_nothing_is_doubled(bus: Bus) -> None:
     judged_without(bus, "").must_be_clean()
 
