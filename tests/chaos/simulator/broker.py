@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -19,6 +20,7 @@ from confluent_kafka import KafkaError, KafkaException
 from portalbus.producers import delivery
 from portalbus.producers.settings import Settings
 from portalbus.schemas.avro_files import CENTRE_TYPES
+from portalbus.streams.ledger.hearing import MARGIN
 from portalbus.streams.records import LaneRecord
 from portalbus.streams.relaying import sender
 from simulator.clock import EPOCH, SimClock
@@ -66,6 +68,8 @@ class Broker:
     relay_epoch: int = 0
     behind: float = 0.0
     """How many milliseconds the broker's clock is behind the true one."""
+    stamped_behind: set[tuple[str, int]] = field(default_factory=set)
+    """What it wrote, by agency and offset, while it was further behind than the centre allows for."""
 
     def lay(self, topic: str, sent: Sent) -> LaneRecord:
         """Writes one record at the end of a lane."""
@@ -73,7 +77,10 @@ class Broker:
         headers = tuple((name, value if isinstance(value, bytes) else b"") for name, value in sent.headers)
         now = round((self.clock.true - EPOCH).total_seconds() * 1000 - self.behind)
         self.landed.update(value.decode() for name, value in headers if name == "ce_id")
-        lane.append(LaneRecord(topic, topic.removeprefix("lane."), len(lane), now, sent.key, sent.value, headers))
+        agency = topic.removeprefix("lane.")
+        if timedelta(milliseconds=self.behind) > MARGIN:
+            self.stamped_behind.add((agency, len(lane)))
+        lane.append(LaneRecord(topic, agency, len(lane), now, sent.key, sent.value, headers))
         return lane[-1]
 
     def commit(self, messages: Sequence[tuple[str, int, Committed]]) -> list[int]:

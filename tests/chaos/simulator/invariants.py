@@ -56,7 +56,8 @@ class Watch:
     ahead: set[str] = field(default_factory=set)
     """Keys of which an event was refused, because the clock of its portal was more than a day ahead."""
     caused: dict[tuple[str, int], datetime] = field(default_factory=dict)
-    """When each receipt (0) and version came, of those that waited for nothing themselves."""
+    """When each receipt (0) and version came, of those that waited for nothing themselves. What a broker's clock that was
+    too far behind stamped is not among them: its lane had been heard beyond that time when it came."""
     directives: dict[str, tuple[int, bool]] = field(default_factory=dict)
     cases: dict[str, bool] = field(default_factory=dict)
     _seen: tuple[int, ...] = ()
@@ -114,7 +115,7 @@ class Watch:
         demand(name not in self.accepted, name, "took effect at", self.accepted.get(name), "and again at", place)
         self.accepted[name] = place
         source, here = f"{entry.agency}/{head.portal}", (head.epoch, head.sequence)
-        if place not in self.waited:
+        if place not in self.waited and place not in world.broker.stamped_behind:
             self._note_cause(entry)
         if place not in self.waited and not self._came_late(entry, world):
             demand(here > self.newest.get(source, (0, 0)), source, here, "took effect after", self.newest.get(source))
