@@ -7,17 +7,15 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
 
 import psycopg
 import structlog
-from psycopg import Connection
 
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.registration import LaneSchemas
 from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.judgement.docket import Bounds
-from portalbus.streams.ledger.database import WORKER_OPTIONS, connect
+from portalbus.streams.ledger.database import WORKER_OPTIONS, KeptConnection
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.parking.deciding import Parking
 from portalbus.streams.parking.readable import WHO, Readable, readable_now
@@ -48,11 +46,10 @@ class SchemaLearner:
         clock: Callable[[], datetime],
     ) -> None:
         self._schemas = schemas
-        self._url = database_url
         self._directory = directory
         self._bounds = bounds
         self._clock = clock
-        self._connection: Connection[Any] | None = None
+        self._kept = KeptConnection(database_url, application="schemas", options=WORKER_OPTIONS)
         self._stopping = threading.Event()
         self._thread = ThreadPoolExecutor(1, "schemas")
 
@@ -64,7 +61,7 @@ class SchemaLearner:
         """Learns what is registered now, then judges again what can be read now."""
         look_for_schemas(self._schemas)
         try:
-            while not self._stopping.is_set() and (found := readable_now(self._open(), self._schemas.known, MOST)):
+            while not self._stopping.is_set() and (found := readable_now(self._kept.open(), self._schemas.known, MOST)):
                 self._redrive(found)
         except psycopg.Error as error:
             log.warning("parked.not-redriven", error=type(error).__name__, sqlstate=error.sqlstate)
@@ -79,7 +76,7 @@ class SchemaLearner:
     def _redrive(self, found: Sequence[Readable]) -> None:
         writers = self._schemas.writers
         with Decoder(writers) as decoder:  # nobody has read them yet: they may kill who does
-            parking = Parking(self._open(), writers, self._directory, self._bounds, self._clock, decoder)
+            parking = Parking(self._kept.open(), writers, self._directory, self._bounds, self._clock, decoder)
             outcomes = list(parking.redrive([record.place for record in found], Decider(WHO, self._why(found))))
         still_parked = sum(outcome.parked for outcome in outcomes)
         log.info("parked.redriven", records=len(outcomes) - still_parked, still_parked=still_parked)
@@ -90,13 +87,6 @@ class SchemaLearner:
         named = ", ".join(f"{schema_id} is {file.name} {file.version}" for schema_id, file in files)
         return f"its schema id was unknown when it came; now {named}"
 
-    def _open(self) -> Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, application="schemas", options=WORKER_OPTIONS, autocommit=True)
-        return self._connection
-
     def disconnect(self) -> None:
         """Closes the connection; the next look opens another one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._kept.close()

@@ -53,6 +53,31 @@ where datname = current_database() and usename = current_user and application_na
 ledger for ever: while the server waits for the rest of a COPY, none of its own timeouts ends the session."""
 
 
+class KeptConnection:
+    """A connection that is opened when it is first wanted, and anew after it was lost or closed. For one thread."""
+
+    def __init__(self, database_url: str, *, application: str, options: str = "", autocommit: bool = True) -> None:
+        self._url = database_url
+        self._application = application
+        self._options = options
+        self._autocommit = autocommit
+        self._connection: Connection[Any] | None = None
+
+    def open(self) -> Connection[Any]:
+        """The connection. Raises psycopg.Error when the database is away."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(
+                self._url, application=self._application, options=self._options, autocommit=self._autocommit
+            )
+        return self._connection
+
+    def close(self) -> None:
+        """Closes it, if it is open."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
 class Session:
     """A connection that comes back: a database that is away is waited for, for ever, with growing pauses.
 
@@ -71,10 +96,9 @@ class Session:
     ) -> None:
         self._url = database_url
         self._application = application
-        self._options = options
         self._autocommit = autocommit
         self._pause = pause
-        self._connection: Connection[Any] | None = None
+        self._kept = KeptConnection(database_url, application=application, options=options, autocommit=autocommit)
 
     def transact(self, work: Callable[[Connection[Any]], T]) -> T:
         """Runs `work` in a transaction (or without one in autocommit mode) and returns what it returns."""
@@ -100,9 +124,7 @@ class Session:
 
     def close(self) -> None:
         """Closes the connection; the next call opens another one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._kept.close()
 
     def _end_silent_workers(self) -> None:
         try:
@@ -114,13 +136,8 @@ class Session:
             log.warning("database.lock-not-free", silent_workers_ended=ended)
 
     def _once(self, work: Callable[[Connection[Any]], T]) -> T:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(
-                self._url, application=self._application, options=self._options, autocommit=self._autocommit
-            )
-        if self._autocommit:
-            return work(self._connection)
-        return _in_transaction(self._connection, work)
+        connection = self._kept.open()
+        return work(connection) if self._autocommit else _in_transaction(connection, work)
 
 
 def _in_transaction(connection: Connection[Any], work: Callable[[Connection[Any]], T]) -> T:

@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from portalbus.schemas.codec import WriterSchemas
-from portalbus.streams.ledger.database import connect
+from portalbus.streams.ledger.database import KeptConnection
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.notices import send_notices
 from portalbus.streams.reconciling.alerting import tell_lasting
@@ -74,12 +74,11 @@ class Reconciler:
         clock: Callable[[], datetime] = utc_now,
         rest: Callable[[], None] = lambda: None,
     ) -> None:
-        self._url = database_url
         self._clock = clock
         self._rest = rest
         self._writers = writers
         self._healer = Healer(writers, lanes, clock)
-        self._connection: Connection[Any] | None = None
+        self._kept = KeptConnection(database_url, application="reconcile")
 
     def __enter__(self) -> Reconciler:
         return self
@@ -91,14 +90,12 @@ class Reconciler:
 
     def close(self) -> None:
         """Closes the connection, and gives the lock back with it."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._kept.close()
 
     def take_turn(self) -> bool:
         """True when nobody else reconciles; holds the turn until `close`."""
         row = (
-            self._connected()
+            self._kept.open()
             .execute("select pg_try_advisory_lock(%s)", (AdvisoryLock.RECONCILIATION.value,))
             .fetchone()
         )
@@ -106,23 +103,23 @@ class Reconciler:
 
     def end_turn(self) -> None:
         """Lets others reconcile."""
-        self._connected().execute("select pg_advisory_unlock(%s)", (AdvisoryLock.RECONCILIATION.value,))
+        self._kept.open().execute("select pg_advisory_unlock(%s)", (AdvisoryLock.RECONCILIATION.value,))
 
     def last_runs(self) -> tuple[datetime | None, datetime | None]:
         """When the store was compared last, and when the whole of it was."""
-        row = self._connected().execute(LAST_RUNS).fetchone()
+        row = self._kept.open().execute(LAST_RUNS).fetchone()
         return (row[0], row[1]) if row else (None, None)
 
     def has_news(self) -> bool:
         """True when sources have answered, or sent events again."""
-        row = self._connected().execute(NEWS).fetchone()
+        row = self._kept.open().execute(NEWS).fetchone()
         return bool(row and row[0])
 
     def run(
         self, agencies: Sequence[str] | None = None, since: date | None = None, slice: int | None = None
     ) -> Compared:
         """Compares what is in scope (`Scope`), lists what differs, heals what can be healed, asks for the rest."""
-        connection = self._connected()
+        connection = self._kept.open()
         scope = Scope(tuple(agencies) if agencies else None, since, slice)
         started_at = self._clock()
         compared = self._compare(connection, scope)
@@ -134,7 +131,7 @@ class Reconciler:
 
     def follow_up(self, agencies: Sequence[str] | None = None) -> bool:
         """Takes in what has been answered and sent again; True when nothing more is awaited."""
-        connection = self._connected()
+        connection = self._kept.open()
         names = list(agencies) if agencies else None
         with connection.transaction():
             differences, notices = hear_answers(connection, self._clock())
@@ -145,7 +142,7 @@ class Reconciler:
 
     def tell_lasting(self) -> None:
         """Raises and closes the alerts about differences that last."""
-        connection = self._connected()
+        connection = self._kept.open()
         with connection.transaction():
             tell_lasting(connection, self._clock())
 
@@ -155,12 +152,12 @@ class Reconciler:
 
     def repairs_since(self, agencies: Sequence[str] | None, moment: datetime) -> list[Repair]:
         """What is open, and what was healed since a moment."""
-        return repairs_since(self._connected(), list(agencies) if agencies else None, moment)
+        return repairs_since(self._kept.open(), list(agencies) if agencies else None, moment)
 
     def awaited(self, agencies: Sequence[str] | None) -> str:
         """What is awaited, in words."""
         names = list(agencies) if agencies else None
-        connection = self._connected()
+        connection = self._kept.open()
         return (
             f"{open_inquiries(connection, names)} buckets to be told,"
             f" {len(open_repairs(connection, names))} differences to be healed"
@@ -188,8 +185,3 @@ class Reconciler:
             close_needless(connection, scope, narrowed)
             send_notices(connection, inquire(connection, [(bucket, 1) for bucket in narrowed], now))
         return Compared(events, len(digests.stated), len(digests.differing()), len(differences))
-
-    def _connected(self) -> Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, application="reconcile", autocommit=True)
-        return self._connection

@@ -15,7 +15,7 @@ from psycopg import Connection
 from portalbus.schemas.topics import agency_of
 from portalbus.schemas.working_time import WorkingTime
 from portalbus.streams.ledger.alerts import tell_alerts
-from portalbus.streams.ledger.database import WORKER_OPTIONS, connect
+from portalbus.streams.ledger.database import WORKER_OPTIONS, KeptConnection
 from portalbus.streams.silence.deadlines import PATIENCE, Patience
 from portalbus.streams.silence.judging import judge_silence
 from portalbus.streams.silence.learning import learn_slice, learn_sources
@@ -52,12 +52,11 @@ class Watcher:
         patience: Patience = PATIENCE,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self._url = database_url
         self._heard_until = heard_until
         self._working = working
         self._patience = patience
         self._clock = clock
-        self._connection: Connection[Any] | None = None
+        self._kept = KeptConnection(database_url, application="watch", options=WORKER_OPTIONS)
         self._thread = ThreadPoolExecutor(1, "watch")
         self._unknown_year: int | None = None
 
@@ -68,7 +67,7 @@ class Watcher:
     def look_now(self) -> None:
         """Says what this worker has heard, and keeps watch unless another worker does. Raises psycopg.Error."""
         try:
-            connection = self._open()
+            connection = self._kept.open()
             with connection.transaction():
                 self._say_heard(connection)
             with connection.transaction():
@@ -122,13 +121,6 @@ class Watcher:
             self._unknown_year = year
             log.warning("silence.days-off-unknown", year=year, mend="name a newer file in PORTALBUS_DAYS_OFF")
 
-    def _open(self) -> Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, application="watch", options=WORKER_OPTIONS, autocommit=True)
-        return self._connection
-
     def disconnect(self) -> None:
         """Closes the connection; the next look opens another one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._kept.close()
