@@ -216,6 +216,20 @@ def agencies_of(sources: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(source.split("/")[0] for source in sources))
 
 
+def until(holds: Callable[[], bool], what: str, within: float = RETURN_SECONDS) -> float:
+    """Polls until something holds; returns how many seconds that took."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < within, f"{what}: not within {within:g} s"
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def acknowledged(portals: Portals) -> int:
+    """How many events were promised so far."""
+    return portals.history.read_bytes().count(b'"acknowledged"') if portals.history.exists() else 0
+
+
 def wait_for_rest(bus: Bus, agencies: Sequence[str], within: float) -> float:
     """Waits until everything on the lanes is judged and sent; returns how many seconds that took."""
     began = time.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import pytest
 
 from central_process import free_port
 from history_checker import Report
-from killing import RETURN_SECONDS, Portals, agencies_of, judged_history, unrest, wait_for_rest
+from killing import RETURN_SECONDS, Portals, acknowledged, agencies_of, judged_history, unrest, until, wait_for_rest
 from portalbus.infra.bus.bus import Bus
 from portalbus.infra.stack import Endpoints
 from portalbus.infra.stack.paths import StateFolder
@@ -29,20 +28,6 @@ SOURCES = [f"{agency.code}/www" for agency in directory().current(datetime.now(U
 AGENCIES = agencies_of(SOURCES)
 DISK_MEGABYTES = 200
 DISK_FULL = "53100"
-
-
-def until(holds: Callable[[], bool], what: str, within: float = RETURN_SECONDS) -> float:
-    """Polls until something holds; returns how many seconds that took."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < within, f"{what}: not within {within:g} s"
-        time.sleep(0.1)
-    return time.monotonic() - began
-
-
-def acknowledged(portals: Portals) -> int:
-    """How many events were promised so far."""
-    return portals.history.read_bytes().count(b'"acknowledged"') if portals.history.exists() else 0
 
 
 def publishing_goes_on(portals: Portals, what: str) -> None:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from killing import RETURN_SECONDS, Killer, Portals, agencies_of, judged_history, unrest, wait_for_rest
+from killing import (
+    RETURN_SECONDS,
+    Killer,
+    Portals,
+    acknowledged,
+    agencies_of,
+    judged_history,
+    unrest,
+    until,
+    wait_for_rest,
+)
 from portalbus.infra.bus.bus import Bus
 from portalbus.schemas.directory import directory
 from seeds import fresh_seed
@@ -35,24 +45,10 @@ def portals(bus: Bus, tmp_path: Path) -> Iterator[Portals]:
     portals.end()
 
 
-def acknowledged(portals: Portals) -> int:
-    """How many events were promised so far."""
-    return portals.history.read_bytes().count(b'"acknowledged"')
-
-
-def until(holds: Callable[[], bool], what: str, within: float) -> float:
-    """Polls until something holds; returns how many seconds that took."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < within, f"{what}: not within {within:g} s"
-        time.sleep(0.5)
-    return time.monotonic() - began
-
-
 def go_without(bus: Bus, portals: Portals, seconds: float) -> None:
     """Database, Kafka and registry are away for so long, one after the other; nobody does anything about it."""
     killer = Killer(bus, portals, Random(fresh_seed("what is killed while the registry is away")))
-    until(lambda: portals.history.exists() and acknowledged(portals) > 100, "publishing begins", 60)
+    until(lambda: acknowledged(portals) > 100, "publishing begins", 60)
     stack = bus.stack
     for name, service in (("database", stack.postgres), ("Kafka", stack.kafka), ("registry", stack.registry)):
         service.stop()
@@ -110,7 +106,7 @@ BACK_SECONDS = {"kafka": 30.0, "postgres": 5.0}
 @pytest.mark.parametrize("name", BACK_SECONDS)
 def test_ten_kills_of_a_service_are_caught_up_with_at_once_each_time(bus: Bus, portals: Portals, name: str) -> None:
     service = getattr(bus.stack, name)
-    until(lambda: portals.history.exists() and acknowledged(portals) > 100, "publishing begins", 60)
+    until(lambda: acknowledged(portals) > 100, "publishing begins", 60)
     until(lambda: few_behind(bus), "the bus keeps up", 60)
     workers = {one.name: one.pid for one in bus._processes if one.name.startswith("worker")}
     took = []

@@ -8,6 +8,8 @@ from functools import lru_cache
 from portalbus.schemas.models import Texts
 
 LANGUAGES = ("vi", "en", "zh")
+OWN_NAMES = {"vi": "Tiếng Việt", "en": "English", "zh": "中文"}
+"""What each calls itself."""
 
 
 class _Unfilled(dict[str, str]):

@@ -13,8 +13,8 @@ from typing import Protocol
 import structlog
 
 from portalbus.schemas.topics import agency_of, lane_of
-from portalbus.streams.decoding.contents import DEADLY
-from portalbus.streams.judgement.docket import Content, Item, Unreadable
+from portalbus.streams.decoding.contents import DEADLY, Reads
+from portalbus.streams.judgement.docket import Item, Unreadable
 from portalbus.streams.ledger.ledger import Ledger, Taken
 from portalbus.streams.records import Batch, LaneRecord
 
@@ -40,11 +40,8 @@ MADE_ANEW = (
 )
 
 
-class Decodes(Protocol):
-    """What reads values, whatever is in them."""
-
-    def read(self, values: Sequence[bytes | None]) -> list[Content]:
-        """What each value says."""
+class Decodes(Reads, Protocol):
+    """What reads values until it is closed."""
 
     def close(self) -> None:
         """Ends it."""

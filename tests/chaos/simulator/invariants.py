@@ -56,8 +56,10 @@ class Watch:
     ahead: set[str] = field(default_factory=set)
     """Keys of which an event was refused, because the clock of its portal was more than a day ahead."""
     caused: dict[tuple[str, int], datetime] = field(default_factory=dict)
-    """When each receipt (0) and version came, of those that waited for nothing themselves. What a broker's clock that was
-    too far behind stamped is not among them: its lane had been heard beyond that time when it came."""
+    """When each receipt (0) and version came, of those that waited for nothing themselves.
+
+    What a broker's clock stamped that was too far behind is not among them: its lane was heard beyond that already.
+    """
     directives: dict[str, tuple[int, bool]] = field(default_factory=dict)
     cases: dict[str, bool] = field(default_factory=dict)
     _seen: tuple[int, ...] = ()

@@ -15,8 +15,8 @@ from markupsafe import Markup
 from portalbus.connectors.central import formats
 from portalbus.connectors.central.bodies import exact_text, shown_body
 from portalbus.connectors.central.document_types import document_type_name
-from portalbus.connectors.central.language import OWN_NAMES
 from portalbus.connectors.central.wording import OWN, Words, all_words
+from portalbus.schemas.filled_texts import OWN_NAMES
 
 
 class Templates:

@@ -17,10 +17,9 @@ from portalbus.connectors.gateway.spoken import known_texts, spoken
 from portalbus.schemas.avro_files import ALL_TYPES, current
 from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.field_texts import field_texts
-from portalbus.schemas.filled_texts import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES, OWN_NAMES
 from portalbus.schemas.models import Texts
 
-OWN_NAMES = {"vi": "Tiếng Việt", "en": "English", "zh": "中文"}
 METHODS = ("get", "post", "put", "patch", "delete")
 DEEPEST = 4
 CODE = re.compile(r"`([^`]+)`")

@@ -28,10 +28,13 @@ from portalbus.infra.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from portalbus.schemas.directory import AgencyDirectory
     from portalbus.schemas.law.competence import Competence
     from portalbus.schemas.law.limits import Limits
     from portalbus.streams.casework.assigning import Speaker
     from portalbus.streams.casework.handing_on import HandedOn
+
+    Law = tuple[Competence, AgencyDirectory, Limits]
 
 WAIT_SECONDS = 30.0
 PAUSE_SECONDS = 5.0
@@ -76,8 +79,9 @@ def route(
         _apply(where.database_url, speaker, law, limit, as_json=json_)
 
 
-def _law() -> tuple[Competence, Limits]:
-    """The rules and how sure one has to be. Ends the command where an installation's file is wrong."""
+def _law() -> Law:
+    """What the rules are asked with. Ends the command where an installation's file is wrong."""
+    from portalbus.schemas.directory import directory
     from portalbus.schemas.law.competence import competence
     from portalbus.schemas.law.limits import limits
 
@@ -86,18 +90,16 @@ def _law() -> tuple[Competence, Limits]:
             read()
         except (OSError, ValueError) as error:
             raise Ended(USAGE, f"{name}: {error}") from error
-    return competence(), limits()
+    return competence(), directory(), limits()
 
 
-def _list(database_url: str, law: tuple[Competence, Limits], limit: int, *, as_json: bool) -> None:
-    from portalbus.schemas.directory import directory
+def _list(database_url: str, law: Law, limit: int, *, as_json: bool) -> None:
     from portalbus.schemas.facts import legal_day
     from portalbus.streams.casework.handing_on import ruled
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.reading.held import InForce
 
-    rules, least = law
-    in_force = InForce(rules, directory(), least, legal_day(datetime.now(UTC)))
+    in_force = InForce(*law, legal_day(datetime.now(UTC)))
     with connect(database_url, application="cases-route", autocommit=True) as connection:
         found = list(islice(ruled(connection, in_force), limit))
     _say(found, as_json=as_json)
@@ -105,18 +107,16 @@ def _list(database_url: str, law: tuple[Competence, Limits], limit: int, *, as_j
         raise Ended(NO)
 
 
-def _apply(database_url: str, speaker: Speaker, law: tuple[Competence, Limits], limit: int, *, as_json: bool) -> None:
-    from portalbus.schemas.directory import directory
+def _apply(database_url: str, speaker: Speaker, law: Law, limit: int, *, as_json: bool) -> None:
     from portalbus.streams.casework.handing_on import RuleDesk
     from portalbus.streams.ledger.database import connect
 
-    rules, least = law
     pause = threading.Event()
     with (
         connect(database_url, application="cases-route", autocommit=True) as connection,
         speaker.voice(verdicts=False) as voice,
     ):
-        desk = RuleDesk(connection, voice, rules, directory(), least)
+        desk = RuleDesk(connection, voice, *law)
         handed = desk.judged(desk.hand_on(limit), WAIT_SECONDS, pause.wait)
     _say(handed, as_json=as_json)
     if any(one.is_refused for one in handed):
@@ -129,19 +129,15 @@ def _apply(database_url: str, speaker: Speaker, law: tuple[Competence, Limits], 
         )
 
 
-def _watch(
-    database_url: str, speaker: Speaker, law: tuple[Competence, Limits], limit: int, every: float, *, as_json: bool
-) -> None:
+def _watch(database_url: str, speaker: Speaker, law: Law, limit: int, every: float, *, as_json: bool) -> None:
     """Until a signal; a database or an outbox that is away is waited for."""
     import psycopg
 
     from portalbus.infra.cli.exits import say_error
-    from portalbus.schemas.directory import directory
     from portalbus.schemas.errors import PortalbusError
     from portalbus.streams.casework.handing_on import RuleDesk
     from portalbus.streams.ledger.database import BOUNDED, connect
 
-    rules, least = law
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -149,7 +145,7 @@ def _watch(
         while not stop.is_set():
             try:
                 with connect(database_url, application="cases-route", options=BOUNDED, autocommit=True) as connection:
-                    desk = RuleDesk(connection, voice, rules, directory(), least)
+                    desk = RuleDesk(connection, voice, *law)
                     while not stop.is_set():
                         handed = desk.hand_on(limit)
                         if handed:

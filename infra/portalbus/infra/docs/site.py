@@ -29,14 +29,13 @@ from portalbus.infra.docs.openapi import openapi
 from portalbus.infra.docs.rule_examples import example_of
 from portalbus.infra.docs.spoken import known_texts, spoken
 from portalbus.schemas.catalogue import catalogue
-from portalbus.schemas.filled_texts import LANGUAGES
+from portalbus.schemas.filled_texts import LANGUAGES, OWN_NAMES
 from portalbus.streams.metrics.defined import METRICS
 
 SCROLLING = '<div class="table-box" role="group" tabindex="0" aria-label="Table {}"><table>'
 MARK = "portalbus.connectors.central"
 """Whose mark the pages show."""
 PAGES = ("events", "rules", "metrics", "machine")
-OWN_NAMES = {"vi": "Tiếng Việt", "en": "English", "zh": "中文"}
 LINK_TO_MARKDOWN = re.compile(r'href="(?!https?:)([^"#]+)\.md(#[^"]*)?"')
 LINK_TO_SOURCE = re.compile(r'<a href="(?!https?:|#)([^"]+)">(.*?)</a>', re.DOTALL)
 

@@ -107,10 +107,10 @@ def assign(
         if not said:
             raise
         log.error("assign.not-recorded", event_id=event_id, error=type(error).__name__)
-    return Assigned(event_id, had, verdict_on(voice, event_id, wait_s))
+    return Assigned(event_id, had, _verdict(voice, event_id, wait_s))
 
 
-def verdict_on(voice: Portal, event_id: str, wait_s: float | None) -> Verdict | None:
+def _verdict(voice: Portal, event_id: str, wait_s: float | None) -> Verdict | None:
     """What the judge says within the time; that nobody can be asked any more undoes nothing."""
     try:
         return voice.wait_for_verdict(event_id, wait_s) if wait_s is not None else None

@@ -149,7 +149,10 @@ class RuleDesk:
             event_id = str(one.event_id)
             try:
                 record_decision(
-                    *(self._connection, one.case_id, event_id, one.to),
+                    self._connection,
+                    one.case_id,
+                    event_id,
+                    one.to,
                     who=RULES,
                     why=one.why,
                     owner=GOVERNMENT_PORTAL,

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -29,6 +28,7 @@ from portalbus.schemas.topics import agency_of, is_lane, lane_of
 from portalbus.streams.casework.ahead import Ahead, Sighting
 from portalbus.streams.casework.backlog import Backlog
 from portalbus.streams.casework.urgency import UrgencyProbe
+from portalbus.streams.decoding.contents import Reads
 from portalbus.streams.judgement.docket import Content
 
 log = structlog.get_logger(__name__)
@@ -43,13 +43,6 @@ LEAP = 20_000
 so many."""
 MOST_KEPT = 10_000
 """Steps kept until what was leapt over is looked through, where the receipt of their case may lie."""
-
-
-class Reads(Protocol):
-    """What decodes values, whatever is in them."""
-
-    def read(self, values: Sequence[bytes | None]) -> list[Content]:
-        """What each value says."""
 
 
 class Scout:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 from portalbus.schemas.codec import Decoded, WriterSchemas, read
 from portalbus.schemas.errors import UndecodableRecord
@@ -22,6 +23,13 @@ _NEW = object.__new__
 _SET = object.__setattr__
 _MODELS: tuple[type[Model], ...] = (Envelope, *PAYLOADS.values())
 _FIELDS = {model: frozenset(model.model_fields) for model in _MODELS}
+
+
+class Reads(Protocol):
+    """What reads values, whatever is in them."""
+
+    def read(self, values: Sequence[bytes | None]) -> list[Content]:
+        """What each value says."""
 
 
 class Packed(NamedTuple):

@@ -127,9 +127,15 @@ def _left(held: HeldCase, in_force: InForce) -> Undecided | None:
     ruling = in_force.ruling(held)
     if held.pending or not (ruling.needs_person or held.is_decided):
         return None
-    urgency = "URGENT" if held.urgent else "NORMAL"
     case = OpenCase(
-        *(held.case_id, GOVERNMENT_PORTAL, held.receiver, held.field, held.area, urgency, held.received_at, []),
+        case_id=held.case_id,
+        owner=GOVERNMENT_PORTAL,
+        receiver=held.receiver,
+        field=held.field,
+        area=held.area,
+        urgency="URGENT" if held.urgent else "NORMAL",
+        received_at=held.received_at,
+        passed=[],
         rule=held.judged,
         refused_to=ruling.to if held.judged else None,
     )

@@ -19,6 +19,8 @@ CLOCK_OFF = "source.clock-off"
 RIGHT_WITHIN = CLOCK_BOUND / 2
 """Narrower than what it is raised for, or a clock that drifts about the bound would be told again and again."""
 
+SIGNS = {ClockState.AHEAD: "+", ClockState.BEHIND: "-"}
+
 CLOCKS = f"""
 select s.agency, s.portal, s.clock_leads, s.clock_offset_ms, coalesce(h.heard_until >= s.last_heard_at, false),
     make_interval(secs => coalesce((s.manifest ->> 'interval_s')::int4, 0)), a.params ->> 'lead'
@@ -48,6 +50,3 @@ def lead_text(ahead_ms: int) -> str:
     """By how much a clock is ahead (+) or behind (-), in hours and minutes, alike in every language."""
     minutes = round(abs(ahead_ms) / 60_000)
     return f"{SIGNS[ClockState.AHEAD if ahead_ms > 0 else ClockState.BEHIND]}{minutes // 60}:{minutes % 60:02}"
-
-
-SIGNS = {ClockState.AHEAD: "+", ClockState.BEHIND: "-"}

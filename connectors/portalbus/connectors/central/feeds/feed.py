@@ -56,7 +56,7 @@ def directive_of_entry(entry: UUID, keys: Iterable[str]) -> str | None:
 
     Nearly all keys are told apart by the first bytes of the hash: making the ids of all takes five times as long.
     """
-    hashed = sha1(NAMESPACE_URL.bytes + b"portalbus:directive:", usedforsecurity=False)
+    hashed = sha1(NAMESPACE_URL.bytes + _name("directive", "").encode(), usedforsecurity=False)
     wanted = entry.bytes[:6]
     for key in keys:
         whole = hashed.copy()
@@ -73,4 +73,8 @@ def event_entry_id(event_id: str) -> str:
 
 def lasting_id(*parts: str) -> str:
     """An id that is the same whenever and wherever it is made of the same parts: `urn:uuid:…`."""
-    return f"urn:uuid:{uuid5(NAMESPACE_URL, 'portalbus:' + ':'.join(parts))}"
+    return f"urn:uuid:{uuid5(NAMESPACE_URL, _name(*parts))}"
+
+
+def _name(*parts: str) -> str:
+    return ":".join(("portalbus", *parts))
