@@ -30,6 +30,8 @@ class LearningDecoder:
 
     def read(self, values: Sequence[bytes | None]) -> list[Content]:
         """What each value says; never raises because of what is in it."""
+        if not self._schemas.missing:  # nothing that it could learn
+            return self._decoder.read(values)
         known = len(self._schemas.known)
         contents = self._decoder.read(values)
         unknown = [place for place, content in enumerate(contents) if _names_unknown_schema(content)]
