@@ -42,13 +42,14 @@ from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.postgres import Postgres, new_passwords
 from portalbus.schemas.codec import read
 from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
-from portalbus.streams.judgement.gaps import MOST_GAPS
 from portalbus.streams.ledger import ledger as ledger_module
 from portalbus.streams.ledger import writing
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session, connect, migrate
+from portalbus.streams.ledger.fetching import MOST_GAPS
 from portalbus.streams.ledger.ledger import LaneJump, Ledger, Taken
 from portalbus.streams.records import LaneRecord
 from portalbus.streams.relaying.outgoing import Judged, next_outgoing
+from seeds import fresh_seed
 
 AGENCIES = ("G22", "H26", "H29")
 PATIENCE_S = 40.0
@@ -475,10 +476,43 @@ def test_a_source_that_skips_every_other_number_does_not_slow_the_ledger_down(
         start = time.monotonic()
         ledger.take_in(items)
         seconds.append(time.monotonic() - start)
-    assert counts(look)["gap"] == MOST_GAPS
+    assert counts(look)["gap"] == 8 * 500 - 1
     assert one(look, "select sum(missing) from ledger.gap") == 8 * 500 - 1
     assert min(seconds[4:]) < 5 * min(seconds[:4]), "as fast with four thousand missing as with five hundred"
     print("seconds a batch, most with most gaps:", [round(took, 2) for took in seconds])
+
+
+def test_a_source_with_more_gaps_than_are_loaded_is_judged_as_if_all_were(
+    ledger: Ledger, look: psycopg.Connection[Any]
+) -> None:
+    """Many small batches that touch old gaps and new ones, against the ledger that has everything in memory."""
+    seed = fresh_seed("many gaps")
+    random, lane, memory = Random(seed), Lane("H26"), MemoryLedger()
+    last = 9 * MOST_GAPS
+    missing, come = [n for n in range(1, last) if n % 3], range(3, last + 1, 3)
+    items = [lane.say(directive(f"d-{n}", document_type="NO"), sequence=n) for n in come]
+    random.shuffle(missing)
+    for place, n in enumerate(missing[: len(missing) // 3]):
+        if place == len(missing) // 6:
+            items.append(
+                lane.put(manifest("H26", first_sequence=last // 5, last_sequence=last, delivered_sequence=last))
+            )
+        items.append(lane.say(directive(f"d-{n}", document_type="NO"), sequence=n))
+        if place % 7 == 0:
+            items.append(lane.again(random.choice(items[: len(come)])))
+        if place % 11 == 0:
+            taken = random.choice(come)
+            items.append(lane.say(directive(f"other-{place}", document_type="NO"), sequence=taken))
+    items.append(lane.say(directive("anew", document_type="NO"), epoch=2, sequence=3))
+    for item in items:
+        memory.take(item)
+    take_all(ledger, items, 37)
+    assert counts(look)["gap"] > 2 * MOST_GAPS, "the test is about more than are loaded"
+    listed = "select epoch, first, last, state, hold_until from ledger.gap order by epoch, first"
+    gaps = sorted(memory.source("H26").gaps.values(), key=lambda gap: gap.name)
+    assert rows(look, listed) == [(*gap.name, gap.last, gap.state.value, gap.hold_until) for gap in gaps]
+    assert last_verdicts(look) == {place: said[-1] for place, said in memory.verdicts().items()}
+    assert {"open", "gone"} == {state for _, _, _, state, _ in rows(look, listed)}
 
 
 # ---- what was held -----------------------------------------------------------------------------------------------

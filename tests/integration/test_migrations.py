@@ -236,6 +236,18 @@ def test_the_commands_tell_go_back_and_go_forward(lived: str, capsys: pytest.Cap
         assert portalbus("down", "--to", str(NEWEST - 1))[0] == 3
 
 
+EXACT = "0023_exact_gaps"
+ONE_MORE = """
+insert into ledger.event
+    (agency, lane_offset, claims_id, portal, epoch, received_at, judged_at, position, status, final, sequence, rule)
+select agency, %s, false, portal, 77, received_at, judged_at, position, status, final, %s, %s
+from ledger.event where agency = %s and portal = %s limit 1"""
+SET_ASIDE = """
+insert into ledger.parked (agency, lane_offset, parked_at, reason, detail, headers, portal, epoch, sequence)
+values (%s, %s, now(), 'record.empty', '', '[]', %s, 77, %s)"""
+GAP_OF_BEFORE = """
+insert into ledger.gap (agency, portal, epoch, first, last, opened_at, missing, state)
+values (%s, %s, 77, %s, %s, now(), %s, %s)"""
 COMPETENCE, REFUSED = "0020_cases_competence", "0021_refused"
 """Some databases got the second before the first was there."""
 
@@ -274,6 +286,34 @@ def test_where_a_migration_is_missing_in_between_the_way_back_undoes_what_is_the
     assert step_back(url, to, lose_rows=True).undone == (REFUSED,)
     migrate(expected, to=max(name for name in NAMES if int(name[:4]) <= to))
     assert schema_of(url) == schema_of(expected)
+
+
+def test_a_gap_that_stood_for_several_falls_into_what_it_stood_for(lived: str) -> None:
+    """Of sequences 11 to 19, 13, 14 and 17 came (one of them could not be read), and 18 came while it was blocked."""
+    step_back(lived, int(EXACT[:4]) - 1, lose_rows=True)
+    with psycopg.connect(lived) as connection:
+        connection.execute("delete from ledger.gap")
+        agency, portal, offset = connection.execute(
+            "select agency, portal, max(lane_offset) from ledger.event where portal is not null group by 1, 2 limit 1"
+        ).fetchone() or ("", "", 0)
+        for place, (sequence, rule) in enumerate([(13, "event.accepted"), (17, "x.y"), (18, "source.blocked")], 1):
+            connection.execute(ONE_MORE, (offset + 1_000 + place, sequence, rule, agency, portal))
+        connection.execute(SET_ASIDE, (agency, offset + 1_010, portal, 14))
+        for first, last, missing, state in ((11, 19, 6, "open"), (30, 40, 11, "open"), (50, 60, 10, "closed")):
+            connection.execute(GAP_OF_BEFORE, (agency, portal, first, last, missing, state))
+    migrate(lived)
+    with psycopg.connect(lived) as connection:
+        found = connection.execute(
+            "select first, last, missing, state, ask_at is not null from ledger.gap order by first"
+        )
+        assert found.fetchall() == [
+            (11, 12, 2, "open", True),
+            (15, 16, 2, "open", True),
+            (18, 19, 2, "open", True),
+            (30, 40, 11, "open", False),
+            (50, 60, 11, "closed", False),
+        ]
+    assert step_back(lived, int(EXACT[:4]) - 1).losses == ()
 
 
 def test_a_migration_waits_for_a_long_query_and_nobody_waits_behind_the_migration(lived: str) -> None:

@@ -136,7 +136,12 @@ def _carried_over(history: History) -> History:
     return History(
         sources={
             name: replace(
-                state, gaps=dict(state.gaps), changed_gaps=set(), set_aside=set(state.set_aside), refilled=set()
+                state,
+                gaps=dict(state.gaps),
+                changed_gaps=set(),
+                gone_before=None,
+                set_aside=set(state.set_aside),
+                refilled=set(),
             )
             for name, state in history.sources.items()
         },

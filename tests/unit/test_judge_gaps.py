@@ -16,7 +16,7 @@ from memory_ledger import MemoryLedger
 from portalbus.schemas.models import Event
 from portalbus.schemas.notices import ResendRequested
 from portalbus.streams.judgement.docket import Bounds, Entry, Item, Unreadable
-from portalbus.streams.judgement.gaps import MOST_GAPS, GapState
+from portalbus.streams.judgement.gaps import GapState
 from portalbus.streams.judgement.history import History
 from portalbus.streams.judgement.holding import may_go_on
 from portalbus.streams.ledger.fetching import heard_of
@@ -234,28 +234,79 @@ def test_a_hold_of_no_time_holds_nothing(h26: Lane) -> None:
     assert (ledger.gaps("H26"), asked(ledger)) == ({(1, 1): 1, (1, 3): 3}, [(1, 1, 1), (1, 3, 3)])
 
 
-def test_a_source_that_skips_every_other_sequence_has_a_bounded_list_of_gaps(ledger: MemoryLedger, h26: Lane) -> None:
-    skipping = [h26.say(directive(f"d-{number}"), sequence=2 * number) for number in range(1, 300)]
-    ledger.take_in_batches(skipping, range(0, 300, 50))
-    source = ledger.source("H26")
-    assert len(source.gaps) == MOST_GAPS
-    tail = source.gaps[1, 2 * MOST_GAPS - 1]
-    assert (tail.last, tail.missing) == (597, 200)
-    assert len(asked(ledger)) == MOST_GAPS
+def skip_every_other(ledger: MemoryLedger, lane: Lane, last: int = 599) -> None:
+    """Of a source's sequences up to the last one only the odd ones come."""
+    ledger.take_in_batches([lane.say(directive(f"d-{n}"), sequence=n) for n in range(1, last + 1, 2)])
+
+
+def test_each_gap_of_a_source_that_skips_every_other_sequence_is_listed_and_asked_for(
+    ledger: MemoryLedger, h26: Lane
+) -> None:
+    skip_every_other(ledger, h26)
+    assert ledger.gaps("H26") == {(1, n): n for n in range(2, 600, 2)}
+    assert asked(ledger) == [(1, n, n) for n in range(2, 600, 2)]
     ledger.pass_time("H26", NOON + HOLD * 2)
-    ledger.take_in_batches([h26.say(directive(f"e-{n}"), sequence=2 * n - 1) for n in range(1, 300)])
+    ledger.take_in_batches([h26.say(directive(f"d-{n}"), sequence=n) for n in range(2, 600, 2)])
     assert (ledger.gaps("H26"), set(rules(ledger, h26))) == ({}, {ACCEPTED})
 
 
 def test_copies_of_what_has_come_use_up_no_place_of_what_is_missing(ledger: MemoryLedger, h26: Lane) -> None:
-    """Where gaps are merged, it is only counted how many are missing: what comes again is none of them."""
-    odd = [h26.say(directive(f"d-{number}"), sequence=number) for number in range(1, 4 * MOST_GAPS, 2)]
-    ledger.take_in_batches(odd)
-    ledger.take_in_batches([h26.again(item) for item in odd for _ in range(3)])
-    late = [h26.say(directive(f"d-{number}"), sequence=number) for number in range(2, 4 * MOST_GAPS, 2)]
-    ledger.take_in_batches(late)
-    assert sorted(applied(ledger)) == sorted(f"H26/d-{number}" for number in range(1, 4 * MOST_GAPS))
+    skip_every_other(ledger, h26)
+    ledger.take_in_batches([h26.again(item) for item in list(h26.items) for _ in range(3)])
+    ledger.take_in_batches([h26.say(directive(f"d-{n}"), sequence=n) for n in range(2, 600, 2)])
+    assert sorted(applied(ledger)) == sorted(f"H26/d-{n}" for n in range(1, 600))
     assert ledger.gaps("H26") == {}
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "batch by batch"])
+def test_what_an_outbox_still_has_and_a_manifest_that_the_rest_is_gone_strand_nobody(
+    ledger: MemoryLedger, h26: Lane, together: bool
+) -> None:
+    skip_every_other(ledger, h26)
+    answers = [
+        h26.say(directive("beyond"), sequence=603),
+        h26.say(directive("d-598"), sequence=598),
+        h26.put(manifest("H26", first_sequence=598, last_sequence=603, delivered_sequence=603)),
+        *(h26.say(directive(f"d-{n}"), sequence=n) for n in range(600, 603)),
+    ]
+    if together:
+        ledger.take(*answers)
+    else:
+        for answer in answers:
+            ledger.take(answer)
+    ledger.pass_time("H26", h26.now + timedelta(days=1))
+    assert set(rules(ledger, h26)) == {ACCEPTED}
+    assert ledger.source("H26").held == 0
+    assert {gap.state for gap in ledger.source("H26").gaps.values()} == {GapState.GONE}
+    assert ledger.gaps("H26") == {(1, n): n for n in range(2, 597, 2)}
+
+
+def test_what_is_missing_behind_a_gap_that_is_gone_is_a_gap_of_its_own_and_asked_for(
+    ledger: MemoryLedger, h26: Lane
+) -> None:
+    skip_every_other(ledger, h26)
+    ledger.take(h26.put(manifest("H26", first_sequence=599, last_sequence=599, delivered_sequence=599)))
+    ledger.take(h26.say(directive("beyond"), sequence=603))
+    assert asked(ledger)[-1] == (1, 600, 602)
+    assert ledger.source("H26").gaps[1, 598].state is GapState.GONE
+    assert ledger.source("H26").gaps[1, 600].state is GapState.OPEN
+
+
+def test_records_that_claim_one_place_again_and_again_hide_no_other_missing_event(
+    ledger: MemoryLedger, h26: Lane
+) -> None:
+    skip_every_other(ledger, h26)
+    ledger.take(h26.say(directive("beyond"), sequence=603))
+    for _ in range(4):
+        ledger.take(h26.put(BROKEN, lane_key=b"?", value=b"rubbish", headers=claiming("www", 600)))
+    assert ledger.take(h26.say(directive("d-601"), sequence=601))[-1].decision.rule != "source.sequence-reused"
+    assert ledger.gaps("H26")[1, 602] == 602
+
+
+def test_another_event_at_a_place_that_was_taken_among_many_gaps_is_refused(ledger: MemoryLedger, h26: Lane) -> None:
+    skip_every_other(ledger, h26)
+    (entry,) = ledger.take(h26.say(directive("other"), sequence=301))
+    assert entry.decision.rule == "source.sequence-reused"
 
 
 def test_a_parked_record_in_a_gap_lets_those_go_that_wait_behind_it_before_the_next(

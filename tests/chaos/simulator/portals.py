@@ -33,7 +33,7 @@ from portalbus.schemas import avro_files
 from portalbus.schemas.errors import OutboxDamaged
 from portalbus.schemas.models import Payload
 from portalbus.schemas.topics import verdicts_of
-from portalbus.streams.judgement.parked import Place
+from portalbus.streams.judgement.gaps import Place
 from simulator.broker import CENTRE_SCHEMAS, Committed, SimLaneWriter
 from simulator.clock import SimClock
 from simulator.disk import Disk

@@ -7,9 +7,8 @@ from datetime import timedelta
 from history_checker import check
 from portalbus.schemas.notices import ResendRequested
 from portalbus.schemas.topics import lane_of
-from portalbus.streams.judgement.gaps import GapState
+from portalbus.streams.judgement.gaps import GapState, Place
 from portalbus.streams.judgement.notice import to_source
-from portalbus.streams.judgement.parked import Place
 from portalbus.streams.ledger.notices import send_notices
 from portalbus.streams.reconciling.conversing import REASON
 from simulator.centre_deeds import CentreDeeds

@@ -14,11 +14,10 @@ from typing import Any
 from unittest.mock import patch
 
 from portalbus.streams.judgement.docket import Docket
-from portalbus.streams.judgement.gaps import WAITS_FOR_GAP
+from portalbus.streams.judgement.gaps import WAITS_FOR_GAP, Gap
 from portalbus.streams.judgement.history import History
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.ledger import fetching, gap_tending, hearing, ledger, notices, order, parking_stop, steps
-from portalbus.streams.ledger.gap_rows import gap_row
 from simulator.clock import SimClock
 from simulator.store import Store
 
@@ -129,13 +128,18 @@ class SimConnection:
         return SimRows(found.items())
 
     def unanswered(self, values: Any) -> SimRows:
-        rows = [
-            (*name, *gap_row(gap))
-            for name, gaps in self.store.gaps.items()
-            for gap in gaps.values()
-            if gap.ask_at is not None and gap.ask_at <= values[0] and self.store.sources[name].status == "active"
-        ]
-        return SimRows(sorted(rows, key=lambda row: (row[-1], row[:4]))[: values[1]])
+        due: list[tuple[int, datetime, tuple[Any, ...]]] = []
+        for name, gaps in self.store.gaps.items():
+            asked = sorted((gap.ask_at, *gap.name) for gap in gaps.values() if gap.ask_at and gap.ask_at <= values[0])
+            if self.store.sources[name].status == "active":
+                due += [
+                    (turn, at, (*name, *gap_columns(gaps[epoch, first])))
+                    for turn, (at, epoch, first) in enumerate(asked)
+                ]
+        return SimRows([row for _, _, row in sorted(due, key=lambda found: found[:2])][: values[1]])
+
+    def anything_to_ask(self, values: Any) -> SimRows:
+        return SimRows(self.unanswered([*values, 1]))
 
     def asked(self, values: Any) -> SimRows:
         asked, ask_at, agency, portal, epoch, first = values
@@ -146,6 +150,11 @@ class SimConnection:
 
         self.staged.append(put)
         return SimRows()
+
+
+def gap_columns(gap: Gap) -> tuple[Any, ...]:
+    """A gap as the statements read it."""
+    return (gap.epoch, gap.first, gap.last, gap.opened_at, gap.state, gap.hold_until, gap.asked, gap.ask_at)
 
 
 STATEMENTS: tuple[tuple[str, Callable[[SimConnection, Any], SimRows]], ...] = (
@@ -159,6 +168,7 @@ STATEMENTS: tuple[tuple[str, Callable[[SimConnection, Any], SimRows]], ...] = (
     ("select pg_notify", SimConnection.nothing),
     (fetching.KEYS_OVER, SimConnection.keys_over),
     (gap_tending.OVERDUE, SimConnection.overdue),
+    (gap_tending.ANYTHING_TO_ASK, SimConnection.anything_to_ask),
     (gap_tending.UNANSWERED, SimConnection.unanswered),
     (gap_tending.ASKED, SimConnection.asked),
     (parking_stop.OPEN_STOP, SimConnection.nothing),

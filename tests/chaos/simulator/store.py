@@ -67,7 +67,12 @@ class Store:
         for name in sorted({*wanted.sources, *holding}):
             if (row := self.sources.get(name)) is not None:
                 history.sources[name] = replace(
-                    row, gaps=dict(self.gaps.get(name, {})), changed_gaps=set(), set_aside=set(), refilled=set()
+                    row,
+                    gaps=dict(self.gaps.get(name, {})),
+                    changed_gaps=set(),
+                    gone_before=None,
+                    set_aside=set(),
+                    refilled=set(),
                 )
         for found, table, keys in (
             (history.event_ids, self.event_ids, wanted.event_ids),

@@ -201,8 +201,7 @@ class Docket:
         if decision.rule != "lane.agency-mismatch":
             source = hear(envelope, received_at, self.history)
             if decision.rule != "source.blocked":  # its place stays open, so that it can be sent again
-                again = (record.agency, envelope.id) in self.history.event_ids
-                self._holding.take(envelope, source, received_at, again=again)
+                self._holding.take(envelope, source, received_at)
         if decision.status is VerdictStatus.DUPLICATE:
             self.history.reconciling.note_resent(record.agency, envelope.id, content.content_hash, record.value)
         if decision.rule not in NO_CLAIM_RULES:

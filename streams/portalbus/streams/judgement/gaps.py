@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from portalbus.schemas.models import SourceManifest
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 WAITS_FOR_GAP = "source.waits-for-gap"
 """The rule of events that are held, and of the notices that ask for what is missing."""
 
-MOST_GAPS = 100
-"""How many gaps of one epoch of a source are listed singly; the last one grows over whatever is missed beyond."""
+MOST_HOLDING = 100
+"""How many gaps of one source hold events at a time."""
 
 FIRST_ASK_AGAIN, LAST_ASK_AGAIN = timedelta(seconds=10), timedelta(hours=1)
 ASK_FOR = timedelta(days=30)
@@ -34,19 +34,25 @@ class GapState(StrEnum):
     CLOSED = "closed"  # an operator has given them up
 
 
+class Place(NamedTuple):
+    """A place in the order of a source."""
+
+    epoch: int
+    sequence: int
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A range of sequences that was passed over, and of which `missing` have not come; times are lane times.
+    """A range of sequences that was passed over, and of which none has come; times are lane times.
 
-    `missing` is less than the length of the range where several gaps were merged. Events behind it are held until
-    `hold_until`; None when it holds nothing (any more). It was asked for `asked` times, and will be at `ask_at`.
+    Events behind it are held until `hold_until`; None when it holds nothing (any more). It was asked for `asked` times,
+    and will be at `ask_at`.
     """
 
     epoch: int
     first: int
     last: int
     opened_at: datetime
-    missing: int
     state: GapState = GapState.OPEN
     hold_until: datetime | None = None
     asked: int = 0
@@ -58,13 +64,13 @@ class Gap:
         return self.epoch, self.first
 
     @property
-    def single(self) -> bool:
-        """True when everything in the range is missing."""
-        return self.missing == self.last - self.first + 1
+    def missing(self) -> int:
+        """How many events are missing."""
+        return self.last - self.first + 1
 
     def part(self, first: int, last: int) -> Gap:
-        """A part of a gap in which everything is missing."""
-        return replace(self, first=first, last=last, missing=last - first + 1)
+        """A part of it."""
+        return replace(self, first=first, last=last)
 
     def asked_again(self, now: datetime) -> Gap:
         """The gap after it was asked for once more at `now`: the pause until the next time doubles, up to an hour."""
@@ -103,7 +109,7 @@ def held_behind(placed: Placed, source: SourceState | None) -> tuple[int, int] |
     if barrier is not None:
         return (barrier.first, barrier.last) if barrier.first < placed.sequence else None
     missed = (source.last_sequence + 1, placed.sequence - 1)
-    return missed if missed[0] <= missed[1] and not is_full(source) else None
+    return missed if missed[0] <= missed[1] else None
 
 
 def holding(source: SourceState) -> Gap | None:
@@ -120,32 +126,20 @@ def held_until(placed: Placed, source: SourceState) -> datetime | None:
     return max((gap.hold_until for gap in before if gap.hold_until is not None), default=None)
 
 
-def is_full(source: SourceState) -> bool:
-    """True when no more gaps of this epoch are listed singly."""
-    return len(source.gaps) >= MOST_GAPS and sum(gap.epoch == source.epoch for gap in source.gaps.values()) >= MOST_GAPS
+def open_gap(source: SourceState, last: int, now: datetime, hold: timedelta) -> Gap:
+    """Opens the gap from the next expected sequence to `last`, and notes that it is asked for now.
 
-
-def open_gap(source: SourceState, last: int, now: datetime, hold: timedelta) -> Gap | None:
-    """Opens the gap from the next expected sequence to `last`; None when it only made the last listed one longer."""
-    first = source.last_sequence + 1
-    if is_full(source):
-        tail = max((gap for gap in source.gaps.values() if gap.epoch == source.epoch), key=lambda gap: gap.first)
-        source.put_gap(replace(tail, last=last, missing=tail.missing + last - first + 1, state=GapState.OPEN))
-        return None
-    gap = Gap(source.epoch, first, last, now, last - first + 1, hold_until=now + hold if hold else None).asked_again(
-        now
-    )
+    Where many of its source hold already, it is one that holds nothing.
+    """
+    holds = hold and sum(gap.hold_until is not None for gap in source.gaps.values()) < MOST_HOLDING
+    until = now + hold if holds else None
+    gap = Gap(source.epoch, source.last_sequence + 1, last, now, hold_until=until).asked_again(now)
     source.put_gap(gap)
     return gap
 
 
 def fill_place(source: SourceState, gap: Gap, sequence: int) -> None:
     """Takes one sequence out of a gap: it becomes smaller, falls into two, or is gone."""
-    inside = gap.first < sequence < gap.last
-    if not gap.single or (inside and is_full(source)):
-        left = replace(gap, missing=gap.missing - 1)
-        source.put_gap(left) if left.missing else source.drop_gap(gap)
-        return
     source.drop_gap(gap)
     if gap.first < sequence:
         source.put_gap(gap.part(gap.first, sequence - 1))
@@ -165,20 +159,27 @@ def begin_epoch(source: SourceState, epoch: int) -> None:
     """The source began anew: what is missing from before cannot come from its outbox any more."""
     for gap in list(source.gaps.values()):
         _be_gone(source, gap)
+    source.gone_before = Place(epoch, 0)
     source.epoch, source.last_sequence = epoch, 0
+
+
+def kept_from_of(manifest: SourceManifest) -> int:
+    """The first sequence of its epoch that a source still keeps."""
+    return manifest.first_sequence or manifest.delivered_sequence + 1
 
 
 def note_gone(source: SourceState, manifest: SourceManifest) -> None:
     """Notes which missing events the source no longer keeps, by its own word."""
     if manifest.epoch != source.epoch:
         return
-    kept_from = manifest.first_sequence or manifest.delivered_sequence + 1
+    kept_from = kept_from_of(manifest)
+    source.gone_before = Place(source.epoch, kept_from)
     for gap in list(source.gaps.values()):
         if gap.epoch != source.epoch or gap.first >= kept_from:
             continue
         if gap.last < kept_from:
             _be_gone(source, gap)
-        elif gap.single:
+        else:
             source.put_gap(gap.part(kept_from, gap.last))
             _be_gone(source, gap.part(gap.first, kept_from - 1))
 

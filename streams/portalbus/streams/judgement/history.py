@@ -31,8 +31,8 @@ from portalbus.streams.judgement.case_state import REVIEW as REVIEW
 from portalbus.streams.judgement.case_state import CaseState as CaseState
 from portalbus.streams.judgement.case_state import TakenStep, heir
 from portalbus.streams.judgement.clocks import lead_ms
-from portalbus.streams.judgement.gaps import Gap
-from portalbus.streams.judgement.parked import HELD, ParkedRecord, Place, held_until
+from portalbus.streams.judgement.gaps import Gap, Place
+from portalbus.streams.judgement.parked import HELD, ParkedRecord, held_until
 from portalbus.streams.judgement.reconciling import Reconciling
 
 AGENCY_OF_KEY = re.compile("[/-]")
@@ -62,6 +62,10 @@ class SourceState:
     newest: tuple[Envelope, datetime] | None = None
     gaps: dict[tuple[int, int], Gap] = field(default_factory=dict)
     changed_gaps: set[tuple[int, int]] = field(default_factory=set)
+    crowded: bool = False
+    """More gaps are listed than `gaps` has: there are those that hold, and those that the batch touches."""
+    gone_before: Place | None = None
+    """By what this batch brought, whatever is missing before this place is gone."""
     manifest: SourceManifest | None = None
     set_aside: set[Place] = field(default_factory=set)
     refilled: set[Place] = field(default_factory=set)

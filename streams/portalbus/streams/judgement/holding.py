@@ -20,6 +20,7 @@ from portalbus.streams.judgement.decision import Decision, waiting
 from portalbus.streams.judgement.gaps import (
     WAITS_FOR_GAP,
     Gap,
+    Place,
     begin_epoch,
     end_holds,
     gap_holding,
@@ -29,7 +30,7 @@ from portalbus.streams.judgement.gaps import (
 )
 from portalbus.streams.judgement.history import History, SourceState, WaitingEvent
 from portalbus.streams.judgement.notice import Notice, to_source
-from portalbus.streams.judgement.parked import Claim, Place
+from portalbus.streams.judgement.parked import Claim
 from portalbus.streams.judgement.sources import hear_manifest, take_sequence
 from portalbus.streams.records import LaneRecord
 
@@ -121,12 +122,9 @@ class Holding:
             missing = held_behind(envelope, source)
         return waiting(WAITS_FOR_GAP, first=missing[0], last=missing[1]) if missing else None
 
-    def take(self, envelope: Envelope, source: SourceState, now: datetime, *, again: bool) -> None:
-        """Takes an event's place in the order of its source, and asks for what it shows to be missing.
-
-        `again` says that an event with this id was heard before.
-        """
-        self._opened(source, take_sequence(envelope, source, now, self._bound, again=again), now)
+    def take(self, envelope: Envelope, source: SourceState, now: datetime) -> None:
+        """Takes an event's place in the order of its source, and asks for what it shows to be missing."""
+        self._opened(source, take_sequence(envelope, source, now, self._bound), now)
 
     def seat(self, record: LaneRecord, content: Decoded, source: SourceState, now: datetime) -> None:
         """Holds an event. Its place is taken already, so what it waits for is a gap that holds."""
@@ -174,7 +172,7 @@ class Holding:
         free = sorted((seat for seat in room if not barrier or seat.rank < barrier.first), key=lambda seat: seat.rank)
         if not free:
             return
-        self._history.held[source.name] = [seat for seat in room if barrier and seat.rank > barrier.first]
+        self._history.held[source.name] = [seat for seat in room if barrier and seat.rank >= barrier.first]
         self._history.released += free
         source.held -= len(free)
         source.held_bytes -= sum(len(seat.value) for seat in free)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.models import PAYLOADS
 from portalbus.schemas.spelling import CASE, PORTAL_ID
+from portalbus.streams.judgement.gaps import Place
 from portalbus.streams.records import LaneRecord
 
 HELD = "key.parked-before"
@@ -34,13 +35,6 @@ class Claim(NamedTuple):
     portal: str | None = None
     sequence: int | None = None
     key: str | None = None
-
-
-class Place(NamedTuple):
-    """A place in the order of a source."""
-
-    epoch: int
-    sequence: int
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from portalbus.schemas.models import Envelope, SourceManifest
 from portalbus.streams.judgement.clocks import lead_ms, remember
 from portalbus.streams.judgement.decision import Decision, rejected
-from portalbus.streams.judgement.gaps import Gap, begin_epoch, fill_place, gap_holding, note_gone, open_gap
+from portalbus.streams.judgement.gaps import Gap, Place, begin_epoch, fill_place, gap_holding, note_gone, open_gap
 from portalbus.streams.judgement.history import History, SourceState
-from portalbus.streams.judgement.parked import ParkedRecord, Place
+from portalbus.streams.judgement.parked import ParkedRecord
 
 NO_HOLD = timedelta(0)
 
@@ -36,16 +36,10 @@ def judge_sequence(envelope: Envelope, source: SourceState) -> Decision | None:
 
 
 def take_sequence(
-    envelope: Envelope | Place,
-    source: SourceState,
-    received_at: datetime,
-    hold: timedelta = NO_HOLD,
-    *,
-    again: bool = False,
+    envelope: Envelope | Place, source: SourceState, received_at: datetime, hold: timedelta = NO_HOLD
 ) -> Gap | None:
     """Folds a sequence into its source: the next moves it on, one beyond opens a gap, one in a gap fills its place.
 
-    An event that comes `again` fills no place in a merged gap: it may have taken its place there before.
     Returns the gap that it opened, for which the source is to be asked.
     """
     if source.set_aside and (place := Place(envelope.epoch, envelope.sequence)) in source.set_aside:
@@ -59,7 +53,7 @@ def take_sequence(
         source.last_sequence = envelope.sequence
         return opened
     gap = gap_holding(envelope, source)
-    if gap is not None and (gap.single or not again):
+    if gap is not None:
         fill_place(source, gap, envelope.sequence)
     return None
 

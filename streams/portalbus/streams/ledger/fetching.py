@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from sys import maxsize
 from typing import Any
@@ -13,10 +13,10 @@ from portalbus.schemas.codec import Decoded, Misshapen, WriterSchemas, read
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.models import Canary, DirectivePublished, Envelope, Event, FeedbackReceived, SourceManifest
 from portalbus.streams.judgement.docket import Item, Unreadable, lane_time
-from portalbus.streams.judgement.gaps import MOST_GAPS, WAITS_FOR_GAP
+from portalbus.streams.judgement.gaps import WAITS_FOR_GAP, Place, kept_from_of
 from portalbus.streams.judgement.history import DirectiveState, History, SourceState, WaitingEvent
 from portalbus.streams.judgement.holding import NO_ROOM, Heard, Room, may_go_on
-from portalbus.streams.judgement.parked import HELD, Claim, ParkedRecord, Place, claim_of
+from portalbus.streams.judgement.parked import HELD, Claim, ParkedRecord, claim_of
 from portalbus.streams.ledger.case_rows import case_of
 from portalbus.streams.ledger.gap_rows import gap_of
 from portalbus.streams.ledger.hearing import HeardLanes
@@ -33,6 +33,9 @@ UNHEARD = """
 select r.agency, r.event_id::text from ledger.repair r join ledger.parked p using (agency, portal, epoch, sequence)
 where r.event_id = any(string_to_array(%s, ',')::uuid[]) and r.healed_at is null and r.kind = 'missing'"""
 
+MOST_GAPS = 300
+"""So many of a source's newest gaps come with it; where there are more, those that hold and those that are touched."""
+
 MOST_PLACES = 200
 """So many of a source's newest parked records keep their places open for the events that may come for them."""
 
@@ -44,11 +47,19 @@ SOURCES = f"""
 select s.agency, s.portal, s.first_heard_at, s.last_heard_at, s.status, s.epoch, s.last_sequence, s.clock_offset_ms,
        s.held, s.held_bytes, s.clock_leads
 from {TOUCHED_SOURCES} join ledger.source s using (agency, portal)"""
+GAP = "g.agency, g.portal, g.epoch, g.first, g.last, g.opened_at, g.state, g.hold_until, g.asked, g.ask_at"
 GAPS = f"""
-select g.agency, g.portal, g.epoch, g.first, g.last, g.opened_at, g.missing, g.state, g.hold_until, g.asked, g.ask_at
-from {TOUCHED_SOURCES} cross join lateral (
+select {GAP} from {TOUCHED_SOURCES} cross join lateral (
     select * from ledger.gap where gap.agency = q.agency and gap.portal = q.portal
-        order by epoch desc, first desc limit {3 * MOST_GAPS}) g"""
+        order by epoch desc, first desc limit {MOST_GAPS}) g"""
+GAPS_OF_CROWDED = f"""
+select {GAP} from unnest(%s::text[], %s::text[]) q(agency, portal)
+join ledger.gap g using (agency, portal) where g.hold_until is not null
+union all
+select {GAP} from unnest(%s::text[], %s::text[], %s::int4[], %s::int8[]) q(agency, portal, epoch, sequence)
+cross join lateral (
+    select * from ledger.gap where gap.agency = q.agency and gap.portal = q.portal and gap.epoch = q.epoch
+        and gap.first <= q.sequence order by first desc limit 1) g"""
 EVENT_IDS = """
 select e.agency, e.event_id::text, e.content_hash
 from unnest(string_to_array(%s, ','), string_to_array(%s, ',')::uuid[]) q(agency, event_id)
@@ -218,12 +229,48 @@ def _fetch_once(connection: Connection[Any], wanted: _Wanted, history: History, 
         history.directives.update({row[0]: DirectiveState(*row) for row in directive_rows})
         history.cases.update({row[0]: case_of(row) for row in case_rows})
         history.public_codes.update(code_rows.fetchall())
-        for agency, portal, *row in gap_rows:
-            gap = gap_of(row)
-            history.sources[agency, portal].gaps[gap.name] = gap
+        _list_gaps(history, gap_rows)
         seat_waiting(history, waiting_rows.fetchall(), decode)
         note_parked(history, parked_rows.fetchall())
         history.reconciling.wanted.update({(row[0], row[1]): row[2] for row in wanted_rows})
+    crowded = [source for source in history.sources.values() if len(source.gaps) >= MOST_GAPS and not source.crowded]
+    if crowded:
+        _fetch_gaps(connection, crowded, wanted.items, history)
+
+
+def _fetch_gaps(
+    connection: Connection[Any], crowded: Iterable[SourceState], items: Iterable[Item], history: History
+) -> None:
+    """Adds the gaps of these sources that hold, and those that the items touch."""
+    for source in crowded:
+        source.crowded = True
+    names = [source.name for source in history.sources.values() if source.crowded]
+    touched = [(*name, *place) for name, place in _touched(items, history)]
+    columns = [[row[column] for row in touched] for column in range(4)]
+    holding = ([agency for agency, _ in names], [portal for _, portal in names])
+    _list_gaps(history, connection.execute(GAPS_OF_CROWDED, (*holding, *columns)))
+
+
+def _touched(items: Iterable[Item], history: History) -> Iterator[tuple[tuple[str, str], Place]]:
+    """The places in the order of crowded sources that records claim, or from which on a source keeps what it sent."""
+    for item in items:
+        said = _said(item)
+        source = history.sources.get((item.record.agency, said.portal or "")) if said is not None else None
+        if source is None or not source.crowded:
+            continue
+        if isinstance(said, Claim):
+            if said.sequence is not None:
+                yield source.name, Place(source.epoch, said.sequence)
+        elif isinstance(said, SourceManifest):
+            yield source.name, Place(said.epoch, kept_from_of(said))
+        elif said is not None:
+            yield source.name, Place(said.epoch, said.sequence)
+
+
+def _list_gaps(history: History, rows: Iterable[Any]) -> None:
+    for agency, portal, *row in rows:
+        gap = gap_of(row)
+        history.sources[agency, portal].gaps[gap.name] = gap
 
 
 def seat_waiting(history: History, rows: Iterable[Any], decode: Decode) -> None:
@@ -278,6 +325,7 @@ class _Wanted:
     """What a batch touches."""
 
     def __init__(self) -> None:
+        self.items: list[Item] = []
         self.lanes: set[str] = set()
         self.sources: set[tuple[str, str]] = set()
         self.event_ids: list[tuple[str, str]] = []
@@ -288,6 +336,7 @@ class _Wanted:
 
     def add(self, item: Item) -> None:
         content = item.content
+        self.items.append(item)
         self.lanes.add(item.record.agency)
         if isinstance(content, Decoded):
             self._add_envelope(content.event.envelope)

@@ -30,13 +30,13 @@ left join lateral (
 where (%(agency)s::text is null or g.agency = %(agency)s) and (g.state <> 'closed' or %(closed)s)
 order by g.agency, g.portal, g.epoch, g.first"""
 WITHIN = """
-select epoch, first, last, opened_at, missing, state, hold_until, asked, ask_at from ledger.gap
+select epoch, first, last, opened_at, state, hold_until, asked, ask_at from ledger.gap
 where agency = %s and portal = %s and epoch = %s and first <= %s and last >= %s and state <> 'closed' order by first"""
 NEWEST_EPOCH = """
 select max(epoch) from ledger.gap
 where agency = %s and portal = %s and first <= %s and last >= %s and state <> 'closed'"""
 OPEN = """
-select g.epoch, g.first, g.last, g.opened_at, g.missing, g.state, g.hold_until, g.asked, g.ask_at
+select g.epoch, g.first, g.last, g.opened_at, g.state, g.hold_until, g.asked, g.ask_at
 from ledger.gap g join ledger.source s using (agency, portal)
 where agency = %s and portal = %s and g.state = 'open' and s.status = 'active' order by g.first limit %s"""
 RECORD = """
@@ -126,9 +126,7 @@ def ask_now(connection: Connection[Any], agency: str, portal: str, now: datetime
 
 
 def _parts(gap: Gap, first: int, last: int) -> list[Gap]:
-    """A gap cut where the range begins and ends. A merged one is left whole: nobody knows what it misses where."""
-    if not gap.single:
-        return [gap]
+    """A gap cut where the range begins and ends."""
     low, high = max(gap.first, first), min(gap.last, last)
     parts = [gap.part(low, high)]
     if gap.first < low:

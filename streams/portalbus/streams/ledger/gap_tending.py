@@ -22,10 +22,16 @@ OVERDUE = """
 select s.agency, min(coalesce((select min(g.hold_until) from ledger.gap g
     where g.agency = s.agency and g.portal = s.portal and g.hold_until is not null), 'epoch'::timestamptz))
 from ledger.source s where s.held > 0 group by s.agency"""
+# By turns: a source that misses a great deal keeps no other from being asked.
 UNANSWERED = """
-select g.agency, g.portal, g.epoch, g.first, g.last, g.opened_at, g.missing, g.state, g.hold_until, g.asked, g.ask_at
-from ledger.gap g join ledger.source s using (agency, portal)
-where g.ask_at <= %s and s.status = 'active' order by g.ask_at limit %s"""
+select agency, portal, epoch, first, last, opened_at, state, hold_until, asked, ask_at from (
+    select g.*, row_number() over (partition by g.agency, g.portal order by g.ask_at, g.epoch, g.first) turn
+    from ledger.gap g join ledger.source s using (agency, portal)
+    where g.ask_at <= %s and s.status = 'active') due
+order by turn, ask_at limit %s"""
+ANYTHING_TO_ASK = """
+select from ledger.gap g join ledger.source s using (agency, portal)
+where g.ask_at <= %s and s.status = 'active' limit 1"""
 ASKED = """
 update ledger.gap set asked = %s, ask_at = %s where agency = %s and portal = %s and epoch = %s and first = %s"""
 
@@ -48,7 +54,7 @@ def overdue_holds(connection: Connection[Any], heard_until: Mapping[str, datetim
 
 def ask_again(connection: Connection[Any], now: datetime) -> int:
     """Asks again for what is missing and was not answered; returns for how many gaps."""
-    if connection.execute(UNANSWERED, (now, 1)).fetchone() is None:
+    if connection.execute(ANYTHING_TO_ASK, (now,)).fetchone() is None:
         return 0
     position = take_position(connection)
     notices: list[Notice] = []

@@ -18,7 +18,8 @@ from portalbus.schemas.directory import AgencyDirectory
 from portalbus.streams.decoding.contents import DEADLY, content_of
 from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.judgement.docket import Bounds, Content, Item, Unreadable
-from portalbus.streams.judgement.parked import Place, claim_of
+from portalbus.streams.judgement.gaps import Place
+from portalbus.streams.judgement.parked import claim_of
 from portalbus.streams.judgement.redrive import ParkedDocket
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.fetching import fetch_history, waiting_events

@@ -1,0 +1,1 @@
+-- Nothing to take back: a gap that stands for itself is understood by every version.
