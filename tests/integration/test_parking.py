@@ -133,6 +133,36 @@ def test_redrive_gives_the_parked_event_its_verdict_and_those_behind_it_theirs_i
     proven(look)
 
 
+def test_the_place_of_a_discarded_record_stays_open_and_is_filled_once(
+    url: str, ledger: Ledger, look: psycopg.Connection[Any]
+) -> None:
+    lane = Lane("H26")
+    ledger.take_in([lane.say(directive()), broken(lane, directive("d-2")), lane.say(directive("d-3"))])
+    decide(url, "discard")
+    ledger.take_in([lane.say(directive("d-4"), sequence=2)])
+    ledger.take_in([lane.say(directive("d-5"), sequence=2)])
+    assert rules(look)[1:] == ["parked.discarded", "event.accepted", "event.accepted", "source.sequence-reused"]
+    proven(look)
+
+
+def test_a_record_whose_place_an_event_took_while_an_operator_decided_does_not_take_it_again(
+    url: str, ledger: Ledger, look: psycopg.Connection[Any]
+) -> None:
+    lane = Lane("H26")
+    ledger.take_in([lane.say(directive()), broken(lane, directive("d-2"))])
+
+    class Slow(Parking):
+        def _contents(self, kept: Any) -> Any:
+            ledger.take_in([lane.say(directive("d-4"), sequence=2)])
+            return super()._contents(kept)
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        (outcome,) = Slow(connection, writers(), directory(), clock=lambda: NOON).redrive([("H26", 1)], HAN)
+    assert (outcome.parked, outcome.rule) == (False, "source.sequence-reused")
+    assert rules(look) == ["event.accepted", "source.sequence-reused", "event.accepted"]
+    proven(look)
+
+
 def test_what_still_cannot_be_read_stays_parked_and_the_attempt_is_written_down(
     url: str, ledger: Ledger, look: psycopg.Connection[Any]
 ) -> None:

@@ -103,6 +103,18 @@ def test_a_discarded_record_is_refused_for_good_and_those_behind_it_are_judged(l
     assert ledger.titles["H26/d-1"][-1] == "Bản thay"
 
 
+def test_the_place_of_a_discarded_record_stays_open_for_the_event_that_nobody_has_seen(
+    ledger: MemoryLedger, h26: Lane
+) -> None:
+    """Rubbish with somebody's headers was refused, not the event whose place it took."""
+    ledger.take(h26.say(directive()))
+    bad, _ = broken(h26, directive("d-2"))
+    ledger.take(bad, h26.say(directive("d-3")))
+    ledger.discard(bad, h26.now)
+    ledger.take(h26.say(directive("d-2"), sequence=2), h26.say(directive("d-4"), sequence=2))
+    assert told(ledger, h26)[-2:] == ["event.accepted", "source.sequence-reused"]
+
+
 def test_who_waited_behind_a_parked_one_may_go_on_to_wait_for_its_cause(ledger: MemoryLedger, h26: Lane) -> None:
     ledger.take(h26.say(directive()))
     bad, _ = broken(h26, directive("d-1", 2))

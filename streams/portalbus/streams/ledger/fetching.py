@@ -37,7 +37,8 @@ MOST_GAPS = 300
 """So many of a source's newest gaps come with it; where there are more, those that hold and those that are touched."""
 
 MOST_PLACES = 200
-"""So many of a source's newest parked records keep their places open for the events that may come for them."""
+"""So many of a source's newest records that were not read keep their places open for the events that may come for them,
+also when they were discarded: what was refused is the record, not an event that nobody has seen."""
 
 NAMED_SOURCES = "unnest(string_to_array(%s, ','), string_to_array(%s, ',')) q(agency, portal)"
 HOLDING_LANES = "select agency, portal from ledger.source where held > 0 and agency = any(string_to_array(%s, ','))"
@@ -93,8 +94,8 @@ from ledger.parked where key = any(string_to_array(%s, ',')) and state = 'parked
 PLACES = f"""
 select p.agency, p.lane_offset, null, null, p.portal, p.epoch, p.sequence
 from {NAMED_SOURCES} cross join lateral (
-    select * from ledger.parked where parked.agency = q.agency and parked.portal = q.portal and state = 'parked'
-        and epoch is not null order by lane_offset desc limit {MOST_PLACES}) p"""
+    select * from ledger.parked where parked.agency = q.agency and parked.portal = q.portal
+        and epoch is not null and state <> 'redriven' order by lane_offset desc limit {MOST_PLACES}) p"""
 PARKED = f"{HOLDING} union all {PLACES}"
 
 Decode = Callable[[bytes], Decoded]

@@ -330,7 +330,7 @@ def _write_parked(connection: Connection[Any], docket: Docket, judged_at: Judged
     many(
         connection,
         "update ledger.parked set portal = null, epoch = null, sequence = null"
-        " where agency = %s and portal = %s and epoch = %s and sequence = %s and state = 'parked'",
+        " where agency = %s and portal = %s and epoch = %s and sequence = %s and state <> 'redriven'",
         [
             (source.agency, source.portal, *place)
             for source in docket.history.sources.values()

@@ -7,7 +7,7 @@ rows in the same transaction; the relay sends what comes of it like everything e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +31,7 @@ from portalbus.streams.parking.asking import KeptRecord, kept_record
 CHUNK = 100
 STILL = "still parked"
 LOCK = """
-select agency, lane_offset from ledger.parked
+select agency, lane_offset, portal, epoch, sequence from ledger.parked
 where state = 'parked' and (agency, lane_offset) in (select * from unnest(%s::text[], %s::int8[]))
 order by agency, lane_offset for update"""
 """The state of those that are decided; `holds_until` stays as it was, for the record."""
@@ -104,11 +104,13 @@ class Parking:
         connection, now = self._connection, self._clock()
         position = take_position(connection)
         agencies, offsets = [one.agency for one in chunk], [one.lane_offset for one in chunk]
-        open_now = set(connection.execute(LOCK, (agencies, offsets)).fetchall())
+        # Since they were read, some may have been decided, and others may have lost their places to events that came.
+        open_now = {(row[0], row[1]): row[2:] for row in connection.execute(LOCK, (agencies, offsets))}
         pairs = [
-            (one, item)
+            (replace(one, portal=portal, epoch=epoch, sequence=sequence), item)
             for one, item in zip(chunk, read_before, strict=True)
-            if (one.agency, one.lane_offset) in open_now
+            if (place := open_now.get((one.agency, one.lane_offset)))
+            for portal, epoch, sequence in [place]
         ]
         history = fetch_history(connection, [item for _, item in pairs], self._decode)
         docket = ParkedDocket(history, self._directory, position, self._bounds)
