@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,8 +20,10 @@ import pytest
 from confluent_kafka import Producer
 
 from history_recorder import everything
-from peer_runs import AGENCIES, PROGRAMS, TABLES, Load, Pair, run
+from peer_runs import AGENCIES, PROGRAMS, TABLES, Load, Outcome, Pair, run, took_effect
 from portalbus.infra.stack import Endpoints, Stack
+from portalbus.infra.stack.process import Service
+from portalbus.schemas.codec import frame
 from portalbus.schemas.topics import lane_of
 from seeds import fresh_seed
 from whole_bus import SESSION_TIMEOUT_S, Bus
@@ -28,6 +32,13 @@ EVENTS = 12_000
 KILLS = 20
 FREEZES = 4
 OUTAGES = 3
+BROKER_KILLS = 5
+CHANGES = 20
+EPISODES = 6
+LARGE_EVENTS = 8_000
+SEAM = Path(__file__).parents[1] / "support" / "crash_seam"
+DEADLY = b"kills the decoder"
+"""What a decoder dies of, with the seam on its path."""
 Fault = Callable[[Pair, Load], None]
 
 
@@ -39,12 +50,13 @@ def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
     bus.close()
 
 
-def compare(bus: Bus, name: str, what: str, load: Callable[[Bus], Load], fault: Fault) -> None:
+def compare(bus: Bus, name: str, what: str, load: Callable[[Bus], Load], fault: Fault, **variables: str) -> Outcome:
     """Runs one program, prints what came of it, and holds ours to its promise."""
-    report, restarts = run(bus, PROGRAMS[name], load, fault)
-    print(f"{name}, {what}: started again {restarts} times; {report.figures()}")
+    outcome = run(bus, PROGRAMS[name], load, fault, variables)
+    print(f"{name}, {what}: started again {outcome.restarts} times; {outcome.report.figures()}")
     if name == "portalbus":
-        report.must_be_clean()
+        outcome.report.must_be_clean()
+    return outcome
 
 
 def plain(bus: Bus) -> Load:
@@ -109,6 +121,90 @@ def test_the_database_is_away_for_a_while(bus: Bus, stack: Stack, name: str) -> 
             stack.postgres.start()
 
     compare(bus, name, f"database killed and away {OUTAGES} times", plain, away)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@each_program
+def test_the_broker_is_killed_again_and_again(bus: Bus, stack: Stack, name: str) -> None:
+    random = Random(fresh_seed("kills of the broker"))
+
+    def kill(pair: Pair, load: Load) -> None:
+        for _ in range(BROKER_KILLS):
+            time.sleep(random.uniform(1, 4))
+            stack.kafka.kill()
+            stack.kafka.start()
+
+    compare(bus, name, f"broker killed {BROKER_KILLS} times", plain, kill)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@each_program
+def test_processes_come_and_go(bus: Bus, name: str) -> None:
+    random = Random(fresh_seed("comings and goings"))
+
+    def come_and_go(pair: Pair, load: Load) -> None:
+        for _ in range(CHANGES):
+            time.sleep(random.uniform(0.3, 2.2))
+            random.choice((pair.stop_one, pair.kill_one, lambda random: pair.join_one(random, 2.0)))(random)
+
+    compare(bus, name, f"{CHANGES} comings and goings", plain, come_and_go)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@each_program
+def test_faults_together(bus: Bus, stack: Stack, name: str) -> None:
+    random = Random(fresh_seed("faults together"))
+
+    def restart(service: Service) -> None:
+        service.kill()
+        time.sleep(2)
+        service.start()
+
+    def cook(pair: Pair, load: Load) -> None:
+        kinds: list[Callable[[], None]] = [
+            lambda: pair.kill_one(random),
+            lambda: pair.freeze_one(random, 2 * SESSION_TIMEOUT_S),
+            lambda: pair.join_one(random, 2.0),
+            lambda: restart(stack.postgres),
+            lambda: restart(stack.kafka),
+        ]
+        with ThreadPoolExecutor(len(kinds)) as threads:
+            for _ in range(EPISODES):
+                for done in [threads.submit(kind) for kind in random.sample(kinds, random.randint(2, len(kinds)))]:
+                    done.result(120)
+                time.sleep(random.uniform(0, 3))
+
+    compare(bus, name, f"{EPISODES} times two to five faults at once", lambda bus: Load(bus, 2 * EVENTS), cook)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@each_program
+def test_a_record_that_kills_whoever_decodes_it(bus: Bus, name: str) -> None:
+    deadly = frame(bus.schema_ids["FeedbackReceived"], DEADLY)
+    load = partial(Load, events=EVENTS, poison_every=1_500, poison=deadly)
+    compare(bus, name, "eight deadly records", load, lambda pair, load: None, PYTHONPATH=str(SEAM))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+@each_program
+def test_a_backlog_of_large_events(bus: Bus, name: str) -> None:
+    """Eight thousand of 60 KB wait for the two processes when they start."""
+
+    def work_off(pair: Pair, load: Load) -> None:
+        with pair.away():
+            load.wait()
+        with pair.measured():
+            bus.wait_until(lambda: len(took_effect(bus, pair.program)) >= len(load.lines), "all is done", 300)
+
+    load = partial(Load, events=LARGE_EVENTS, content="政" * 20_000, per_second=1e6)
+    outcome = compare(bus, name, f"a backlog of {LARGE_EVENTS} large events", load, work_off)
+    print(f"{name}: largest process {outcome.largest_mb:.0f} MB")
+    assert name != "portalbus" or outcome.largest_mb < 250
 
 
 PRODUCER = """

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from bus_events import envelope, receipt, value_of
 from history_checker import Line, Report, check
 from portalbus.schemas.models import Event
 from portalbus.schemas.topics import lane_of
+from watched_memory import watched
 from whole_bus import SESSION_TIMEOUT_S, Bus
 
 AGENCIES = ("G22", "H26", "H29", "G09")
@@ -47,10 +49,10 @@ class Program(NamedTuple):
     name: str
     effects: str
 
-    def start(self, bus: Bus) -> subprocess.Popen[bytes]:
-        """Starts one process of it, in the group of the others."""
+    def start(self, bus: Bus, **variables: str) -> subprocess.Popen[bytes]:
+        """Starts one process of it, in the group of the others, with these variables in its environment."""
         if self.name == "portalbus":
-            return bus.start_worker().process
+            return bus.start_worker(**variables).process
         folder = bus.folder / f"{self.name}-{time.time_ns()}"  # Faust keeps files where it is started
         folder.mkdir()
         environment = {
@@ -58,6 +60,7 @@ class Program(NamedTuple):
             "BENCH_LANES": ",".join(map(lane_of, AGENCIES)),
             "BENCH_GROUP": bus.group,
             "BENCH_SESSION_S": str(SESSION_TIMEOUT_S),
+            **variables,
         }
         with (folder / "log").open("wb") as log:
             command = [sys.executable, str(PEERS / f"{self.name}.py")]
@@ -79,12 +82,14 @@ PROGRAMS = {
 class Pair:
     """Two processes of a program; whoever ends is started again."""
 
-    def __init__(self, bus: Bus, program: Program) -> None:
+    def __init__(self, bus: Bus, program: Program, **variables: str) -> None:
         self.program = program
         self.restarts = 0
-        self._bus = bus
+        self.largest_mb = 0.0
+        """The most that one process has held, of those looked at by `watched`."""
+        self._bus, self._variables = bus, variables
         self._lock = threading.Lock()
-        self._running = [program.start(bus), program.start(bus)]
+        self._running = [self._start(), self._start()]
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -94,6 +99,11 @@ class Pair:
         with self._lock:
             random.choice(self._running).kill()
 
+    def stop_one(self, random: Random) -> None:
+        """SIGTERM; it is started again when it has ended."""
+        with self._lock:
+            random.choice(self._running).terminate()
+
     def freeze_one(self, random: Random, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after so many seconds."""
         with self._lock:
@@ -102,10 +112,43 @@ class Pair:
         time.sleep(seconds)
         process.send_signal(signal.SIGCONT)
 
+    def join_one(self, random: Random, seconds: float) -> None:
+        """One more comes, and goes after so many seconds, by SIGTERM or kill -9."""
+        process = self._start()
+        time.sleep(seconds)
+        random.choice((process.terminate, process.kill))()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Both are ended, and started again at the end."""
+        with self._lock:
+            self._end_all()
+            yield
+            self._running = [self._start(), self._start()]
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Takes down how much memory the processes that run now hold."""
+        with ExitStack() as watches:
+            found = [watches.enter_context(watched(process)) for process in self._running]
+            yield
+        self.largest_mb = max(memory.worker for memory in found)
+
     def end(self) -> None:
         """Ends both."""
         self._ended.set()
         self._thread.join(30)
+        self._end_all()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return self.program.start(self._bus, **self._variables)
+
+    def _end_all(self) -> None:
         for process in self._running:
             process.kill()
             process.wait()
@@ -115,19 +158,31 @@ class Pair:
             with self._lock:
                 for place, process in enumerate(self._running):
                     if process.poll() is not None:
-                        self._running[place] = self.program.start(self._bus)
+                        self._running[place] = self._start()
                         self.restarts += 1
 
 
 class Load:
     """So many cases of four agencies, each sent `copies` times; what the broker has confirmed is acknowledged.
 
-    With `poison_every`, a record that nobody can read comes after each so many, under a key of its own.
+    With `poison_every`, the record `poison` comes after each so many, under a key of its own.
     """
 
-    def __init__(self, bus: Bus, events: int, *, copies: int = 1, poison_every: int = 0) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        events: int,
+        *,
+        copies: int = 1,
+        poison_every: int = 0,
+        poison: bytes = b"\x00" * 40,
+        content: str = "Đèn đường trên phố hỏng đã ba tuần.",
+        per_second: float = PER_SECOND,
+    ) -> None:
         self.lines: list[Line] = []
-        self._bus, self._events, self._copies, self._poison_every = bus, events, copies, poison_every
+        self._bus, self._events, self._copies, self._content = bus, events, copies, content
+        self._poison_every, self._poison = poison_every, poison
+        self._per_second = per_second
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -145,18 +200,19 @@ class Load:
         due = time.monotonic()
         for first in range(1, self._events // len(AGENCIES) + 1, TOGETHER):
             time.sleep(max(0.0, due - time.monotonic()))
-            due += len(AGENCIES) * TOGETHER / PER_SECOND
+            due += len(AGENCIES) * TOGETHER / self._per_second
             for place, agency in enumerate(AGENCIES):
                 self._send(agency, place * 1_000_000, range(first, first + TOGETHER))
 
     def _send(self, agency: str, offset: int, numbers: range) -> None:
         records: list[tuple[bytes, bytes]] = []
         for number in numbers:
-            event = Event(envelope(offset + number, agency, number), receipt(f"{agency}-{number:06}", offset + number))
+            case = receipt(f"{agency}-{number:06}", offset + number, content=self._content)
+            event = Event(envelope(offset + number, agency, number), case)
             records.append((event.key.encode(), value_of(event, self._bus.schema_ids)))
         records *= self._copies
         if self._poison_every and numbers.start % self._poison_every < TOGETHER:
-            records.insert(TOGETHER // 2, (b"poison", b"\x00" * 40))
+            records.insert(TOGETHER // 2, (b"poison", self._poison))
         self._bus.publish(agency, records)
         self.lines += [{"saw": "acknowledged", **case_line(agency, number)} for number in numbers]
 
@@ -166,14 +222,23 @@ def case_line(agency: str, number: int) -> Line:
     return {"id": f"{agency}-{number:06}", "source": f"{agency}/www", "epoch": 1, "sequence": number}
 
 
-def run(
-    bus: Bus, program: Program, load: Callable[[Bus], Load], fault: Callable[[Pair, Load], None]
-) -> tuple[Report, int]:
-    """Puts a program under load and faults, waits until it has done everything or moves no more, and judges it.
+class Outcome(NamedTuple):
+    """What came of a run: the history's report, and what the processes went through."""
 
-    Returns the report, and how often one of its processes had to be started again.
-    """
-    pair = Pair(bus, program)
+    report: Report
+    restarts: int
+    largest_mb: float
+
+
+def run(
+    bus: Bus,
+    program: Program,
+    load: Callable[[Bus], Load],
+    fault: Callable[[Pair, Load], None],
+    variables: Mapping[str, str],
+) -> Outcome:
+    """Puts a program under load and faults, waits until it has done everything or moves no more, and judges it."""
+    pair = Pair(bus, program, **variables)
     try:
         wait_for_lanes(bus, pair)
         sending = load(bus)
@@ -182,7 +247,7 @@ def run(
         effects = wait_until_quiet(bus, program, len(sending.lines))
     finally:
         pair.end()
-    return check([*sending.lines, *effects], stages=("effect",)), pair.restarts
+    return Outcome(check([*sending.lines, *effects], stages=("effect",)), pair.restarts, pair.largest_mb)
 
 
 def wait_for_lanes(bus: Bus, pair: Pair) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ class Memory:
 
 
 @contextmanager
-def watched(worker: Running) -> Iterator[Memory]:
+def watched(worker: Running | subprocess.Popen[bytes]) -> Iterator[Memory]:
     """Looks at the memory of a worker again and again."""
     memory, ended = Memory(), threading.Event()
     process = psutil.Process(worker.pid)
