@@ -32,7 +32,7 @@ from memory_ledger import MemoryLedger
 from mutating import mutated_record
 from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.codec import Decoded, Misshapen, encode_event
-from portalbus.schemas.models import SourceManifest
+from portalbus.schemas.models import BucketContents, SourceManifest
 from portalbus.streams.decoding.contents import content_of
 from portalbus.streams.judgement.docket import Content, Entry, Item
 from portalbus.streams.records import LaneRecord
@@ -141,12 +141,12 @@ def _note_time(tally: Tally, seconds: float, where: tuple[int, int]) -> None:
 def _check_all_judged(seed: int, place: int, items: list[Item], entries: list[Entry]) -> None:
     judged = {(entry.agency, entry.lane_offset) for entry in entries if entry.fresh}
     for number, (record, content) in enumerate(items, place):
-        if ((record.agency, record.offset) in judged) == _is_statement(content):
+        if ((record.agency, record.offset) in judged) == _states_of_itself(record, content):
             raise Broken(_again(seed, number, record, "it has no verdict, or a statement has one"))
 
 
-def _is_statement(content: Content) -> bool:
-    return type(content).__name__ in ("SourceManifest", "BucketContents")
+def _states_of_itself(record: LaneRecord, content: Content) -> bool:
+    return isinstance(content, SourceManifest | BucketContents) and content.agency == record.agency
 
 
 def _check_verdict(seed: int, entry: Entry) -> None:

@@ -103,6 +103,24 @@ def test_an_answer_is_nowhere_until_its_review_is_over(
     assert portal.get(f"/api/v1/feedback/{CODE}").json()["shown_from"] is None
 
 
+def test_an_id_that_another_agency_uses_too_leads_to_the_answer_that_had_it_first(
+    portal: httpx2.Client, ledger: LedgerRows, look: psycopg.Connection[Any]
+) -> None:
+    """Whoever reads an answer's address knows its id, and may publish something of its own under it."""
+    put(ledger, answer("H26-2026-0001", answer=WORDS), hours=48)
+    event = one(look, "select event_id::text from ledger.event where event_type = 'FeedbackResolved'")
+    ledger.receive(feedback("H29-2026-0001", "8GQ2M0Z4KX9B"))
+    taken = "update ledger.event set event_id = %s where agency = 'H29' and event_type = %s"
+    look.execute(taken, (event, "FeedbackReceived"))
+    assert WORDS in portal.get(f"/vi/answers/{event}").text
+    ledger.resolve(answer("H29-2026-0001"), "H29")
+    look.execute("delete from ledger.event where agency = 'H29' and event_type = 'FeedbackReceived'")
+    look.execute(taken, (event, "FeedbackResolved"))
+    page = portal.get(f"/vi/answers/{event}")
+    assert page.status_code == 200
+    assert WORDS in page.text
+
+
 def test_a_refusal_under_review_does_not_even_say_that_it_is_one(
     portal: httpx2.Client, ledger: LedgerRows, look: psycopg.Connection[Any]
 ) -> None:

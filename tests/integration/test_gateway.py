@@ -161,6 +161,8 @@ def test_only_the_key_says_for_whom_somebody_speaks(gateway: GatewayProcess, end
     while answer(revoked)[0] != 401:
         assert time.monotonic() < deadline
     assert on_lane(endpoints, "revoked") == []
+    noted = [line["key"] for line in gateway.said("gateway.key-refused")]
+    assert {None, revoked.split("_")[1]} <= set(noted), "which key was refused can be read afterwards"
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,8 @@ def test_a_person_decides_with_a_reason_and_a_rebuild_knows_it(
     town.says("G22", event.payload, id=event.envelope.id, portal="decisions")
     assert rows(look, "select owner, stage, passed from ledger.case") == [("G09", "RECEIVED", ["H26", "H29", "G09"])]
     assert waiting(look) == {}
+    # Whoever reads the canonical topic knows the id of what the centre said.
+    town.says("H12", progress(CaseStep.WITHDRAWN), id=event.envelope.id)
     assert run(["cases", "decisions", *where]) == 0
     (kept,) = json.loads(capsys.readouterr().out)
     assert (kept["from_agency"], kept["to_agency"], kept["decided_by"], kept["why"], kept["rule"]) == (

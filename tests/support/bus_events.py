@@ -26,6 +26,7 @@ from portalbus.schemas.codec import (
 from portalbus.schemas.identifiers import CROCKFORD, PUBLIC_CODE_LENGTH
 from portalbus.schemas.models import (
     BodyFormat,
+    BucketContents,
     CaseStep,
     Channel,
     DirectiveAction,
@@ -38,6 +39,7 @@ from portalbus.schemas.models import (
     Outcome,
     Payload,
     SourceManifest,
+    SourceStatement,
 )
 from portalbus.streams.judgement.docket import Content, Item
 from portalbus.streams.records import LaneRecord
@@ -155,6 +157,22 @@ def manifest(agency: str, number: int = 0, **values: Any) -> SourceManifest:
     return SourceManifest(**(given | values))
 
 
+def contents(agency: str, number: int = 0, **values: Any) -> BucketContents:
+    """What a source says lies in one of its buckets: nothing, unless `values` say more."""
+    given: dict[str, Any] = {
+        "id": event_id(number),
+        "agency": agency,
+        "portal": "www",
+        "epoch": 1,
+        "day": NOON.date(),
+        "event_type": "DirectivePublished",
+        "first": 1,
+        "last": 9,
+        "sent_at": NOON,
+    }
+    return BucketContents(**(given | values))
+
+
 def value_of(event: Event, schema_ids: Mapping[str, int] = SCHEMA_IDS) -> bytes:
     """The value of an event on its lane."""
     return encode_event(event, schema_ids[event.payload.event_type])
@@ -162,7 +180,12 @@ def value_of(event: Event, schema_ids: Mapping[str, int] = SCHEMA_IDS) -> bytes:
 
 def manifest_value(heartbeat: SourceManifest, schema_ids: Mapping[str, int] = SCHEMA_IDS) -> bytes:
     """The value of a manifest on its lane."""
-    return encode_record(heartbeat, "SourceManifest", schema_ids["SourceManifest"])
+    return statement_value(heartbeat, schema_ids)
+
+
+def statement_value(statement: SourceStatement, schema_ids: Mapping[str, int] = SCHEMA_IDS) -> bytes:
+    """The value of what a source states of itself on its lane."""
+    return encode_record(statement, statement.event_name, schema_ids[statement.event_name])
 
 
 def misshapen_value(

@@ -25,12 +25,16 @@ class Authority:
         self.certificate = folder / "ca.crt"
         self.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key of a server on this machine, or of a client, of this name."""
+    def issue(self, name: str, days: int = 2) -> tuple[Path, Path]:
+        """Certificate and key of a server on this machine, or of a client, of this name.
+
+        It is valid from an hour ago until in so many `days`; with 0, until a minute ago, and lies apart.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         here = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))])
-        signed = _certificate(_named(name), key, self._name, self._key, here)
-        places = self._folder / f"{name}.crt", self._folder / f"{name}.key"
+        signed = _certificate(_named(name), key, self._name, self._key, here, days)
+        stem = name if days else f"{name}-out-of-date"
+        places = self._folder / f"{stem}.crt", self._folder / f"{stem}.key"
         places[0].write_bytes(signed.public_bytes(Encoding.PEM))
         places[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return places
@@ -46,6 +50,7 @@ def _certificate(
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePrivateKey,
     extension: x509.ExtensionType,
+    days: int = 2,
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     return (
@@ -55,7 +60,7 @@ def _certificate(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=2))
+        .not_valid_after(now + timedelta(days=days, minutes=-1))
         .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
         .sign(issuer_key, SHA256())
     )

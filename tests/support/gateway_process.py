@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from central_process import free_port
 from portal_events import directive, feedback
 from portalbus.connectors.gateway.database import KEYS, open_database
-from portalbus.connectors.gateway.keys import add_key
+from portalbus.connectors.gateway.keys import add_key, revoke_key
 from portalbus.infra.stack import Endpoints
 from portalbus.producers import new_event_id
 from portalbus.schemas.models import Payload
@@ -30,7 +31,9 @@ BATCH = "application/cloudevents-batch+json"
 class GatewayProcess:
     """A gateway over a bus, with a state folder of its own."""
 
-    def __init__(self, endpoints: Endpoints, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self, endpoints: Endpoints, folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.state = folder / "gateway"
         self.log = folder / "gateway.log"
@@ -38,6 +41,7 @@ class GatewayProcess:
         self.address = f"http://127.0.0.1:{self.port}"
         self._endpoints = endpoints
         self._arguments = arguments
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -56,6 +60,7 @@ class GatewayProcess:
                     "PORTALBUS_BOOTSTRAP": self._endpoints.bootstrap,
                     "PORTALBUS_REGISTRY": self._endpoints.registry_url,
                     "PORTALBUS_GATEWAY_STATE": str(self.state),
+                    **self._environment,
                 },
                 stdout=out,
                 stderr=out,
@@ -90,6 +95,14 @@ class GatewayProcess:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout=PATIENCE_S)
+
+    def revoke(self, key: str) -> None:
+        """Takes a key out of use."""
+        connection = open_database(self.state / "keys.sqlite", KEYS)
+        try:
+            assert revoke_key(connection, key.split("_")[1])
+        finally:
+            connection.close()
 
     def key(self, agency: str = "H26", portal: str | None = "www", rate: float | None = 100_000) -> str:
         """A new API key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +118,15 @@ def outgoing_lines(bootstrap: str, agencies: Sequence[str]) -> Iterator[Line]:
             yield {"saw": "verdict", **place, "position": position}
 
 
-def everything(bootstrap: str, topics: Sequence[str]) -> Iterator[Message]:
-    """Every committed record that these topics hold now."""
+def everything(
+    bootstrap: str, topics: Sequence[str], login: Mapping[str, str] | None = None, group: str = "history"
+) -> Iterator[Message]:
+    """Every committed record that these topics hold now, for a login whose rights name its `group`."""
     consumer = Consumer(
         {
+            **(login or {}),
             "bootstrap.servers": bootstrap,
-            "group.id": "history",
+            "group.id": group,
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.partition.eof": True,

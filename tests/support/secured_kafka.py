@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
+from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
@@ -21,6 +22,7 @@ from portalbus.infra.stack import kafka as local
 from portalbus.infra.stack.containers import RunningStack
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.ports import LOOPBACK, choose
+from portalbus.infra.stack.process import Command
 from portalbus.schemas.kafka_settings import PREFIX, librdkafka_settings
 from portalbus.schemas.registration import register_all
 from portalbus.schemas.registry import SchemaRegistry
@@ -48,6 +50,22 @@ OPERATIONS = {
     "Describe": AclOperation.DESCRIBE,
     "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
 }
+
+
+DENIED = re.compile(
+    r"Principal = User:(\S+) is Denied operation = (\w+) from host = \S+ on resource = (\w+):LITERAL:(\S+)"
+    r" for request = (\w+)"
+)
+
+
+class Denial(NamedTuple):
+    """One refusal of the authorizer: operations and requests are named as Kafka names them."""
+
+    user: str
+    operation: str
+    kind: str
+    name: str
+    request: str
 
 
 class SecuredKafka(local.Kafka):
@@ -78,9 +96,12 @@ class SecuredKafka(local.Kafka):
             "ssl.ca.location": str(self._authority.certificate),
         }
 
-    def certificate(self, user: str) -> dict[str, str]:
-        """The librdkafka properties of a client that shows its certificate."""
-        certificate, key = self._authority.issue(user)
+    def certificate(self, user: str, *, days: int = 2, by: Authority | None = None) -> dict[str, str]:
+        """The librdkafka properties of a client that shows its certificate, `by` another authority if one is given.
+
+        With 0 days it is out of date.
+        """
+        certificate, key = (by or self._authority).issue(user, days)
         return {
             "security.protocol": "SSL",
             "ssl.ca.location": str(self._authority.certificate),
@@ -116,6 +137,17 @@ class SecuredKafka(local.Kafka):
             file.writelines(f"{name}={value}\n" for name, value in settings.items())
         return path
 
+    def _java(self, main: str, *arguments: str) -> Command:
+        """Whoever is refused is named in the broker's log, as it is by Kafka's own settings and by Strimzi's."""
+        command = super()._java(main, *arguments)
+        named = '  <Logger name="kafka.authorizer.logger" level="INFO"/>\n</Loggers>'
+        (self._run / "kafka-log4j2.xml").write_text(local.LOGGING.replace("</Loggers>", named))
+        return command
+
+    def denials(self) -> list[Denial]:
+        """Whom the authorizer refused what, so far, as its log says."""
+        return [Denial(*found) for found in DENIED.findall(self.log.read_text(errors="replace"))]
+
     def is_ready(self) -> bool:
         try:
             return bool(self.admin().list_topics(timeout=2).brokers)
@@ -134,9 +166,9 @@ class SecuredKafka(local.Kafka):
             future.result(30)
         self._allow([acl("h26", "topic", "lane.H26", operation) for operation in ("Write", "Describe")])
 
-    def allow_as_on_kubernetes(self, agency: str) -> None:
+    def allow_as_on_kubernetes(self, *agencies: str) -> None:
         """Gives everybody the rights of the generated `KafkaUser` resources, and no others."""
-        users = [one for one in yaml.safe_load_all(strimzi_resources([agency])) if one["kind"] == "KafkaUser"]
+        users = [one for one in yaml.safe_load_all(strimzi_resources(agencies)) if one["kind"] == "KafkaUser"]
         self._allow(
             acl(user["metadata"]["name"], right["resource"]["type"], right["resource"]["name"], operation, pattern)
             for user in users
@@ -144,6 +176,19 @@ class SecuredKafka(local.Kafka):
             for operation in right["operations"]
             if (pattern := right["resource"]["patternType"])
         )
+
+    def allow(self, user: str, topic: str, *operations: str) -> None:
+        """Gives a user rights on a topic."""
+        self._allow([acl(user, "topic", topic, operation) for operation in operations])
+
+    def take_back(self, user: str) -> None:
+        """Takes every right away from a user that had some, as deleting a `KafkaUser` does."""
+        kinds = ResourceType.ANY, None, ResourcePatternType.ANY
+        whatever = None, AclOperation.ANY, AclPermissionType.ANY
+        anything = AclBindingFilter(*kinds, f"User:{user}", *whatever)  # type: ignore[arg-type]  # None is any name
+        admin = self.admin()
+        (future,) = admin.delete_acls([anything]).values()
+        assert future.result(30)
 
     def _allow(self, rights: Iterable[AclBinding]) -> None:
         admin = self.admin()

@@ -85,7 +85,7 @@ class Bus:
 
     def open(self) -> Bus:
         """Makes everything fresh; what an earlier test left on the broker is deleted."""
-        self._fresh_topics()
+        self.fresh_topics()
         return self.open_ledger()
 
     def open_ledger(self) -> Bus:
@@ -101,6 +101,13 @@ class Bus:
             librdkafka_settings(self.endpoints.bootstrap) | {"enable.idempotence": True, "message.max.bytes": 2_000_000}
         )
         return self
+
+    def fresh_topics(self) -> None:
+        """Makes the topics of these agencies, empty; every other one of the bus on this broker is deleted."""
+        admin = AdminClient(librdkafka_settings(self.endpoints.bootstrap))
+        old = [name for name in admin.list_topics(timeout=30).topics if name.startswith(OURS)]
+        wanted = {name: contract for contract in contracts() for name in self._names(contract)}
+        self._make_anew(admin, old, wanted)
 
     def close(self) -> None:
         """Ends what still runs, and drops the ledger."""
@@ -210,12 +217,6 @@ class Bus:
             )
         self.processes.append(Running(log.stem, process, log))
         return self.processes[-1]
-
-    def _fresh_topics(self) -> None:
-        admin = AdminClient(librdkafka_settings(self.endpoints.bootstrap))
-        old = [name for name in admin.list_topics(timeout=30).topics if name.startswith(OURS)]
-        wanted = {name: contract for contract in contracts() for name in self._names(contract)}
-        self._make_anew(admin, old, wanted)
 
     def make_anew(self, topic: str) -> None:
         """Deletes one topic and makes it again, empty."""

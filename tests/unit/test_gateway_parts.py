@@ -14,12 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from structlog.testing import capture_logs
 
 from bad_payloads import bad_payloads
 from portal_events import directive, feedback
 from portalbus.connectors.gateway.bodies import parsed
 from portalbus.connectors.gateway.database import KEYS, open_database
 from portalbus.connectors.gateway.documentation import Documentation
+from portalbus.connectors.gateway.gate import Gate
 from portalbus.connectors.gateway.judging import Accepted, Refused, judged
 from portalbus.connectors.gateway.keys import ApiKey, KeyRing, add_key, list_keys, revoke_key
 from portalbus.connectors.gateway.messages import Mode, attributes, mode_of, read_message
@@ -72,6 +75,24 @@ def test_a_key_is_found_until_it_is_revoked_and_its_secret_lies_nowhere(tmp_path
     now[0] += 1
     assert ring.find(key) is None
     assert [one.revoked_at is None for one in list_keys(desk)] == [False]
+
+
+def test_a_key_that_is_refused_is_named_in_the_log_by_its_id_alone(tmp_path: Path) -> None:
+    desk = open_database(tmp_path / "keys.sqlite", KEYS)
+    key = add_key(desk, "H26", "www")
+    key_id, secret = key.split("_", 2)[1:]
+    assert revoke_key(desk, key_id)
+    gate = Gate(Settings("", "", tmp_path), KeyRing(desk))
+    with capture_logs() as logs:
+        for presented in (key, "nonsense"):
+            headers = [(b"authorization", f"Bearer {presented}".encode())]
+            with pytest.raises(Refusal, match="key-unknown"):
+                gate.admit(Request({"type": "http", "headers": headers, "client": ("192.0.2.1", 1)}))
+    assert [(line["event"], line["key"]) for line in logs] == [
+        ("gateway.key-refused", key_id),
+        ("gateway.key-refused", None),
+    ]
+    assert secret not in str(logs)
 
 
 @pytest.mark.parametrize(("agency", "portal"), [("h26", "www"), ("", None), ("H26", "Not A Portal"), ("H26", "")])

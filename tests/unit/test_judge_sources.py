@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bus_events import NOON, Lane, content_of, directive, event_id, manifest, receipt, with_id_of
+from bus_events import NOON, Lane, content_of, contents, directive, event_id, manifest, receipt, with_id_of
 from memory_ledger import MemoryLedger
 from portalbus.schemas.codec import Decoded, Misshapen
 from portalbus.schemas.findings import Finding
@@ -55,9 +55,18 @@ def test_an_agency_on_anothers_lane_is_refused_and_nothing_of_it_is_touched(ledg
     assert rules(ledger, g22) == ["event.accepted", "event.accepted"]
 
 
-def test_a_manifest_of_another_agency_is_not_believed(ledger: MemoryLedger, h26: Lane) -> None:
-    assert ledger.take(h26.put(manifest("G22"))) == []
-    assert ledger.history.sources == {}
+def test_what_is_stated_of_another_agencys_source_is_refused_and_not_believed(ledger: MemoryLedger, h26: Lane) -> None:
+    g22 = Lane("G22")
+    ledger.take(g22.say(directive()))
+    entries = ledger.take(h26.put(manifest("G22", delivered_sequence=9)), h26.put(contents("G22")))
+    assert [(entry.decision.rule, entry.decision.path) for entry in entries] == [
+        ("lane.agency-mismatch", "/agency")
+    ] * 2
+    assert all(entry.decision.final and entry.envelope is None for entry in entries)
+    assert entries[0].decision.params == {"agency": "G22", "lane": "H26"}
+    assert ledger.gaps("G22") == {}
+    assert ledger.source("G22").manifest is None
+    assert ("H26", "www") not in ledger.history.sources
 
 
 def test_a_manifest_is_kept_and_is_no_event(ledger: MemoryLedger, h26: Lane) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import structlog
 from starlette.requests import Request
 
-from portalbus.connectors.gateway.keys import ApiKey, KeyRing
+from portalbus.connectors.gateway.keys import ApiKey, KeyRing, id_of
 from portalbus.connectors.gateway.problems import Refusal
 from portalbus.connectors.gateway.settings import Settings
 from portalbus.connectors.web.rate_limit import RateLimit, asker_of
+
+log = structlog.get_logger(__name__)
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="portalbus gateway"'}
 
@@ -26,12 +29,15 @@ class Gate:
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not presented:
             raise Refusal("gateway.key-missing", headers=CHALLENGE)
-        key = self._ring.find(presented.strip())
+        presented = presented.strip()
+        key = self._ring.find(presented)
         if key is None:
             address = asker_of(request.client.host) if request.client else "unknown"
             # Who has a key is not held up by whoever guesses from the same address.
             if wait := self._failures.seconds_to_wait(address):
                 raise Refusal("gateway.too-many-failures", headers={"Retry-After": str(wait)})
+            # Who goes on with a revoked key, or tries ids that are known, is found by the id.
+            log.warning("gateway.key-refused", key=id_of(presented))
             raise Refusal("gateway.key-unknown", headers=CHALLENGE)
         return key
 

@@ -65,6 +65,12 @@ def list_keys(connection: sqlite3.Connection) -> list[ApiKey]:
     return [_key(row) for row in rows]
 
 
+def id_of(presented: str) -> str | None:
+    """The id in what was presented as a key, which is no secret; None when it does not have the form of one."""
+    shape = SHAPE.fullmatch(presented)
+    return shape[1] if shape else None
+
+
 def revoke_key(connection: sqlite3.Connection, key_id: str) -> bool:
     """Takes a key out of use for good; False when there is none with this id that is in use."""
     done = connection.execute(

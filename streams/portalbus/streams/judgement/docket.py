@@ -26,7 +26,7 @@ from portalbus.streams.judgement.judge import judge
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.judgement.parked import HELD, Claim, ParkedRecord, claim_of
 from portalbus.streams.judgement.restoring import folds
-from portalbus.streams.judgement.sources import hear, set_aside
+from portalbus.streams.judgement.sources import hear, judge_statement, set_aside
 from portalbus.streams.records import LaneRecord
 
 NO_CLAIM_RULES = frozenset({"event.duplicate", "event.id-reused", "lane.agency-mismatch", "source.blocked"})
@@ -157,17 +157,25 @@ class Docket:
         facts = self._facts_at(record.timestamp_ms)
         received_at = facts.now
         self._holding.pass_time(record.agency, received_at)
-        if isinstance(content, SourceManifest):
-            self._holding.hear_manifest(content, record.agency, received_at)
-            self.history.reconciling.hear_manifest(content, record.agency, received_at)
-            self.heartbeats[record.agency] += 1
-        elif isinstance(content, BucketContents):
-            self.history.reconciling.hear_contents(content, record.agency, received_at)
-            self.heartbeats[record.agency] += 1
+        if isinstance(content, SourceManifest | BucketContents):
+            self._hear_statement(record, content, received_at)
         elif isinstance(content, Unreadable):
             self._park(record, content, received_at)
         else:
             self._hear_event(record, content, facts)
+
+    def _hear_statement(self, record: LaneRecord, content: SourceStatement, received_at: datetime) -> None:
+        """Keeps what a source states of itself; who states it of another agency's source is told that it may not."""
+        refusal = judge_statement(content, record.agency)
+        if refusal is not None:
+            self._enter(record.agency, record.offset, received_at, None, refusal, None)
+            return
+        if isinstance(content, SourceManifest):
+            self._holding.hear_manifest(content, record.agency, received_at)
+            self.history.reconciling.hear_manifest(content, record.agency, received_at)
+        else:
+            self.history.reconciling.hear_contents(content, record.agency, received_at)
+        self.heartbeats[record.agency] += 1
 
     def _facts_at(self, timestamp_ms: int) -> Facts:
         """The facts at a lane time: the clock of judgement is the broker's, so that a replay judges the same."""

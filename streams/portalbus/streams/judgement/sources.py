@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from portalbus.schemas.models import Envelope, SourceManifest
+from portalbus.schemas.models import Envelope, SourceManifest, SourceStatement
 from portalbus.streams.judgement.clocks import lead_ms, remember
 from portalbus.streams.judgement.decision import Decision, rejected
 from portalbus.streams.judgement.gaps import Gap, Place, begin_epoch, fill_place, gap_holding, note_gone, open_gap
@@ -17,11 +17,20 @@ NO_HOLD = timedelta(0)
 def judge_source(envelope: Envelope, lane_agency: str, history: History) -> Decision | None:
     """A refusal when this lane may not carry what this envelope claims, or its source is blocked."""
     if envelope.agency != lane_agency:
-        return rejected("lane.agency-mismatch", "/envelope/agency", agency=envelope.agency, lane=lane_agency)
+        return _mismatch("/envelope/agency", envelope.agency, lane_agency)
     source = history.sources.get((lane_agency, envelope.portal))
     if source is not None and source.status == "blocked":
         return rejected("source.blocked", "/envelope/portal")
     return None
+
+
+def judge_statement(statement: SourceStatement, lane_agency: str) -> Decision | None:
+    """A refusal when a source states something of itself on the lane of another agency."""
+    return None if statement.agency == lane_agency else _mismatch("/agency", statement.agency, lane_agency)
+
+
+def _mismatch(path: str, agency: str, lane_agency: str) -> Decision:
+    return rejected("lane.agency-mismatch", path, agency=agency, lane=lane_agency)
 
 
 def judge_sequence(envelope: Envelope, source: SourceState) -> Decision | None:

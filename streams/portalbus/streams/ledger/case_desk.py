@@ -9,18 +9,22 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import class_row
 
+from portalbus.schemas.law.levels import GOVERNMENT_PORTAL
+
 HAS = "select owner, state from ledger.case where case_id = %s for update"
 UNDECIDED = """
 select exists (
     select from ledger.case_decision d
     where d.case_id = %s and d.decided_at > now() - interval '1 hour' and not exists (
-        select from ledger.event e where e.key = d.case_id and e.event_id = d.event_id and e.claims_id))"""
+        select from ledger.event e
+        where e.agency = %s and e.key = d.case_id and e.event_id = d.event_id and e.claims_id))"""
 RECORD = """
 insert into ledger.case_decision (case_id, event_id, from_agency, to_agency, decided_by, why)
 values (%s, %s, %s, %s, %s, %s)"""
 DECIDED = """
 select d.case_id, d.event_id::text, d.from_agency, d.to_agency, d.decided_by, d.why, d.decided_at,
-    (select e.rule from ledger.event e where e.key = d.case_id and e.event_id = d.event_id and e.claims_id) as rule
+    (select e.rule from ledger.event e
+        where e.agency = %(centre)s and e.key = d.case_id and e.event_id = d.event_id and e.claims_id) as rule
 from ledger.case_decision d
 where (%(case_id)s::text is null or d.case_id = %(case_id)s)
     and (%(agency)s::text is null
@@ -73,7 +77,7 @@ def record_decision(
         raise CaseNotOpen(f"the case {case_id} is not open: open it again first")
     if owner is not None and has != owner:
         raise CaseMoved(f"{has} has the case {case_id} by now, and no longer {owner}")
-    waits = connection.execute(UNDECIDED, (case_id,)).fetchone()
+    waits = connection.execute(UNDECIDED, (case_id, GOVERNMENT_PORTAL)).fetchone()
     if waits is not None and waits[0]:
         raise CaseMoved(f"a decision about the case {case_id} waits to be judged: see `portalbus cases decisions`")
     connection.execute(RECORD, (case_id, event_id, has, to_agency, who, why))
@@ -84,5 +88,6 @@ def case_decisions(
     connection: Connection[Any], case_id: str | None = None, limit: int = 1_000, agency: str | None = None
 ) -> list[CaseDecision]:
     """What was decided about a case, or about all, the newest first; only from or to an agency where one is given."""
+    asked = {"case_id": case_id, "limit": limit, "agency": agency, "centre": GOVERNMENT_PORTAL}
     with connection.cursor(row_factory=class_row(CaseDecision)) as cursor:
-        return cursor.execute(DECIDED, {"case_id": case_id, "limit": limit, "agency": agency}).fetchall()
+        return cursor.execute(DECIDED, asked).fetchall()

@@ -45,7 +45,7 @@ select c.case_id, e.event_id::text, c.answered_by as agency, c.receiver, c.regim
     c.outcome, c.reason_code, c.reason_text, c.legal_basis, c.competent_agency, c.answer,
     coalesce(c.answer_language, 'vi') as language, c.answered_at
 from ledger.case c join lateral (
-    select event_id from ledger.event
+    select event_id, position from ledger.event
     where key = c.case_id and event_type = 'FeedbackResolved' and status = 'ACCEPTED' order by position desc limit 1
 ) e on true
 where c.answered_at is not null and {SHOWN}"""
@@ -60,12 +60,15 @@ async def answers_of(connection: Connection, case_ids: Sequence[str]) -> tuple[A
 
 
 async def public_answer(connection: Connection, event_id: UUID) -> AnswerRow | None:
-    """The public answer that this event gave; None when there is none, or a later one took its place."""
+    """The public answer that this event gave; None when there is none, or a later one took its place.
+
+    An id is an agency's own: of two agencies that gave their answers one id, the first one keeps the address.
+    """
     async with connection.cursor(row_factory=class_row(AnswerRow)) as cursor:
         await cursor.execute(
-            f"{SELECT} and e.event_id = %(id)s and c.case_id = (select key from ledger.event where claims_id"
+            f"{SELECT} and e.event_id = %(id)s and c.case_id in (select key from ledger.event where claims_id"
             " and (agency, event_id) in (select agency, %(id)s from ledger.lane union select agency, %(id)s"
-            " from ledger.source))",
+            " from ledger.source)) order by e.position limit 1",
             {"id": event_id},
         )
         return await cursor.fetchone()

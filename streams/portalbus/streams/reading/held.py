@@ -29,7 +29,8 @@ select c.case_id, c.receiver, c.field, c.area, c.urgent, c.received_at, c.positi
 from ledger.case c
 left join lateral (
     select * from ledger.case_decision d where d.case_id = c.case_id order by d.id desc limit 1) d on true
-left join ledger.event e on e.key = c.case_id and e.event_id = d.event_id and e.claims_id
+left join ledger.event e
+    on e.agency = %(centre)s and e.key = c.case_id and e.event_id = d.event_id and e.claims_id
 where c.state = 'RECEIVED' and c.stage = 'RECEIVED' and c.owner = %(centre)s and c.addressed_to = %(centre)s
   and (%(case)s::text is null or c.case_id = %(case)s) and c.position > %(after)s
   and not exists (select from ledger.case_step s where s.case_id = c.case_id and s.step <> 'URGENCY_CHANGED')
