@@ -16,12 +16,14 @@ from psycopg import Connection
 from bus_events import NOON, Lane, answer, directive, event_id, manifest, progress, receipt, withdrawal, writers
 from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
+from off_clock import clock_ahead
 from portalbus.schemas.models import Bucket, BucketContents, BucketEvent, CaseStep
 from portalbus.streams.judgement.docket import Item, Unreadable
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.asking import Filters, parked_places
 from portalbus.streams.parking.deciding import Parking
+from portalbus.streams.reconciling import conversing, reconciler
 from portalbus.streams.reconciling.difference import Kind
 from portalbus.streams.reconciling.keeper import Keeper
 from portalbus.streams.reconciling.reconciler import Reconciler
@@ -688,6 +690,17 @@ def test_two_do_not_reconcile_at_once(ledger_url: str, look: Connection[Any]) ->
         assert not other.take_turn()
         one_of_them.end_turn()
         assert other.take_turn()
+
+
+def test_a_machine_whose_clock_is_ahead_does_not_put_off_the_workers_own_comparisons(
+    ledger_url: str, source: StatingSource, look: Connection[Any]
+) -> None:
+    with (
+        clock_ahead(timedelta(days=10), (conversing, reconciler)),
+        Reconciler(ledger_url, writers(), Lanes()) as operators,
+    ):
+        operators.run()
+    assert one(look, "select max(started_at) <= now() and max(finished_at) <= now() from ledger.reconciliation")
 
 
 # ---- by itself -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -178,7 +177,7 @@ class Hands:
 
     def _ask(self, who: str, step: Step) -> Ended:
         with self._connected() as connection:
-            asked = ask_now(connection, step.agency, step.about["portal"], datetime.now(UTC))
+            asked = ask_now(connection, step.agency, step.about["portal"])
         return Ended("done", {"n": asked}) if asked else Ended("nothing")
 
     def _assign(self, who: str, step: Step) -> Ended:

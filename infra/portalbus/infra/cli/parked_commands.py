@@ -213,11 +213,9 @@ def allow(
     """
     from portalbus.streams.ledger.parking_stop import allow as allow_parking
 
-    now = datetime.now(UTC)
-    until = now + timedelta(hours=hours)
     decider = _decider(by, why)
     with _connection(home, database_url) as connection:
-        allow_parking(connection, decider, until, now)
+        until = allow_parking(connection, decider, timedelta(hours=hours))
     if json_:
         typer.echo(json.dumps({"until": until.isoformat(), "by": decider.who, "why": decider.why}))
     else:

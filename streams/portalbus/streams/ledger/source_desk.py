@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from portalbus.streams.judgement.docket import Bounds
-from portalbus.streams.ledger.order import take_position
-from portalbus.streams.ledger.steps import blocking_told, write_step
+from portalbus.streams.ledger.order import take_turn
+from portalbus.streams.ledger.steps import blocking_told, bounds_in_use, write_step
 
 LIST = """
 select s.agency, s.portal, s.status, s.first_heard_at, s.last_heard_at, s.epoch, s.last_sequence,
@@ -72,7 +71,7 @@ def set_source(
     It holds for what is judged after it, in the ledger's order, and is a step of that order: a replay finds the same.
     What came before and waits goes on. Raises SourceUnknown.
     """
-    position = take_position(connection)  # nothing is judged between the decision and its step
+    position, now = take_turn(connection)  # nothing is judged between the decision and its step
     row = connection.execute(KNOWN, (agency, portal)).fetchone()
     if row is None:
         raise SourceUnknown(f"nothing was ever heard of {agency}/{portal}")
@@ -81,5 +80,5 @@ def set_source(
     connection.execute(SET, (status.value, agency, portal))
     connection.execute(RECORD, (agency, portal, status.value, who, why))
     told = blocking_told(agency, portal, status.value)
-    write_step(connection, told, position, position, datetime.now(UTC), Bounds())
+    write_step(connection, told, position, position, now, bounds_in_use(connection))
     return True

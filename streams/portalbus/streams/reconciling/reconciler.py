@@ -12,12 +12,13 @@ from uuid import UUID
 from psycopg import Connection
 
 from portalbus.schemas.codec import WriterSchemas
+from portalbus.streams.ledger.clock import read_time
 from portalbus.streams.ledger.database import KeptConnection
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.notices import send_notices
 from portalbus.streams.reconciling.alerting import tell_lasting
 from portalbus.streams.reconciling.comparing import difference_of
-from portalbus.streams.reconciling.conversing import close_needless, hear_answers, inquire, open_inquiries, utc_now
+from portalbus.streams.reconciling.conversing import close_needless, hear_answers, inquire, open_inquiries
 from portalbus.streams.reconciling.difference import Difference
 from portalbus.streams.reconciling.digests import BucketName, Digests
 from portalbus.streams.reconciling.healing import Healer
@@ -62,7 +63,9 @@ class Compared:
 class Reconciler:
     """Compares the central store with what the sources state, and heals it. One thread; a connection of its own.
 
-    `rest` is called now and then while everything is read. Raises psycopg.OperationalError when the database is away.
+    What is compared, asked and healed is dated by the database's clock, unless a `clock` is given: machines that
+    compare in turn find from these dates what is due. `rest` is called now and then while everything is read. Raises
+    psycopg.OperationalError when the database is away.
     """
 
     def __init__(
@@ -71,13 +74,13 @@ class Reconciler:
         writers: WriterSchemas,
         lanes: Lanes | None,
         *,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] | None = None,
         rest: Callable[[], None] = lambda: None,
     ) -> None:
-        self._clock = clock
+        self._clock = clock or self._time
         self._rest = rest
         self._writers = writers
-        self._healer = Healer(writers, lanes, clock)
+        self._healer = Healer(writers, lanes, self._clock)
         self._kept = KeptConnection(database_url, application="reconcile")
 
     def __enter__(self) -> Reconciler:
@@ -162,6 +165,11 @@ class Reconciler:
             f"{open_inquiries(connection, names)} buckets to be told,"
             f" {len(open_repairs(connection, names))} differences to be healed"
         )
+
+    def _time(self) -> datetime:
+        """The database's time, as times stand in notices: to the millisecond."""
+        now = read_time(self._kept.open())
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _compare(self, connection: Connection[Any], scope: Scope) -> Compared:
         now = self._clock()
