@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
+from portalbus.infra.cli.marks import mark, styled
 from portalbus.infra.cli.options import (
     USUAL_LANGUAGE,
     DatabaseUrl,
@@ -113,7 +114,7 @@ def close(
     if json_:
         typer.echo(closed.model_dump_json(indent=2))
         return
-    console().print(f"{closed.kind} about {_about(closed)} closed", markup=False)
+    console().print(f"{closed.kind} about {_about(closed)} closed")
 
 
 def _about(alert: ListedAlert | Alert) -> str:
@@ -126,20 +127,13 @@ def _show(found: list[ListedAlert], lang: str) -> None:
     whole = Column("id", no_wrap=True, min_width=36, overflow="fold")  # `close` needs all of it
     table = Table("", "raised", "over", "kind", "about", "what", whole, box=None, header_style="bold")
     for alert in found:
-        mark = "[green]✓[/green]" if alert.closed_at else "[red]●[/red]"
+        sign = mark(True) if alert.closed_at else styled("●", "red")
         said = in_language(alert.texts, lang)
         if alert.closed_by:
             said += f" (closed by {alert.closed_by}: {alert.closed_why})"
         times = (local_time(alert.raised_at), local_time(alert.closed_at))
-        table.add_row(mark, *times, alert.kind, _about(alert), _bare(said), alert.id)
+        table.add_row(sign, *times, alert.kind, _about(alert), said, alert.id)
     console().print(table)
-
-
-def _bare(text: str) -> str:
-    """A text whose brackets are brackets, and no markup."""
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def _plain(alert: ListedAlert) -> dict[str, Any]:

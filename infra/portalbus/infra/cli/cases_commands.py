@@ -12,6 +12,7 @@ import typer
 
 from portalbus.infra.cli import handing_on_command, undecided_commands
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
+from portalbus.infra.cli.marks import styled
 from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console, options_of_its_own
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ def cases(
     else:
         table = _table("case", "owed by", "what", "by", "state", "rule")
         for one in found:
-            mark = "[red]overdue[/red]" if one.state == "MISSED" else one.state.lower()
+            state = styled("overdue", "red") if one.state == "MISSED" else one.state.lower()
             what = one.duty.lower().replace("_", " ") + (f" {one.number}" if one.duty == "PROGRESS" else "")
-            table.add_row(one.case_id, one.agency, what, str(one.due_on or "–"), mark, one.rule)
+            table.add_row(one.case_id, one.agency, what, str(one.due_on or "–"), state, one.rule)
         console().print(table)
     if any(one.state == "MISSED" for one in found):
         raise Ended(NO)

@@ -171,4 +171,4 @@ def _show(found: list[Figures], wanted: Wanted) -> None:
         group = [one.group.get(part.value, "all") for part in wanted.by]
         rated = one.counts.satisfaction
         table.add_row(*group, *counts, f"{rated:.2f}" if rated is not None else "–")
-    console().print(table, markup=False)
+    console().print(table)

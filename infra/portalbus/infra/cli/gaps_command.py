@@ -108,7 +108,7 @@ def _show(found: list[ListedGap]) -> None:
             gap.opened_at.isoformat(sep=" ", timespec="seconds"),
             f"{gap.asked} times",
         )
-    console().print(table, markup=False)
+    console().print(table)
 
 
 def _range(text: str) -> tuple[int, int]:

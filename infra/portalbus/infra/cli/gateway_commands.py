@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
+from portalbus.infra.cli.marks import mark
 from portalbus.infra.cli.options import (
     Bootstrap,
     Home,
@@ -158,7 +159,7 @@ def add(
     if json_:
         typer.echo(json.dumps({"key": key, "agency": code, "portal": portal}))
         return
-    console().print(f"[green]✓[/green] a key for {code}/{portal or '*'}, shown this once:")
+    console().print(mark(True), f"a key for {code}/{portal or '*'}, shown this once:")
     typer.echo(key)
 
 
@@ -212,11 +213,10 @@ def _show(found: list[ApiKey]) -> None:
 
     table = Table("", "id", "for", "events/s", "made", "revoked", "note", box=None, header_style="bold")
     for key in found:
-        mark = "[red]✗[/red]" if key.revoked_at else "[green]✓[/green]"
         rate = "" if key.events_per_second is None else f"{key.events_per_second:g}"
         revoked = "" if key.revoked_at is None else _time(key.revoked_at)
-        note = key.note.replace("[", "\\[")
-        table.add_row(mark, key.id, f"{key.agency}/{key.portal or '*'}", rate, _time(key.created_at), revoked, note)
+        whose, made = f"{key.agency}/{key.portal or '*'}", _time(key.created_at)
+        table.add_row(mark(not key.revoked_at), key.id, whose, rate, made, revoked, key.note)
     console().print(table)
 
 

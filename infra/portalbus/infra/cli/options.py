@@ -132,10 +132,10 @@ def agency_codes(given: Sequence[str]) -> list[str]:
 
 def console(*, stderr: bool = False) -> Console:
     """Where text for people goes; what is not a terminal gets long lines whole."""
-    from rich.console import Console
+    from portalbus.infra.cli.plain_console import PlainConsole
 
-    found = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    return found if found.is_terminal else Console(stderr=stderr, highlight=False, soft_wrap=True, width=WIDE)
+    found = PlainConsole(stderr=stderr)
+    return found if found.is_terminal else PlainConsole(stderr=stderr, width=WIDE)
 
 
 def quiet_logs() -> None:

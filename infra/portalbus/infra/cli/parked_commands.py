@@ -219,7 +219,7 @@ def allow(
     if json_:
         typer.echo(json.dumps({"until": until.isoformat(), "by": decider.who, "why": decider.why}))
     else:
-        console().print(f"no limit until {time_of(until)}; noted for {decider.who}", markup=False)
+        console().print(f"no limit until {time_of(until)}; noted for {decider.who}")
 
 
 def _decide(
@@ -318,4 +318,4 @@ def _report(outcomes: Sequence[Outcome], json_: bool) -> None:
     for outcome in outcomes:
         detail = f": {outcome.detail}" if outcome.detail else ""
         said = "stays parked" if outcome.parked else outcome.status
-        console().print(f"{outcome.agency}@{outcome.lane_offset}  {said} [{outcome.rule}]{detail}", markup=False)
+        console().print(f"{outcome.agency}@{outcome.lane_offset}  {said} [{outcome.rule}]{detail}")

@@ -60,7 +60,7 @@ def print_record(kept: KeptRecord, fields: dict[str, Any], dissection: Dissectio
     from portalbus.schemas.findings import Finding
 
     def say(text: str) -> None:
-        console().print(text, markup=False)
+        console().print(text)
 
     say(f"lane.{kept.agency}@{kept.lane_offset}, came {time_of(kept.received_at)}, {kept.state}")
     say(f"why      [{kept.reason}] {Finding(kept.reason).message.en} ({kept.detail})")

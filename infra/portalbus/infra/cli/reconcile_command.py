@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended
+from portalbus.infra.cli.marks import mark, styled
 from portalbus.infra.cli.options import Bootstrap, DatabaseUrl, Home, Json, RegistryUrl, addresses, console, quiet_logs
 
 if TYPE_CHECKING:
@@ -123,17 +124,20 @@ def _print(report: Report) -> None:
         f" {compared.differing_buckets} digests differed"
     )
     if not report.repairs:
-        out.print("[green]✓[/green] the central store is what the portals published")
+        out.print(mark(True), "the central store is what the portals published")
         return
     for (kind, place), repairs in by_place(report.repairs).items():
         healed = sum(repair.healed_at is not None for repair in repairs)
-        mark = "[green]✓[/green]" if healed == len(repairs) else "[red]✗[/red]"
-        out.print(f"{mark} [bold]{place}[/bold] {kind} ({WORDS[kind]}): {len(repairs)}, healed {healed}")
+        out.print(
+            mark(healed == len(repairs)),
+            styled(place, "bold"),
+            f"{kind} ({WORDS[kind]}): {len(repairs)}, healed {healed}",
+        )
         for repair in repairs[:SHOWN]:
             name = repair.key or f"event {repair.event_id}"
             columns = f" ({', '.join(repair.columns)})" if repair.columns else ""
             state = CURES[repair.healed_from] if repair.healed_from else "asked for" if repair.asked else "open"
-            out.print(f"    {name}{columns}: {state}", markup=False)
+            out.print(f"    {name}{columns}: {state}")
         if len(repairs) > SHOWN:
             out.print(f"    … and {len(repairs) - SHOWN} more: --json lists all")
     for key in report.missed_withdrawals:

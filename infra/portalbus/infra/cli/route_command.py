@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import NO, USAGE, Ended
+from portalbus.infra.cli.marks import line, styled
 from portalbus.infra.cli.options import Json, agency_codes, console
 
 if TYPE_CHECKING:
@@ -75,16 +76,18 @@ def _print(found: Routing, day: date) -> None:
     out = console()
     if found.agency:
         known = directory().agency(found.agency, day)
-        out.print(f"[bold]{found.agency}[/bold] {known.name_vi}" + (f", {found.level}" if found.level else ""))
+        out.print(styled(found.agency, "bold"), known.name_vi + (f", {found.level}" if found.level else ""))
         out.print(f"path: {' → '.join(found.path)}")
     else:
-        out.print("[bold]a person decides[/bold]" + (f"; the rules suggest {found.suggested}" * bool(found.suggested)))
+        out.print(
+            line(styled("a person decides", "bold"), f"; the rules suggest {found.suggested}" * bool(found.suggested))
+        )
     for sentence in found.why:
-        out.print(f"  · {sentence}", markup=False)
+        out.print(f"  · {sentence}")
     for rule in found.rules:
         until = f" to {rule.valid_to}" if rule.valid_to else ""
         confidence = f"{rule.basis.value}, confidence {rule.confidence}"
-        out.print(f"  · {rule.id}: in force from {rule.valid_from}{until}; {confidence}", markup=False)
+        out.print(f"  · {rule.id}: in force from {rule.valid_from}{until}; {confidence}")
 
 
 def _as_json(found: Routing) -> dict[str, Any]:

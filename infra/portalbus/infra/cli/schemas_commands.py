@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
+from portalbus.infra.cli.marks import mark, styled
 from portalbus.infra.cli.options import Bootstrap, Home, Json, RegistryUrl, addresses, agency_codes, console
 
 app = typer.Typer(
@@ -100,7 +101,7 @@ def usage(
 
         table = Table("source", "contract", "version", "in force", "records", "last", box=None, header_style="bold")
         for one in found:
-            shown = f"[yellow]{one.version or '?'}[/yellow]" if one.is_behind else str(one.version)
+            shown = styled(str(one.version or "?"), "yellow" if one.is_behind else "")
             source, at = f"{one.agency}/{one.portal}", f"{one.last_at:%Y-%m-%d %H:%M}"
             table.add_row(source, one.record, shown, str(one.newest), str(one.records), at)
         console().print(table)
@@ -114,8 +115,8 @@ def _report(problems: list[str], as_json: bool, good: str) -> None:
         typer.echo(json.dumps(said, indent=2))
     else:
         for problem in problems:
-            console().print(f"[red]✗[/red] {problem}")
+            console().print(mark(False), problem)
         if not problems:
-            console().print(f"[green]✓[/green] {good}")
+            console().print(mark(True), good)
     if problems:
         raise Ended(NO)

@@ -124,7 +124,7 @@ def _decide(
     if as_json:
         typer.echo(json.dumps({"agency": code, "portal": portal, "status": wanted.value}))
     else:
-        console().print(f"{code}/{portal} is {_word(wanted)}", markup=False)
+        console().print(f"{code}/{portal} is {_word(wanted)}")
 
 
 def _word(status: SourceStatus) -> str:
@@ -140,7 +140,7 @@ def _show(found: list[ListedSource]) -> None:
         table.add_row(
             f"{one.agency}/{one.portal}", state, local_time(one.last_heard_at), one.decided_by or "–", one.why
         )
-    console().print(table, markup=False)
+    console().print(table)
 
 
 def _plain(value: object) -> str:

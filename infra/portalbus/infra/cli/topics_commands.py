@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, Ended
+from portalbus.infra.cli.marks import mark, styled
 from portalbus.infra.cli.options import Bootstrap, Home, Json, addresses, agency_codes, console
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ def _wanted(agency: list[str] | None) -> dict[str, WantedTopic]:
 
 def _show(problems: list[TopicProblem]) -> None:
     for problem in problems:
-        sign = "[yellow]~[/yellow]" if problem.mendable else "[red]✗[/red]"
-        console().print(f"{sign} {problem}" + ("" if problem.mendable else ": move its data to a new topic"))
+        sign = styled("~", "yellow") if problem.mendable else mark(False)
+        console().print(sign, f"{problem}" + ("" if problem.mendable else ": move its data to a new topic"))
     if not problems:
-        console().print("[green]✓[/green] every topic is as its contract says")
+        console().print(mark(True), "every topic is as its contract says")
         return
     counts = Counter("to do" if problem.mendable else "by hand" for problem in problems)
     console().print(

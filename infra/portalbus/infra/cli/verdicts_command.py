@@ -63,10 +63,10 @@ def _print(proof: Proof, check: bool) -> None:
         return
     for item in proof.open[:MOST_OPEN]:
         until = f"until {item.until.astimezone().isoformat(sep=' ', timespec='seconds')}" if item.until else ""
-        out.print(f"  {item.agency}@{item.lane_offset}  {item.status} [{item.rule}] {until}", markup=False)
+        out.print(f"  {item.agency}@{item.lane_offset}  {item.status} [{item.rule}] {until}")
     if len(proof.open) > MOST_OPEN:
         out.print(f"  … and {len(proof.open) - MOST_OPEN} more: --json lists them all")
     for problem in proof.problems:
-        out.print(f"✗ {problem}", markup=False)
+        out.print(f"✗ {problem}")
     if proof.holds:
         out.print("✓ every record has exactly one final verdict, or is listed as open")
