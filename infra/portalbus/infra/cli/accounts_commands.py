@@ -15,7 +15,7 @@ import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
 from portalbus.infra.cli.marks import mark
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_code, console
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -111,7 +111,7 @@ def _agency(given: str) -> str:
     from portalbus.schemas.directory import directory, first_level
     from portalbus.schemas.errors import AgencyUnknown
 
-    (code,) = agency_codes([given])
+    code = agency_code(given)
     if first_level(code) != code:
         raise Ended(USAGE, f"an account is for a whole agency: write {first_level(code)}")
     try:

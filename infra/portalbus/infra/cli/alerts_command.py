@@ -24,6 +24,7 @@ from portalbus.infra.cli.options import (
     decider,
     in_language,
     local_time,
+    one_agency,
     options_of_its_own,
 )
 
@@ -69,14 +70,15 @@ def list_(
     from portalbus.streams.ledger.alert_list import list_alerts
     from portalbus.streams.ledger.database import connect
 
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="alerts", autocommit=True) as connection:
-        found = list_alerts(connection, agency, closed=all_)
+        found = list_alerts(connection, code, closed=all_)
     still_open = [alert for alert in found if alert.closed_at is None]
     if json_:
         typer.echo(json.dumps([_plain(alert) for alert in found], indent=2, ensure_ascii=False))
     elif not found:
-        of = f" of {agency}" if agency else ""
+        of = f" of {code}" if code else ""
         console().print(f"there never was an alert{of}" if all_ else f"no alert{of} is open")
     else:
         _show(found, lang)

@@ -11,7 +11,7 @@ import typer
 
 from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended, let_sigterm_interrupt
 from portalbus.infra.cli.marks import line, mark, styled
-from portalbus.infra.cli.options import USUAL_LANGUAGE, Json, Lang, agency_codes, console, in_language, quiet_logs
+from portalbus.infra.cli.options import USUAL_LANGUAGE, Json, Lang, agency_code, console, in_language, quiet_logs
 
 if TYPE_CHECKING:
     from portalbus.connectors.conformance.examination import Examination, Result
@@ -64,7 +64,7 @@ def conformance(
         raise Ended(USAGE, "give --target ADDRESS of the portal's driver, or --sdk")
     let_sigterm_interrupt()
     quiet_logs()
-    found = _examine(target, start, door, agency_codes([agency])[0], patience, wanted, quiet=json_)
+    found = _examine(target, start, door, agency_code(agency), patience, wanted, quiet=json_)
     if report is not None:
         report.write_text(_document(found), encoding="utf-8")
     if json_:

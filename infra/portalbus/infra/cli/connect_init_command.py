@@ -19,6 +19,7 @@ from portalbus.infra.cli.options import (
     Json,
     Lang,
     RegistryUrl,
+    agency_code,
     console,
     home_folder,
     in_language,
@@ -141,10 +142,10 @@ def _ask(agency: str | None, portal: str | None, kind: str | None, address: str 
 def _agency(said: str) -> str:
     from datetime import date
 
-    from portalbus.schemas.directory import directory, normalise_code
+    from portalbus.schemas.directory import directory
     from portalbus.schemas.errors import AgencyUnknown
 
-    code = normalise_code(said.strip())
+    code = agency_code(said)
     try:
         directory().agency(code, date.today())
     except AgencyUnknown as error:

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, Who, Why, addresses, console, decider
+from portalbus.infra.cli.options import (
+    DatabaseUrl,
+    Home,
+    Json,
+    Who,
+    Why,
+    addresses,
+    agency_code,
+    console,
+    decider,
+    one_agency,
+)
 
 if TYPE_CHECKING:
     from portalbus.streams.ledger.gap_desk import ListedGap
@@ -42,13 +53,14 @@ def list_(
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.ledger.gap_desk import list_gaps
 
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="gaps", autocommit=True) as connection:
-        found = list_gaps(connection, agency, closed=closed)
+        found = list_gaps(connection, code, closed=closed)
     if json_:
         typer.echo(json.dumps([_plain(asdict(gap)) for gap in found], indent=2, ensure_ascii=False))
     elif not found:
-        console().print("nothing is missing" + (f" from {agency}" if agency else ""))
+        console().print("nothing is missing" + (f" from {code}" if code else ""))
     else:
         _show(found)
     if any(gap.state != "closed" for gap in found):
@@ -74,19 +86,20 @@ def close(
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.ledger.gap_desk import close_gap
 
+    code = agency_code(agency)
     first, last = _range(sequences)
     by, reason = decider(who, why)
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="gaps") as connection:
-        closed = close_gap(connection, agency, portal, first, last, who=by, why=reason, epoch=epoch)
+        closed = close_gap(connection, code, portal, first, last, who=by, why=reason, epoch=epoch)
     if not closed:
-        raise Ended(NO, f"no gap of {agency}/{portal} lies there: see `portalbus gaps list --agency {agency}`")
+        raise Ended(NO, f"no gap of {code}/{portal} lies there: see `portalbus gaps list --agency {code}`")
     if json_:
         rows = [{"epoch": gap.epoch, "first": gap.first, "last": gap.last, "missing": gap.missing} for gap in closed]
         typer.echo(json.dumps(rows, indent=2))
         return
     for gap in closed:
-        console().print(f"{agency}/{portal} epoch {gap.epoch}: {_span(gap.first, gap.last)} closed")
+        console().print(f"{code}/{portal} epoch {gap.epoch}: {_span(gap.first, gap.last)} closed")
 
 
 def _show(found: list[ListedGap]) -> None:

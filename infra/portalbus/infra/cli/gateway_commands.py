@@ -15,16 +15,7 @@ import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
 from portalbus.infra.cli.marks import mark
-from portalbus.infra.cli.options import (
-    Bootstrap,
-    Home,
-    Json,
-    RegistryUrl,
-    addresses,
-    agency_codes,
-    console,
-    home_folder,
-)
+from portalbus.infra.cli.options import Bootstrap, Home, Json, RegistryUrl, addresses, agency_code, console, home_folder
 
 if TYPE_CHECKING:
     from portalbus.connectors.gateway.keys import ApiKey
@@ -146,7 +137,7 @@ def add(
     from portalbus.schemas.directory import directory
     from portalbus.schemas.errors import AgencyUnknown
 
-    (code,) = agency_codes([agency])
+    code = agency_code(agency)
     try:
         directory().agency(code, date.today())
     except AgencyUnknown as error:

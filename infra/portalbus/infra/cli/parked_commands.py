@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, RegistryUrl, addresses, console, decider, quiet_logs
+from portalbus.infra.cli.options import (
+    DatabaseUrl,
+    Home,
+    Json,
+    RegistryUrl,
+    addresses,
+    agency_code,
+    console,
+    decider,
+    one_agency,
+    quiet_logs,
+)
 from portalbus.infra.cli.parked_text import (
     SHOWN_BYTES,
     plain,
@@ -35,7 +46,7 @@ if TYPE_CHECKING:
     from portalbus.streams.parking.deciding import Outcome
     from portalbus.streams.parking.dissecting import Dissection
 
-PLACE = re.compile(r"^(?:lane\.)?(?P<agency>[A-Y][0-9]{2}(?:\.[A-Z0-9]+)*)@(?P<offset>[0-9]{1,18})$")
+PLACE = re.compile(r"^(?:lane\.)?(?P<agency>[A-Y][0-9]{2}(?:\.[A-Z0-9]+)*)@(?P<offset>[0-9]{1,18})$", re.IGNORECASE)
 LONGEST_ALLOWANCE_HOURS = 72.0
 
 app = typer.Typer(
@@ -254,14 +265,14 @@ def _filters(agency: str | None, reason: str | None, key: str | None, since: dat
     from portalbus.streams.parking.asking import Filters
 
     since = since.replace(tzinfo=UTC) if since is not None else None
-    return Filters(agency, reason, key, since, None if state is State.ALL else state.value)
+    return Filters(one_agency(agency), reason, key, since, None if state is State.ALL else state.value)
 
 
 def _place(text: str) -> tuple[str, int]:
     match = PLACE.match(text.strip())
     if match is None:
         raise Ended(USAGE, f"{text} is no place of a record: write agency@offset, such as H26@17")
-    return match["agency"], int(match["offset"])
+    return agency_code(match["agency"]), int(match["offset"])
 
 
 def _decider(by: str | None, why: str) -> Decider:

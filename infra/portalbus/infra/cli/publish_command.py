@@ -23,6 +23,7 @@ from portalbus.infra.cli.options import (
     Lang,
     RegistryUrl,
     addresses,
+    agency_code,
     console,
     home_folder,
     in_language,
@@ -79,11 +80,12 @@ def publish(
     from portalbus.producers import Portal
     from portalbus.schemas.kafka_settings import kafka_from_env
 
+    code = agency_code(agency)
     lines = _lines(files)
     where = addresses(home, ("bootstrap", "registry_url"), bootstrap=bootstrap, registry_url=registry_url)
     try:
         speaker = Portal(
-            agency,
+            code,
             portal,
             bootstrap=where.bootstrap,
             registry_url=where.registry_url,

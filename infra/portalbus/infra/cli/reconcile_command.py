@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended
+from portalbus.infra.cli.exits import NO, UNREACHABLE, Ended
 from portalbus.infra.cli.marks import mark, styled
-from portalbus.infra.cli.options import Bootstrap, DatabaseUrl, Home, Json, RegistryUrl, addresses, console, quiet_logs
+from portalbus.infra.cli.options import (
+    Bootstrap,
+    DatabaseUrl,
+    Home,
+    Json,
+    RegistryUrl,
+    addresses,
+    agency_codes,
+    console,
+    quiet_logs,
+)
 
 if TYPE_CHECKING:
     from portalbus.streams.reconciling.reconciler import Reconciler
@@ -65,7 +75,7 @@ def reconcile(
     from portalbus.streams.reconciling.reconciler import Reconciler
 
     quiet_logs()
-    names = _agencies(agency or [])
+    names = agency_codes(agency or [])
     needed = ("bootstrap", "registry_url", "database_url")
     where = addresses(home, needed, bootstrap=bootstrap, registry_url=registry_url, database_url=database_url)
     writers = SchemaIds(SchemaRegistry(where.registry_url)).lane_writers()
@@ -78,17 +88,6 @@ def reconcile(
         _print(report)
     if report.repairs:
         raise Ended(NO)
-
-
-def _agencies(given: Sequence[str]) -> list[str]:
-    from portalbus.schemas.directory import normalise_code
-    from portalbus.schemas.spelling import AGENCY_CODE
-
-    names = [normalise_code(code) for code in given]
-    for name in names:
-        if not AGENCY_CODE.fullmatch(name):
-            raise Ended(USAGE, f"{name} is no agency code; an example is H26")
-    return names
 
 
 def _take_turn(reconciler: Reconciler) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from portalbus.infra.cli.exits import NO, USAGE, Ended
 from portalbus.infra.cli.marks import line, styled
-from portalbus.infra.cli.options import Json, agency_codes, console
+from portalbus.infra.cli.options import Json, console, one_agency
 
 if TYPE_CHECKING:
     from portalbus.schemas.law.routing import Routing
@@ -55,7 +55,7 @@ def route(
 
     if area is not None and not AREA.fullmatch(area):
         raise Ended(USAGE, f"--area {area}: a province's statistical code has two digits, such as 01 for Hanoi")
-    named, received_by = (agency_codes([code])[0] if code else None for code in (to, from_))
+    named, received_by = (one_agency(code) for code in (to, from_))
     try:
         rules = competence()
     except (OSError, ValueError) as error:

@@ -92,8 +92,9 @@ def usage(
     """Show which source sends which version, by the newest records of its lane; exit status 1 when one is behind."""
     from portalbus.infra.schema_usage import schema_usage
 
+    codes = agency_codes(agency or ())
     where = addresses(home, ("bootstrap", "registry_url"), bootstrap=bootstrap, registry_url=registry_url)
-    found = schema_usage(where.bootstrap, where.registry_url, agency_codes(agency or ()), last)
+    found = schema_usage(where.bootstrap, where.registry_url, codes, last)
     if json_:
         typer.echo(json.dumps([{**asdict(one), "last_at": one.last_at.isoformat()} for one in found], indent=2))
     else:

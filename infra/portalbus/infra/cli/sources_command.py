@@ -18,10 +18,11 @@ from portalbus.infra.cli.options import (
     Who,
     Why,
     addresses,
-    agency_codes,
+    agency_code,
     console,
     decider,
     local_time,
+    one_agency,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def list_(
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.ledger.source_desk import list_sources
 
-    code = agency_codes([agency])[0] if agency else None
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="sources", autocommit=True) as connection:
         found = list_sources(connection, code, blocked=blocked)
@@ -110,7 +111,7 @@ def _decide(
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.ledger.source_desk import SourceStatus, SourceUnknown, set_source
 
-    (code,) = agency_codes([agency])
+    code = agency_code(agency)
     by, reason = decider(who, why)
     wanted = SourceStatus(status)
     where = addresses(home, ("database_url",), database_url=database_url)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, console, one_agency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def synthesis(
     day = on.date() if on else datetime.now(ZONE).date() - timedelta(days=1)
     if level is not None and level not in set(Level):
         raise Ended(USAGE, f"--level {level}: one of {', '.join(Level)}")
-    code = agency_codes([agency])[0] if agency else None
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="synthesis", autocommit=True) as connection:
         found = read_synthesis(connection, day, code, Level(level) if level else None)

@@ -32,8 +32,9 @@ def plan(agency: Agencies = None, json_: Json = False, bootstrap: Bootstrap = No
     """Say what `apply` would make or mend, and what it cannot; change nothing. Exit status 1 for anything to do."""
     from portalbus.infra.bus.provision import admin_client, find_problems
 
+    wanted = _wanted(agency)
     where = addresses(home, ("bootstrap",), bootstrap=bootstrap)
-    problems = list(find_problems(admin_client(where.bootstrap), _wanted(agency)))
+    problems = list(find_problems(admin_client(where.bootstrap), wanted))
     if json_:
         typer.echo(json.dumps([_plain(problem) for problem in problems], indent=2))
     else:
@@ -47,8 +48,9 @@ def apply(agency: Agencies = None, json_: Json = False, bootstrap: Bootstrap = N
     """Make the topics that are missing and mend the settings of the others; nothing is deleted or made smaller."""
     from portalbus.infra.bus.provision import admin_client, provision
 
+    wanted = _wanted(agency)
     where = addresses(home, ("bootstrap",), bootstrap=bootstrap)
-    made, mended = provision(admin_client(where.bootstrap), _wanted(agency))
+    made, mended = provision(admin_client(where.bootstrap), wanted)
     if json_:
         typer.echo(json.dumps({"made": made, "mended": [_plain(problem) for problem in mended]}, indent=2))
         return

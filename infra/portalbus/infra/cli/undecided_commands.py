@@ -21,7 +21,7 @@ from portalbus.infra.cli.options import (
     RegistryUrl,
     Who,
     addresses,
-    agency_codes,
+    agency_code,
     console,
     decider,
     outbox_folder,
@@ -89,7 +89,7 @@ def assign(
     from portalbus.schemas.kafka_settings import kafka_from_env
     from portalbus.streams.casework.assigning import Speaker
 
-    (agency,) = agency_codes([to])
+    agency = agency_code(to)
     need = ("database_url", "bootstrap", "registry_url")
     where = addresses(home, need, database_url=database_url, bootstrap=bootstrap, registry_url=registry_url)
     quiet_logs()

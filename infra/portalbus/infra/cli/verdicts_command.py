@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import NO, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, console
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, console, one_agency
 
 if TYPE_CHECKING:
     from portalbus.streams.reading.proof import Proof
@@ -36,9 +36,10 @@ def verdicts(
 
     from portalbus.streams.reading.proof import prove_verdicts
 
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
     with psycopg.connect(where.database_url, connect_timeout=5, options="-c timezone=UTC") as connection:
-        proof = prove_verdicts(connection, agency)
+        proof = prove_verdicts(connection, code)
     if json_:
         typer.echo(json.dumps({**asdict(proof), "holds": proof.holds}, indent=2, ensure_ascii=False, default=str))
     else:
