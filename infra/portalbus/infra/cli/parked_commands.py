@@ -16,14 +16,17 @@ import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
 from portalbus.infra.cli.options import (
+    USUAL_LANGUAGE,
     DatabaseUrl,
     Home,
     Json,
+    Lang,
     RegistryUrl,
     addresses,
     agency_code,
     console,
     decider,
+    in_language,
     one_agency,
     quiet_logs,
 )
@@ -119,19 +122,21 @@ def show(
     raw: Annotated[
         Path | None, typer.Option("--raw", help="Write its value to this file, byte for byte.", show_default=False)
     ] = None,
+    lang: Lang = USUAL_LANGUAGE,
     json_: Json = False,
     database_url: DatabaseUrl = None,
     registry_url: RegistryUrl = None,
     home: Home = None,
 ) -> None:
     """Show a parked record: why, headers, bytes, how far it reads and where it breaks, and what was decided."""
+    from portalbus.schemas.findings import Finding
     from portalbus.streams.parking.asking import held_behind, kept_record, parking_decisions
 
     agency, offset = _place(place)
     with _connection(home, database_url) as connection:
         kept = kept_record(connection, agency, offset)
         if kept is None:
-            raise Ended(NO, f"{agency}@{offset} is not parked and never was; see `portalbus trace {agency}@{offset}`")
+            raise Ended(NO, _never_parked(agency, offset))
         decisions = parking_decisions(connection, agency, offset)
         behind = held_behind(connection, kept)
     if raw is not None:
@@ -139,6 +144,7 @@ def show(
     dissection = _dissection(kept, home, registry_url)
     fields = {
         **{name: value for name, value in asdict(kept).items() if name not in ("value", "record_key", "headers")},
+        "message": in_language(Finding(kept.reason).message, lang),
         "record_key": text_of(kept.record_key),
         "headers": [[name, text_of(value)] for name, value in kept.record().headers],
         "bytes": len(kept.value or b""),
@@ -173,14 +179,17 @@ def redrive(
       portalbus parked redrive H26@17 --why "encoder of the portal mended"
       portalbus parked redrive --reason record.schema-not-allowed --why "schema registered"
 
-    Exit status 1 when one of them still cannot be read: it stays parked.
+    Exit status 1 when one of them still cannot be read and stays parked, or was decided already or never parked.
     """
     wanted = _wanted(places, agency, reason, key, since)
     writers = _writers(home, registry_url)
     outcomes = _decide("redrive", wanted, _decider(by, why), writers, home, database_url)
-    _report(outcomes, json_)
+    _report(outcomes, json_, named=bool(places))
+    missed = _missed(wanted, outcomes, home, database_url)
     if any(outcome.parked for outcome in outcomes):
-        raise Ended(NO, "some still cannot be read, and stay parked")
+        missed.append("some still cannot be read, and stay parked")
+    if missed:
+        raise Ended(NO, "; ".join(missed))
 
 
 @app.command("discard", epilog=EPILOG)
@@ -201,11 +210,15 @@ def discard(
 
     \b
       portalbus parked discard H26@17 --why "test data of the portal"
+
+    Exit status 1 when one of them was decided already, or never parked.
     """
     wanted = _wanted(places, agency, reason, key, since)
     writers = _writers(home, registry_url)  # what waits behind them is judged too
     outcomes = _decide("discard", wanted, _decider(by, why), writers, home, database_url)
-    _report(outcomes, json_)
+    _report(outcomes, json_, named=bool(places))
+    if missed := _missed(wanted, outcomes, home, database_url):
+        raise Ended(NO, "; ".join(missed))
 
 
 @app.command("allow", epilog=EPILOG)
@@ -250,6 +263,33 @@ def _decide(
         places = parked_places(connection, wanted) if isinstance(wanted, Filters) else wanted
         parking = Parking(connection, writers, directory())
         return list((parking.redrive if action == "redrive" else parking.discard)(places, decider))
+
+
+def _missed(
+    wanted: Filters | list[tuple[str, int]], outcomes: Sequence[Outcome], home: Path | None, database_url: str | None
+) -> list[str]:
+    """What became of the records that were named and of which nothing could be decided now, in words."""
+    from portalbus.streams.parking.asking import Filters, kept_record, parking_decisions
+
+    decided = {(outcome.agency, outcome.lane_offset) for outcome in outcomes}
+    places = [] if isinstance(wanted, Filters) else [place for place in wanted if place not in decided]
+    if not places:
+        return []
+    said = []
+    with _connection(home, database_url) as connection:
+        for agency, offset in places:
+            kept, decisions = kept_record(connection, agency, offset), parking_decisions(connection, agency, offset)
+            if kept is None:
+                said.append(_never_parked(agency, offset))
+                continue
+            by = f" by {decisions[-1].decided_by} at {time_of(decisions[-1].decided_at)}" if decisions else ""
+            why = f" ({decisions[-1].decided_why})" if decisions else ""
+            said.append(f"{agency}@{offset} was {kept.state}{by}{why}, with the verdict {kept.status} [{kept.rule}]")
+    return said
+
+
+def _never_parked(agency: str, offset: int) -> str:
+    return f"{agency}@{offset} is not parked and never was; see `portalbus trace {agency}@{offset}`"
 
 
 def _wanted(
@@ -320,11 +360,11 @@ def _connection(home: Path | None, database_url: str | None, options: str = "") 
         yield connection
 
 
-def _report(outcomes: Sequence[Outcome], json_: bool) -> None:
+def _report(outcomes: Sequence[Outcome], json_: bool, *, named: bool) -> None:
     if json_:
         typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=2, ensure_ascii=False))
         return
-    if not outcomes:
+    if not outcomes and not named:
         console().print("nothing of the kind is parked")
     for outcome in outcomes:
         detail = f": {outcome.detail}" if outcome.detail else ""
