@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.errors import LockNotAvailable, QueryCanceled
 from typer.main import get_command
 
 from portalbus.infra.cli import main
 from portalbus.infra.cli.app import app
+from portalbus.infra.cli.exits import status_of
 
 COMMANDS = [
     "up",
@@ -186,6 +188,31 @@ def commands_below(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[t
 
 def takes_agency(command: Any) -> bool:
     return any("--agency" in parameter.opts for parameter in command.params)
+
+
+@pytest.mark.parametrize("text", [None, "bounds = 3", "[bounds]\nwait = 'long'"])
+def test_rules_that_cannot_be_read_are_wrong_usage_whether_a_bus_is_up_or_not(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rules.toml"
+    if text is not None:
+        file.write_text(text)
+    assert main(["rebuild", "--dry-run", "--rules", str(file)]) == 2
+    assert f"{file} cannot be read as rules" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [LockNotAvailable("lock timeout"), QueryCanceled("statement timeout")])
+def test_a_database_that_makes_wait_is_not_called_one_that_does_not_answer(error: Exception) -> None:
+    status, said = status_of(error)
+    assert status == 3
+    assert "another session holds up this command" in said
+    assert str(error) in said
+
+
+def test_help_says_that_an_event_sent_again_has_two_final_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verdicts", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "An event that was sent again lies there twice" in said
 
 
 def test_a_file_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,10 +73,11 @@ def rebuild(
         raise Ended(USAGE, "--rules shows what would change: give it together with --dry-run")
     quiet_logs()
     names = agency_codes(agency or [])
+    wanted = _read_rules(rules)
     let_sigterm_interrupt()  # the shadow is dropped then, too
     needed = ("bootstrap", "registry_url", "database_url")
     where = addresses(home, needed, bootstrap=bootstrap, registry_url=registry_url, database_url=database_url)
-    with _rebuilding(where, _read_rules(rules), reread=dry_run) as rebuilding:
+    with _rebuilding(where, wanted, reread=dry_run) as rebuilding:
         replayed = _replay(rebuilding)
         if dry_run:
             differs = _tell_verdicts(rebuilding, names, most, replayed, json_)
@@ -112,7 +113,7 @@ def _rebuilding(where: Addresses, rules: Rules, *, reread: bool) -> Iterator[Reb
     """A rebuild, with what can go wrong in it said in a sentence."""
     from portalbus.schemas.registration import SchemaIds
     from portalbus.schemas.registry import SchemaRegistry
-    from portalbus.streams.rebuilding.exchanging import OtherWay
+    from portalbus.streams.rebuilding.exchanging import OtherWay, TablesHeld
     from portalbus.streams.rebuilding.lane_reader import LaneIncomplete, LaneReader
     from portalbus.streams.rebuilding.rebuild import Rebuild
     from portalbus.streams.rebuilding.replaying import StepsMissing
@@ -127,7 +128,7 @@ def _rebuilding(where: Addresses, rules: Rules, *, reread: bool) -> Iterator[Reb
             ) as rebuilding,
         ):
             yield rebuilding
-    except RebuildRunning as error:
+    except (RebuildRunning, TablesHeld) as error:
         raise Ended(UNREACHABLE, str(error)) from error
     except (LaneIncomplete, OtherWay, StepsMissing) as error:
         raise Ended(NO, str(error)) from error

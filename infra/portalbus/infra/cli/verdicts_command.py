@@ -29,6 +29,9 @@ def verdicts(
 ) -> None:
     """Count the verdicts by status and rule; with --check, prove that every record of every lane has exactly one.
 
+    A record is a place in a lane. An event that was sent again lies there twice: one record is ACCEPTED, the other is a
+    DUPLICATE, and both verdicts are final.
+
     The proof takes one snapshot of the ledger, at any time, while everything runs. It lists what is open: waiting with
     its time, or parked. Exit status 1 when it does not hold.
     """
