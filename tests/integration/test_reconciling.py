@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -767,6 +770,42 @@ def test_a_worker_takes_in_what_is_answered_in_between(
         asyncio.run(keeper.look())
     assert one(look, "select count(*) from ledger.directive") == 6
     assert one(look, "select count(*) from ledger.reconciliation") == 1
+
+
+def test_a_worker_that_compares_gives_way_to_an_operator_who_waits(
+    ledger_url: str, source: StatingSource, look: Connection[Any]
+) -> None:
+    begun, awaited = threading.Event(), threading.Event()
+
+    def make(rest: Callable[[], None]) -> Reconciler:
+        def rest_when_somebody_waits() -> None:
+            begun.set()
+            assert awaited.wait(30)
+            rest()
+
+        return Reconciler(ledger_url, writers(), Lanes(), rest=rest_when_somebody_waits)
+
+    keeper = Keeper(make, timedelta(minutes=5))
+    with ThreadPoolExecutor(2) as threads, Reconciler(ledger_url, writers(), Lanes()) as operator:
+        compared = threads.submit(asyncio.run, keeper.look())
+        assert begun.wait(30)
+        assert not operator.wait_for_turn(0.05), "the worker has it"
+        turn = threads.submit(operator.wait_for_turn, 30)
+        deadline = time.monotonic() + 30
+        while not one(look, "select exists (select from pg_locks where locktype = 'advisory' and not granted)"):
+            assert time.monotonic() < deadline
+        awaited.set()
+        assert turn.result(30)
+        compared.result(30)
+        assert one(look, "select count(*) from ledger.reconciliation") == 0, "it left what it had begun"
+        operator.run()
+        asyncio.run(keeper.look())
+        assert one(look, "select count(*) from ledger.reconciliation") == 1, "the turn is the operator's"
+    asyncio.run(keeper.look())
+    look.execute("update ledger.reconciliation set started_at = started_at - interval '1 day'")
+    asyncio.run(keeper.look())
+    assert one(look, "select count(*) from ledger.reconciliation") == 2, "the worker begins anew when it is due"
+    asyncio.run(keeper.close())
 
 
 def test_differences_that_last_raise_an_alert_and_their_end_closes_it(

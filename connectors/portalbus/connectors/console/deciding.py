@@ -212,7 +212,7 @@ class Hands:
         writers = self._writers().lane_writers()
         lanes = LaneReader(self._bootstrap, writers) if self._bootstrap else None
         with Reconciler(self._database_url, writers, lanes, rest=self._rest) as reconciler:
-            if not self._waits_for(reconciler.take_turn, TURN_S):
+            if not self._waits_for(lambda: reconciler.wait_for_turn(LOOK_EVERY_S), TURN_S):
                 return Ended("busy")
             began = reconciler.now()
             reconciler.run([step.agency])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from portalbus.streams.reconciling.report import Report
 
 POLL_SECONDS = 0.25
+SILENT_SECONDS = 2.0
 TURN_SECONDS = 60.0
 SHOWN = 20
 WORDS = {
@@ -91,11 +92,14 @@ def reconcile(
 
 
 def _take_turn(reconciler: Reconciler) -> None:
-    deadline = time.monotonic() + TURN_SECONDS
-    while not reconciler.take_turn():
-        if time.monotonic() > deadline:
-            raise Ended(UNREACHABLE, "another reconciliation has been running for a minute: try again later")
-        time.sleep(POLL_SECONDS)
+    if reconciler.wait_for_turn(SILENT_SECONDS):
+        return
+    console(stderr=True).print(
+        f"another comparison is at work: a worker's gives way within seconds, an operator's is waited for up to"
+        f" {TURN_SECONDS:.0f} s …"
+    )
+    if not reconciler.wait_for_turn(TURN_SECONDS):
+        raise Ended(UNREACHABLE, "another reconciliation has been running for a minute: try again later")
 
 
 def _reconcile(reconciler: Reconciler, names: Sequence[str], timeout: float) -> Report:

@@ -10,6 +10,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.errors import LockNotAvailable
 
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.streams.ledger.clock import read_time
@@ -44,6 +45,11 @@ select exists (select from ledger.bucket_contents)
     or exists (select from ledger.repair where healed_at is null and value is not null)
     or exists (select from ledger.repair r join ledger.event e using (agency, event_id)
                where r.healed_at is null and r.asked_at is not null and r.place = 'event' and r.kind = 'missing')"""
+LOCK_TIMEOUT: LiteralString = "select set_config('lock_timeout', %s, false)"
+AWAITED: LiteralString = """
+select exists (select from pg_locks where locktype = 'advisory' and not granted
+               and database = (select oid from pg_database where datname = current_database())
+               and (classid::bigint << 32 | objid::bigint) = %s)"""
 KEEP_RUNS: LiteralString = "delete from ledger.reconciliation where started_at < %s"
 RAN: LiteralString = """
 insert into ledger.reconciliation (started_at, finished_at, whole, events, buckets, differing_buckets, differences)
@@ -102,6 +108,27 @@ class Reconciler:
             .execute("select pg_try_advisory_lock(%s)", (AdvisoryLock.RECONCILIATION.value,))
             .fetchone()
         )
+        return bool(row and row[0])
+
+    def wait_for_turn(self, seconds: float) -> bool:
+        """Takes the turn as soon as it is free, waiting for it for so long; False when it did not become free.
+
+        A worker that compares sees that somebody waits, and gives way (`is_awaited`).
+        """
+        connection = self._kept.open()
+        connection.execute(LOCK_TIMEOUT, (f"{max(round(seconds * 1000), 1)}ms",))
+        try:
+            connection.execute("select pg_advisory_lock(%s)", (AdvisoryLock.RECONCILIATION.value,))
+        except LockNotAvailable:
+            return False
+        finally:
+            if not connection.closed:
+                connection.execute(LOCK_TIMEOUT, ("0",))
+        return True
+
+    def is_awaited(self) -> bool:
+        """True when somebody waits for the turn."""
+        row = self._kept.open().execute(AWAITED, (AdvisoryLock.RECONCILIATION.value,)).fetchone()
         return bool(row and row[0])
 
     def end_turn(self) -> None:
