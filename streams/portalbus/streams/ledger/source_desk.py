@@ -15,11 +15,16 @@ from portalbus.streams.ledger.steps import blocking_told, bounds_in_use, write_s
 
 LIST = """
 select s.agency, s.portal, s.status, s.first_heard_at, s.last_heard_at, s.epoch, s.last_sequence,
+    coalesce(c.state, 'ok') as state, coalesce(c.state_since, s.first_heard_at) as state_since,
     b.decided_by, b.why, b.decided_at
 from ledger.source s left join lateral (
     select decided_by, why, decided_at from ledger.source_blocking b
     where b.agency = s.agency and b.portal = s.portal order by b.id desc limit 1
 ) b on true
+left join lateral (
+    select state, state_since from ledger.cadence c where c.agency = s.agency and c.portal = s.portal
+    order by array_position(array['ok', 'quiet', 'late', 'silent'], state) desc, state_since limit 1
+) c on true
 where (%(agency)s::text is null or s.agency = %(agency)s) and (not %(blocked)s or s.status = 'blocked')
 order by s.agency, s.portal"""
 KNOWN = "select status from ledger.source where agency = %s and portal = %s"
@@ -41,7 +46,11 @@ class SourceUnknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ListedSource:
-    """One source as an operator sees it, with the last decision about it; None where nobody ever decided."""
+    """One source as an operator sees it, with the last decision about it; None where nobody ever decided.
+
+    `state` (ok, quiet, late or silent) is the worst of its own and those of its event types, `state_since` when it
+    began. It is not judged while the source is blocked.
+    """
 
     agency: str
     portal: str
@@ -50,6 +59,8 @@ class ListedSource:
     last_heard_at: datetime
     epoch: int
     last_sequence: int
+    state: str
+    state_since: datetime
     decided_by: str | None
     why: str | None
     decided_at: datetime | None
