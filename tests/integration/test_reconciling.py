@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, LiteralString
@@ -21,7 +21,7 @@ from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
 from off_clock import clock_ahead
 from portalbus.schemas.models import Bucket, BucketContents, BucketEvent, CaseStep
-from portalbus.streams.judgement.docket import Item, Unreadable
+from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.asking import Filters, parked_places
@@ -32,6 +32,7 @@ from portalbus.streams.reconciling.keeper import Keeper
 from portalbus.streams.reconciling.reconciler import Reconciler
 from portalbus.streams.reconciling.report import Report
 from portalbus.streams.relaying.outgoing import messages_of, next_outgoing
+from portalbus.streams.settings import UNTIL_PUBLISHED
 from stating_source import StatingSource
 
 TABLES: LiteralString = (
@@ -277,6 +278,31 @@ def test_what_waited_for_a_lost_version_is_released_when_it_is_back(
     assert one(look, "select count(*) from ledger.waiting") == 0
     assert_sound(look)
     assert reconcile().repairs == ()
+
+
+def test_what_waited_for_a_lost_case_is_judged_under_the_settings_of_the_workers(
+    ledger_url: str, source: StatingSource, look: Connection[Any]
+) -> None:
+    """The centre returns an answer after three days, where it may until it is published; the case is lost just then."""
+    source.say(receipt("H26-0005", 5), answer("H26-0005", public=True))
+    source.state()
+    look.execute("delete from ledger.case where case_id = 'H26-0005'")
+    centre = Lane("G22")
+    centre.now = source.lane.now + timedelta(days=3)
+    bounds = Bounds(review=UNTIL_PUBLISHED)
+    with closing(Ledger(ledger_url, writers(), directory(), bounds=bounds)) as worker:
+        worker.tell_review()
+        worker.take_in([centre.say(progress(CaseStep.ANSWER_RETURNED, "H26-0005"))])
+    last: LiteralString = "select status, rule from ledger.event where agency = 'G22' order by lane_offset desc limit 1"
+    assert rows(look, last)[0][0] == "WAITING"
+    with Reconciler(ledger_url, writers(), Lanes()) as reconciler:
+        reconciler.run()
+    assert rows(look, last) == [("ACCEPTED", "event.accepted")]
+    judging: LiteralString = "select bounds->>'review' from ledger.step join ledger.judging on judging.id = judging"
+    assert one(look, judging + " where kind = 'release' order by step.id desc limit 1") == str(
+        UNTIL_PUBLISHED.total_seconds()
+    )
+    look.execute("delete from ledger.review")
 
 
 def test_cases_that_changed_their_public_codes_get_their_own_back(reconcile: Run, look: Connection[Any]) -> None:
