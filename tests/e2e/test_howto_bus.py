@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from confluent_kafka import Producer
 
 from howto_page import blocks_of, run_blocks
 from local_site import LocalSite, notice, rss
@@ -164,6 +166,7 @@ def test_operations(page: PageRunner, bus: Portalbus) -> None:
     page.replaced |= {
         "kafka:9092": where(bus)["PORTALBUS_BOOTSTRAP"],
         "0191d2c4-7a51-7c9e-8f1d-5a1b7b7f2f11": an_alert(bus),
+        "H26@17": a_parked_record(bus),
         "/var/backups/portalbus/": "./",
         "--out site": f"--out site --source {ROOT}/docs",
     }
@@ -171,6 +174,17 @@ def test_operations(page: PageRunner, bus: Portalbus) -> None:
     page.run(blocks)
     assert (page.work / "ledger.dump").stat().st_size > 0
     assert (page.work / "site" / "index.html").exists()
+
+
+def a_parked_record(bus: Portalbus) -> str:
+    """The place of a record that nobody can read."""
+    producer = Producer({"bootstrap.servers": where(bus)["PORTALBUS_BOOTSTRAP"], "enable.idempotence": True})
+    producer.produce("lane.H26", b"rubbish", b"H26-2026-000999")
+    assert producer.flush(30) == 0
+    deadline = time.monotonic() + 30
+    while not (found := bus.json("parked", "list", "--records", "--agency", "h26")):
+        assert time.monotonic() < deadline
+    return f"{found[0]['agency']}@{found[0]['lane_offset']}"
 
 
 def an_alert(bus: Portalbus) -> str:

@@ -5,23 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
 
-from bus_events import NOON, Lane, content_of, directive, manifest, manifest_value, receipt, value_of, writers
+from bus_events import (
+    NOON,
+    Lane,
+    answer,
+    content_of,
+    directive,
+    manifest,
+    manifest_value,
+    progress,
+    receipt,
+    value_of,
+    writers,
+)
 from ledger_facts import assert_sound, one, rows
 from ledger_rows import hear_lanes
 from memory_ledger import directory
+from off_clock import clock_ahead
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.headers import cloudevents_headers
-from portalbus.schemas.models import Event, Payload
+from portalbus.schemas.models import CaseStep, Event, Payload
 from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
+from portalbus.streams.ledger import gap_desk, source_desk
 from portalbus.streams.ledger.decider import Decider
+from portalbus.streams.ledger.gap_desk import close_gap
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.ledger.parking_limit import ParkingLimit, ParkingStopped
 from portalbus.streams.ledger.parking_stop import allow
+from portalbus.streams.ledger.source_desk import SourceStatus, set_source
+from portalbus.streams.ledger.steps import bounds_in_use, written_bounds
+from portalbus.streams.parking import deciding
 from portalbus.streams.parking.asking import (
     Filters,
     held_behind,
@@ -33,6 +51,7 @@ from portalbus.streams.parking.asking import (
 )
 from portalbus.streams.parking.deciding import Outcome, Parking
 from portalbus.streams.reading.proof import prove_verdicts
+from portalbus.streams.settings import UNTIL_PUBLISHED
 
 AGENCIES = ("G22", "H26", "H29")
 BROKEN = Unreadable("record.undecodable", "EOFError while decoding")
@@ -47,7 +66,8 @@ def url(ledger_url: str) -> Iterator[str]:
         connection.execute(
             "truncate ledger.lane, ledger.source, ledger.gap, ledger.event, ledger.judgement, ledger.relayed,"
             " ledger.directive, ledger.directive_version, ledger.case, ledger.case_step, ledger.waiting, ledger.parked,"
-            " ledger.notice, ledger.alert, ledger.parking_decision, ledger.parking_stop, ledger.parking_allowance"
+            " ledger.notice, ledger.alert, ledger.parking_decision, ledger.parking_stop, ledger.parking_allowance,"
+            " ledger.step, ledger.judging, ledger.review, ledger.gap_closing, ledger.source_blocking"
         )
         connection.execute("update ledger.position set next = 1")
     yield ledger_url
@@ -267,6 +287,56 @@ def test_many_are_redriven_in_the_order_of_their_lanes(url: str, ledger: Ledger,
     proven(look)
 
 
+# ---- whose clock, and whose settings -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=-10), timedelta(days=10)], ids=["behind", "ahead"])
+def test_the_clock_of_an_operators_machine_decides_nothing(
+    url: str, look: psycopg.Connection[Any], ahead: timedelta
+) -> None:
+    lane = Lane("H26")
+    lane.now = datetime.now(UTC) - timedelta(hours=1)
+    with opened(url) as ledger:
+        ledger.open_lanes(AGENCIES)
+        ledger.take_in([broken(lane, directive(version=2)), lane.say(receipt()), lane.say(receipt("H26-0002", 2))])
+        ledger.take_in([lane.say(receipt("H26-0009", 9), sequence=9)])
+    with clock_ahead(ahead, (deciding, gap_desk, source_desk)), psycopg.connect(url, autocommit=True) as connection:
+        (outcome,) = Parking(connection, writers(), directory()).redrive([("H26", 0)], HAN)
+        with connection.transaction():
+            assert close_gap(connection, "H26", "www", 4, 8, who=HAN.who, why=HAN.why)
+            assert set_source(connection, "H26", "www", SourceStatus.BLOCKED, who=HAN.who, why=HAN.why)
+    assert (outcome.status, outcome.rule) == ("WAITING", "directive.waits-for-version")
+    waits: LiteralString = "select extract(epoch from until - now()) from ledger.waiting where rule = %s"
+    seconds = float(one(look, waits, "directive.waits-for-version"))
+    assert 0 <= timedelta(days=7).total_seconds() - seconds < 60, "it waits its whole time, from the decision on"
+    decided = rows(look, "select kind, abs(extract(epoch from now() - at)) < 60 from ledger.step order by id")
+    assert decided[-3:] == [("redrive", True), ("closing", True), ("blocking", True)]
+    assert one(look, "select abs(extract(epoch from now() - decided_at)) < 60 from ledger.parked")
+
+
+def test_an_operator_judges_under_the_settings_of_the_workers(url: str, look: psycopg.Connection[Any]) -> None:
+    """A command or console knows none of them: an answer may be returned until it is published, and it is not yet."""
+    lane, centre = Lane("H26"), Lane("G22")
+    bounds = Bounds(review=UNTIL_PUBLISHED, gap_hold=timedelta(seconds=3))
+    with opened(url, bounds=bounds, clock=lambda: NOON) as ledger:
+        ledger.open_lanes(AGENCIES)
+        ledger.tell_review()
+        ledger.take_in([lane.say(receipt()), lane.say(answer(public=True))])
+        centre.now = lane.now + timedelta(days=3)
+        ledger.take_in([broken(centre, progress(CaseStep.ANSWER_RETURNED))])
+    assert [outcome.rule for outcome in decide(url, "redrive")] == ["event.accepted"]
+    assert written_bounds(bounds_in_use(look)) == written_bounds(bounds)
+    written = rows(look, "select distinct bounds from ledger.judging")
+    assert len(written) == 1, "and its step says so: a rebuild judges the same"
+    look.execute("update ledger.review set lasts = interval '2 hours'")
+    assert bounds_in_use(look).review == timedelta(hours=2), "told since the last step"
+    assert bounds_in_use(look).gap_hold == timedelta(seconds=3)
+
+
+def test_nothing_was_judged_yet_and_the_bounds_are_the_usual_ones(url: str, look: psycopg.Connection[Any]) -> None:
+    assert bounds_in_use(look) == Bounds()
+
+
 # ---- looking -----------------------------------------------------------------------------------------------------
 
 
@@ -354,7 +424,7 @@ def test_an_operator_may_let_it_go_on_and_what_was_parked_then_does_not_count_la
     with pytest.raises(ParkingStopped):
         ledger.take_in(a_bad_deployment(lanes, 20))
     now = datetime.now(UTC)
-    allow(look, HAN, now + timedelta(hours=1), now)
+    allow(look, HAN, timedelta(hours=1), now)
     ledger.take_in([item for lane in lanes for item in lane.items])
     assert one(look, "select count(*) from ledger.parked") == 60
     after = now + timedelta(hours=1, minutes=1)

@@ -17,6 +17,7 @@ from portalbus.infra.cli import main
 from portalbus.infra.stack import Endpoints
 from portalbus.producers import Portal, Verdict
 from portalbus.schemas.codec import encode_event
+from portalbus.schemas.findings import Finding
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.identifiers import new_event_id, new_public_code
 from portalbus.schemas.models import Envelope, Event, FeedbackReceived
@@ -111,10 +112,25 @@ def test_a_portal_hears_why_an_event_was_refused_or_parked_and_what_became_of_it
         printed = capsys.readouterr().out
         for said in ("record.undecodable", place, "breaks", "ce_sequence: 3", "00000000  00 00", "exactly one final"):
             assert said in printed
+        for lang in ("vi", "en", "zh"):
+            asked = ["parked", "show", place.lower(), "--lang", lang, "--registry-url", bus.endpoints.registry_url]
+            assert main([*asked, *text]) == 0
+            assert getattr(Finding("record.undecodable").message, lang) in capsys.readouterr().out
         (still,) = command(bus, capsys, "parked", "redrive", place, "--why", "try", "--by", "han", status=1)
         assert still["parked"]
         (gone,) = command(bus, capsys, "parked", "discard", place, "--why", "cut short at the portal", "--by", "han")
         assert gone["rule"] == "parked.discarded"
+        text = ["--registry-url", bus.endpoints.registry_url, "--database-url", bus.database_url]
+        capsys.readouterr()
+        for action in ("redrive", "discard"):
+            assert main(["parked", action, place, "H26@99999", "--why", "once more", *text]) == 1
+            answered = capsys.readouterr()
+            assert f"{place} was discarded by han at 20" in answered.err
+            assert "(cut short at the portal), with the verdict REJECTED [parked.discarded]" in answered.err
+            assert "H26@99999 is not parked and never was" in answered.err
+            assert "nothing of the kind" not in answered.out
+        assert main(["parked", "redrive", "--agency", "H29", "--why", "whatever there is", *text]) == 0
+        assert "nothing of the kind is parked" in capsys.readouterr().out
         bus.wait_until(lambda: len([found for found in heard if found.event_id == event_id]) == 2, "the last word")
         assert [(found.status, found.final) for found in heard if found.event_id == event_id] == [
             ("PARKED", False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from random import Random
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
@@ -20,6 +22,8 @@ from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.codec import Decoded
 from portalbus.streams.rebuilding.lane_reader import LaneReader
+from portalbus_command import COMMAND
+from terminals import on_a_terminal
 from whole_bus import Bus, outgoing_topics
 
 AGENCIES = ("G22", "H26", "H29")
@@ -190,6 +194,43 @@ def test_a_rebuild_under_traffic_agrees_names_what_was_altered_and_exchanges_it_
     assert central.stop() == 0
     assert worker.stop() == 0, worker.text()
     assert relay.stop() == 0, relay.text()
+
+
+def test_on_a_terminal_a_rebuild_shows_a_bar_and_a_table_of_what_differs(bus: Bus) -> None:
+    traffic = Traffic(bus, 12)
+    worker = bus.start_worker()
+    traffic.publish(2_000)
+    bus.wait_until(traffic.all_taken, "everything")
+    assert worker.stop() == 0, worker.text()  # else its own reconciliation may mend the row before
+    (key,) = bus.look.execute("select min(key) from ledger.directive").fetchone() or ("",)
+    bus.look.execute("update ledger.directive set title = 'Khác' where key = %s", (key,))
+    with on_a_terminal([*COMMAND, "rebuild"], bus.environment) as shown:
+        said = shown.to_its_end(within=120)
+    assert shown.status == 1, said
+    assert re.search(r"replaying the lanes\s+[━╸ ]+\s+[0-9,]+ (of|/) ?[0-9,]+ records", said), "a bar that moves"
+    assert "✓ replaying the lanes" in said
+    assert re.search(r"[0-9]{4} records replayed in [0-9.]+ s", said)
+    assert re.search(r"table +in use +rebuilt +missing +added +altered", said)
+    assert re.search(r"directive +([0-9]+) +\1 +1\b", said), "one of its rows is altered, none missing or added"
+    assert f"directive key={key}: altered" in said
+    assert "title: " in said
+    assert "Khác" not in said, "of free text only fingerprints are shown"
+    assert "✗ 1 rows are not what the lanes say" in said
+
+
+def test_the_command_says_who_is_in_the_way_of_an_exchange(bus: Bus) -> None:
+    worker = bus.start_worker()
+    Traffic(bus, 13).publish(50)
+    bus.wait_until(lambda: bus.position() > 20, "some of it")
+    assert worker.stop() == 0, worker.text()
+    with psycopg.connect(bus.database_url, application_name="long report") as reader:
+        reader.execute("select count(*) from ledger.event")
+        session = reader.info.backend_pid
+        found = bus.command("rebuild", "--swap")
+    assert found.returncode == 3
+    assert "does not answer" not in found.stderr
+    assert f"session {session} (long report, " in found.stderr
+    assert "Nothing was changed" in found.stderr
 
 
 def test_a_lane_that_was_not_read_on_for_a_while_is_read_to_its_end(bus: Bus) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -27,8 +27,9 @@ from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.ledger.source_desk import SourceStatus, list_sources, set_source
 from portalbus.streams.parking.asking import Filters, parked_places
 from portalbus.streams.parking.deciding import Parking
+from portalbus.streams.rebuilding import exchanging
 from portalbus.streams.rebuilding.comparing import TableDifference, compare, verdict_changes
-from portalbus.streams.rebuilding.exchanging import OtherWay
+from portalbus.streams.rebuilding.exchanging import OtherWay, TablesHeld
 from portalbus.streams.rebuilding.fold_tables import FOLD, KEPT
 from portalbus.streams.rebuilding.rebuild import Rebuild
 from portalbus.streams.rebuilding.replaying import StepsMissing
@@ -240,6 +241,29 @@ def test_a_row_altered_behind_the_bus_is_named_and_an_exchange_puts_it_right(
         rebuild.exchange()
     assert differing(rebuilt(url, life.lanes)) == {}
     assert rows(look, "select 1 from information_schema.schemata where schema_name like 'ledger\\_%%'") == []
+
+
+def test_an_exchange_behind_a_long_reader_names_it_and_changes_nothing(
+    url: str, look: psycopg.Connection[Any], life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchanging, "ATTEMPTS", 2)
+    look.execute(TAMPERED["directive"])
+    tables: LiteralString = "select oid from pg_class where relnamespace = 'ledger'::regnamespace order by oid"
+    before = rows(look, tables)
+    with psycopg.connect(url, application_name="report of the year") as reader:
+        reader.execute("select count(*) from ledger.event")
+        with Rebuild(url, life.lanes, writers(), directory()) as rebuild:
+            rebuild.run()
+            with pytest.raises(TablesHeld, match="Nothing was changed") as held:
+                rebuild.exchange()
+        said = str(held.value)
+        assert f"session {reader.info.backend_pid} (report of the year, user {reader.info.user}, since 20" in said
+        assert said.count("session ") == 1, "nobody else is named"
+    assert rows(look, tables) == before
+    with Rebuild(url, life.lanes, writers(), directory()) as rebuild:
+        rebuild.run()
+        rebuild.exchange()
+    assert differing(rebuilt(url, life.lanes)) == {}
 
 
 def test_nobodys_words_are_shown(url: str, look: psycopg.Connection[Any], life: Life) -> None:

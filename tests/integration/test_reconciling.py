@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, LiteralString
@@ -16,17 +19,20 @@ from psycopg import Connection
 from bus_events import NOON, Lane, answer, directive, event_id, manifest, progress, receipt, withdrawal, writers
 from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
+from off_clock import clock_ahead
 from portalbus.schemas.models import Bucket, BucketContents, BucketEvent, CaseStep
-from portalbus.streams.judgement.docket import Item, Unreadable
+from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.asking import Filters, parked_places
 from portalbus.streams.parking.deciding import Parking
+from portalbus.streams.reconciling import conversing, reconciler
 from portalbus.streams.reconciling.difference import Kind
 from portalbus.streams.reconciling.keeper import Keeper
 from portalbus.streams.reconciling.reconciler import Reconciler
 from portalbus.streams.reconciling.report import Report
 from portalbus.streams.relaying.outgoing import messages_of, next_outgoing
+from portalbus.streams.settings import UNTIL_PUBLISHED
 from stating_source import StatingSource
 
 TABLES: LiteralString = (
@@ -272,6 +278,31 @@ def test_what_waited_for_a_lost_version_is_released_when_it_is_back(
     assert one(look, "select count(*) from ledger.waiting") == 0
     assert_sound(look)
     assert reconcile().repairs == ()
+
+
+def test_what_waited_for_a_lost_case_is_judged_under_the_settings_of_the_workers(
+    ledger_url: str, source: StatingSource, look: Connection[Any]
+) -> None:
+    """The centre returns an answer after three days, where it may until it is published; the case is lost just then."""
+    source.say(receipt("H26-0005", 5), answer("H26-0005", public=True))
+    source.state()
+    look.execute("delete from ledger.case where case_id = 'H26-0005'")
+    centre = Lane("G22")
+    centre.now = source.lane.now + timedelta(days=3)
+    bounds = Bounds(review=UNTIL_PUBLISHED)
+    with closing(Ledger(ledger_url, writers(), directory(), bounds=bounds)) as worker:
+        worker.tell_review()
+        worker.take_in([centre.say(progress(CaseStep.ANSWER_RETURNED, "H26-0005"))])
+    last: LiteralString = "select status, rule from ledger.event where agency = 'G22' order by lane_offset desc limit 1"
+    assert rows(look, last)[0][0] == "WAITING"
+    with Reconciler(ledger_url, writers(), Lanes()) as reconciler:
+        reconciler.run()
+    assert rows(look, last) == [("ACCEPTED", "event.accepted")]
+    judging: LiteralString = "select bounds->>'review' from ledger.step join ledger.judging on judging.id = judging"
+    assert one(look, judging + " where kind = 'release' order by step.id desc limit 1") == str(
+        UNTIL_PUBLISHED.total_seconds()
+    )
+    look.execute("delete from ledger.review")
 
 
 def test_cases_that_changed_their_public_codes_get_their_own_back(reconcile: Run, look: Connection[Any]) -> None:
@@ -690,6 +721,17 @@ def test_two_do_not_reconcile_at_once(ledger_url: str, look: Connection[Any]) ->
         assert other.take_turn()
 
 
+def test_a_machine_whose_clock_is_ahead_does_not_put_off_the_workers_own_comparisons(
+    ledger_url: str, source: StatingSource, look: Connection[Any]
+) -> None:
+    with (
+        clock_ahead(timedelta(days=10), (conversing, reconciler)),
+        Reconciler(ledger_url, writers(), Lanes()) as operators,
+    ):
+        operators.run()
+    assert one(look, "select max(started_at) <= now() and max(finished_at) <= now() from ledger.reconciliation")
+
+
 # ---- by itself -----------------------------------------------------------------------------------------------------
 
 
@@ -754,6 +796,42 @@ def test_a_worker_takes_in_what_is_answered_in_between(
         asyncio.run(keeper.look())
     assert one(look, "select count(*) from ledger.directive") == 6
     assert one(look, "select count(*) from ledger.reconciliation") == 1
+
+
+def test_a_worker_that_compares_gives_way_to_an_operator_who_waits(
+    ledger_url: str, source: StatingSource, look: Connection[Any]
+) -> None:
+    begun, awaited = threading.Event(), threading.Event()
+
+    def make(rest: Callable[[], None]) -> Reconciler:
+        def rest_when_somebody_waits() -> None:
+            begun.set()
+            assert awaited.wait(30)
+            rest()
+
+        return Reconciler(ledger_url, writers(), Lanes(), rest=rest_when_somebody_waits)
+
+    keeper = Keeper(make, timedelta(minutes=5))
+    with ThreadPoolExecutor(2) as threads, Reconciler(ledger_url, writers(), Lanes()) as operator:
+        compared = threads.submit(asyncio.run, keeper.look())
+        assert begun.wait(30)
+        assert not operator.wait_for_turn(0.05), "the worker has it"
+        turn = threads.submit(operator.wait_for_turn, 30)
+        deadline = time.monotonic() + 30
+        while not one(look, "select exists (select from pg_locks where locktype = 'advisory' and not granted)"):
+            assert time.monotonic() < deadline
+        awaited.set()
+        assert turn.result(30)
+        compared.result(30)
+        assert one(look, "select count(*) from ledger.reconciliation") == 0, "it left what it had begun"
+        operator.run()
+        asyncio.run(keeper.look())
+        assert one(look, "select count(*) from ledger.reconciliation") == 1, "the turn is the operator's"
+    asyncio.run(keeper.look())
+    look.execute("update ledger.reconciliation set started_at = started_at - interval '1 day'")
+    asyncio.run(keeper.look())
+    assert one(look, "select count(*) from ledger.reconciliation") == 2, "the worker begins anew when it is due"
+    asyncio.run(keeper.close())
 
 
 def test_differences_that_last_raise_an_alert_and_their_end_closes_it(

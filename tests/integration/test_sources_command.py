@@ -83,3 +83,36 @@ def test_only_the_blocked_source_notices(ledger: Ledger, ledger_url: str, look: 
         ("edu", "event.accepted"),
         ("www", "event.accepted"),
     ]
+
+
+def test_a_source_is_listed_with_how_it_is_heard(
+    ledger: Ledger, ledger_url: str, look: psycopg.Connection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lane = Lane("H26")
+    ledger.take_in([lane.say(directive(f"d-{portal}"), portal=portal) for portal in ("edu", "new", "tax", "www")])
+    look.execute(
+        "insert into ledger.cadence (agency, portal, event_type, memory, last_heard_at, state, state_since) values"
+        " ('H26', 'www', '', '{}', now(), 'ok', now()),"
+        " ('H26', 'www', 'FeedbackReceived', '{}', now(), 'late', '2026-11-20 05:00+00'),"
+        " ('H26', 'edu', '', '{}', now(), 'silent', '2026-11-21 05:00+00'),"
+        " ('H26', 'tax', '', '{}', now(), 'quiet', '2026-11-22 05:00+00')"
+    )
+    where = ["--database-url", ledger_url]
+    assert run(["sources", "list", "--agency", "h26", "--json", *where]) == 0
+    said = json.loads(capsys.readouterr().out)
+    heard_first = rows(look, "select first_heard_at from ledger.source where portal = 'new'")[0][0].isoformat()
+    assert {one["portal"]: (one["status"], one["state"], one["state_since"]) for one in said} == {
+        "edu": ("active", "silent", "2026-11-21T05:00:00+00:00"),
+        "new": ("active", "ok", heard_first),
+        "tax": ("active", "quiet", "2026-11-22T05:00:00+00:00"),
+        "www": ("active", "late", "2026-11-20T05:00:00+00:00"),
+    }
+    assert run(["sources", "block", "H26", "edu", "--why", WHY, *where]) == 0
+    capsys.readouterr()
+    assert run(["sources", "list", *where]) == 1
+    shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "late since 2026-11-20" in shown["H26/www"]
+    assert "quiet since 2026-11-22" in shown["H26/tax"]
+    assert "ok since" in shown["H26/new"]
+    assert "blocked since" in shown["H26/edu"]
+    assert "silent" not in shown["H26/edu"], "a blocked source is not expected to speak"

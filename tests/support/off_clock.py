@@ -1,15 +1,18 @@
-"""A clock that is off, for the modules of the SDK: the rest of the process knows the right time."""
+"""A clock that is off, for some modules, those of the SDK unless others are named: the rest knows the right time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, tzinfo
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 from portalbus.producers import backlog, broker_clock, delivery, draft, lane_records, outbox
+
+SDK = (backlog, broker_clock, delivery, draft, lane_records, outbox)
 
 
 class OffTime:
@@ -31,8 +34,8 @@ class OffTime:
 
 
 @contextmanager
-def clock_ahead(ahead: timedelta) -> Iterator[None]:
-    """Inside, the SDK reads a clock that is ahead by so much, or behind."""
+def clock_ahead(ahead: timedelta, modules: Sequence[ModuleType] = SDK) -> Iterator[None]:
+    """Inside, these modules read a clock that is ahead by so much, or behind."""
 
     class OffDatetime(datetime):
         @classmethod
@@ -40,7 +43,7 @@ def clock_ahead(ahead: timedelta) -> Iterator[None]:
             return datetime.now(tz) + ahead
 
     with ExitStack() as patches:
-        for module in (backlog, broker_clock, delivery, draft, lane_records, outbox):
+        for module in modules:
             if vars(module).get("time") is time:
                 patches.enter_context(patch.object(module, "time", OffTime(ahead)))
             if vars(module).get("datetime") is datetime:

@@ -6,12 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg.errors import LockNotAvailable, QueryCanceled
+from typer.main import get_command
 
 from portalbus.infra.cli import main
+from portalbus.infra.cli.app import app
+from portalbus.infra.cli.exits import status_of
 
 COMMANDS = [
     "up",
@@ -104,6 +109,110 @@ def test_a_bus_that_is_not_up_is_status_3_and_says_what_to_do(
 ) -> None:
     assert main(argv) == 3
     assert "portalbus up" in capsys.readouterr().err
+
+
+OF_AN_AGENCY = [
+    ["gaps", "list"],
+    ["alerts"],
+    ["alerts", "list"],
+    ["verdicts"],
+    ["sources", "list"],
+    ["parked", "list"],
+    ["parked", "redrive", "--why", "mended"],
+    ["parked", "discard", "--why", "test data"],
+    ["reconcile"],
+    ["rebuild"],
+    ["cases"],
+    ["cases", "mismatches"],
+    ["figures"],
+    ["synthesis"],
+    ["schemas", "usage"],
+    ["topics", "plan"],
+    ["topics", "apply"],
+    ["publish", "-"],
+    ["prepare"],
+    ["figures", "export"],
+]
+
+
+@pytest.mark.parametrize("command", OF_AN_AGENCY, ids=" ".join)
+@pytest.mark.parametrize(("given", "meant"), [("H99", "H9"), ("Hanoi", "H26 ("), ("h266", "H26 ("), ("", "H26")])
+def test_an_agency_that_never_was_is_wrong_usage_and_the_nearest_is_named(
+    command: list[str], given: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--agency", given]) == 2
+    said = capsys.readouterr().err
+    assert f"{given} is no agency code; " in said
+    assert meant in said
+
+
+@pytest.mark.parametrize("command", OF_AN_AGENCY, ids=" ".join)
+def test_an_agency_may_be_written_in_small_letters_or_the_older_form(command: list[str]) -> None:
+    for given in ("h26", "000.00.00.H26"):
+        assert main([*command, "--agency", given]) == 3, "nothing but the bus is missing"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["gaps", "close", "H99", "www", "17", "--why", "x"],
+        ["sources", "block", "H99", "www", "--why", "x"],
+        ["parked", "show", "H99@17"],
+        ["parked", "redrive", "H99@17", "--why", "x"],
+        ["cases", "assign", "H26-1", "--to", "H99", "--why", "x"],
+    ],
+    ids=" ".join,
+)
+def test_an_agency_that_never_was_is_wrong_usage_wherever_one_is_named(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 2
+    assert "H99 is no agency code" in capsys.readouterr().err
+
+
+def test_every_command_with_an_agency_is_on_the_list_of_those_that_check_it() -> None:
+    """A new command that takes one as it is would answer a slip of the finger with an empty list."""
+    others = {"accounts add", "conformance", "connect init", "generate strimzi", "gateway keys add"}
+    others |= {"route", "webhooks add"}  # with tests of their own, or in need of more words
+    listed = {" ".join(word for word in command if word.isalpha()) for command in OF_AN_AGENCY}
+    listed = {name.removesuffix(" mended").removesuffix(" test data") for name in listed}
+    found = {" ".join(path) for path, command in commands_below(get_command(app)) if takes_agency(command)}
+    assert found - others <= listed
+
+
+def commands_below(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands_below(below, (*path, name))
+
+
+def takes_agency(command: Any) -> bool:
+    return any("--agency" in parameter.opts for parameter in command.params)
+
+
+@pytest.mark.parametrize("text", [None, "bounds = 3", "[bounds]\nwait = 'long'"])
+def test_rules_that_cannot_be_read_are_wrong_usage_whether_a_bus_is_up_or_not(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rules.toml"
+    if text is not None:
+        file.write_text(text)
+    assert main(["rebuild", "--dry-run", "--rules", str(file)]) == 2
+    assert f"{file} cannot be read as rules" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [LockNotAvailable("lock timeout"), QueryCanceled("statement timeout")])
+def test_a_database_that_makes_wait_is_not_called_one_that_does_not_answer(error: Exception) -> None:
+    status, said = status_of(error)
+    assert status == 3
+    assert "another session holds up this command" in said
+    assert str(error) in said
+
+
+def test_help_says_that_an_event_sent_again_has_two_final_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verdicts", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "An event that was sent again lies there twice" in said
 
 
 def test_a_file_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

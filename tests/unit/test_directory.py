@@ -184,3 +184,17 @@ def test_an_answer_is_the_same_when_asked_again() -> None:
     for _ in range(2):
         with pytest.raises(AgencyUnknown):
             DIRECTORY.agency("H02", TODAY)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("Hanoi", "H26"), ("Hà Nội", "H26"), ("ho chi minh", "H29"), ("H226", "H26"), ("26", "H26")]
+)
+def test_who_was_meant_by_what_is_no_code_is_found_by_name_or_likeness(given: str, meant: str) -> None:
+    near = DIRECTORY.nearest(given)
+    assert near is not None
+    assert near.code == meant
+
+
+@pytest.mark.parametrize("given", ["", "x", "h", "?!", "Atlantis"])
+def test_nobody_was_meant_by_what_is_like_nothing(given: str) -> None:
+    assert DIRECTORY.nearest(given) is None

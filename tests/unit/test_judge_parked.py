@@ -312,3 +312,12 @@ def test_a_redriven_event_waits_for_its_cause_from_now_on(ledger: MemoryLedger, 
     h26.now = now
     ledger.take(h26.say(directive()))
     assert told(ledger, h26)[0].endswith("event.accepted")
+
+
+def test_a_decision_is_never_earlier_than_the_record_that_it_is_about(ledger: MemoryLedger, h26: Lane) -> None:
+    """However much the clocks differ: else its time to wait would be over before it began."""
+    bad, mended = broken(h26, directive(version=2))
+    ledger.take(bad)
+    entries = ledger.redrive(bad, mended, h26.now - timedelta(days=10))
+    assert [entry.decision.rule for entry in entries] == ["directive.waits-for-version"]
+    assert ledger.expire(h26.now + timedelta(days=6)) == []

@@ -12,7 +12,7 @@ import pytest
 import portalbus.producers as sdk
 from portalbus.producers import AsyncPortal, Portal
 from portalbus.producers.lane_writer import producer_config
-from portalbus.producers.settings import Settings, settings_from_env
+from portalbus.producers.settings import Bounds, Settings, settings_from_env
 
 ENVIRONMENT = {
     "PORTALBUS_AGENCY": "H26",
@@ -34,6 +34,27 @@ def test_a_portal_is_made_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert settings.source == "H26/mot-cua"
     assert (settings.bootstrap, settings.heartbeat, settings.verdicts) == ("kafka:9093", 5.0, True)
     assert settings.kafka == {"security.protocol": "SASL_SSL", "sasl.password": "very-secret"}
+
+
+def test_how_long_and_how_much_an_outbox_keeps_is_taken_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert Portal.from_env().settings.bounds == Bounds()
+    monkeypatch.setenv("PORTALBUS_KEEP_DAYS", "90")
+    assert Portal.from_env().settings.bounds == Bounds(keep_days=90)
+    monkeypatch.setenv("PORTALBUS_KEEP_BYTES", "0")
+    assert Portal.from_env().settings.bounds == Bounds(keep_days=90, keep_bytes=0)
+    assert Portal.from_env(bounds=Bounds(rows=5)).settings.bounds == Bounds(rows=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("KEEP_DAYS", "-1"), ("KEEP_DAYS", "thirty"), ("KEEP_BYTES", "1 GiB"), ("KEEP_BYTES", "1.5")]
+)
+def test_what_is_no_number_of_days_or_bytes_is_named(name: str, said: str) -> None:
+    with pytest.raises(ValueError, match=f"PORTALBUS_{name}"):
+        settings_from_env({**ENVIRONMENT, f"PORTALBUS_{name}": said})
 
 
 def test_what_the_environment_lacks_is_named() -> None:

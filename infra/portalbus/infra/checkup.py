@@ -220,10 +220,11 @@ def _ledger(where: Addresses) -> Iterator[CheckResult]:
 def _parking_limit(where: Addresses) -> Iterator[CheckResult]:
     import psycopg
 
+    from portalbus.streams.ledger.clock import read_time
     from portalbus.streams.ledger.parking_stop import standing_stop
 
     with psycopg.connect(where.database_url, autocommit=True, connect_timeout=5) as connection:
-        stop = standing_stop(connection, datetime.now(UTC))
+        stop = standing_stop(connection, read_time(connection))
     if stop is None:
         yield CheckResult("parking limit", True, "records are read, or few enough of them are not")
         return

@@ -85,8 +85,9 @@ class Portal:
     def from_env(cls, **overrides: Any) -> Self:
         """A portal as the environment describes it.
 
-        PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _HEARTBEAT, _CANARY, _VERDICTS, and PORTALBUS_KAFKA_…
-        for librdkafka properties. Raises ValueError naming what is missing there and in `overrides`.
+        PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _KEEP_DAYS, _KEEP_BYTES, _HEARTBEAT, _CANARY,
+        _VERDICTS, and PORTALBUS_KAFKA_… for librdkafka properties. Raises ValueError naming what is missing there and
+        in `overrides`. `bounds` among these takes the place of both that are kept.
         """
         return cls(**{**settings_from_env(given=overrides), **overrides})
 
@@ -176,6 +177,9 @@ class Portal:
 
     def verdicts(self, event_id: str | None = None, since: datetime | None = None) -> Iterator[Verdict]:
         """The centre's verdicts that have come back so far, oldest first.
+
+        One record of the lane gets one final verdict. An event that was sent again, because its acknowledgement was
+        lost or the centre asked for it, is two records: one ACCEPTED and one DUPLICATE, both final, with the same id.
 
         They come back where some portal of this outbox was given `verdicts=True` or `on_verdict`.
         """

@@ -18,6 +18,9 @@ PREFIX = "PORTALBUS_"
 NEEDED = {"agency": "AGENCY", "bootstrap": "BOOTSTRAP", "registry_url": "REGISTRY", "outbox": "OUTBOX"}
 """Arguments of `Portal` that the environment must hold, with the variable's name after the prefix."""
 
+KEPT = {"keep_days": "KEEP_DAYS", "keep_bytes": "KEEP_BYTES"}
+"""Fields of `Bounds` that the environment may hold: for how long, and how much, an outbox keeps what it has sent."""
+
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -88,9 +91,9 @@ class Settings:
 def settings_from_env(environ: Mapping[str, str] | None = None, given: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
     """The arguments of `Portal` found in the environment.
 
-    Reads PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _HEARTBEAT, _CANARY, _VERDICTS, and librdkafka
-    properties as PORTALBUS_KAFKA_SECURITY_PROTOCOL and so on. What is `given` otherwise need not be there. Raises
-    ValueError naming what is missing.
+    Reads PORTALBUS_AGENCY, _PORTAL, _BOOTSTRAP, _REGISTRY, _OUTBOX, _KEEP_DAYS, _KEEP_BYTES, _HEARTBEAT, _CANARY,
+    _VERDICTS, and librdkafka properties as PORTALBUS_KAFKA_SECURITY_PROTOCOL and so on. What is `given` otherwise need
+    not be there. Raises ValueError naming what is missing or no number.
     """
     env = os.environ if environ is None else environ
     missing = [name for argument, name in NEEDED.items() if argument not in given and not env.get(PREFIX + name)]
@@ -104,6 +107,9 @@ def settings_from_env(environ: Mapping[str, str] | None = None, given: Mapping[s
         found["outbox"] = Path(found["outbox"])
     if env.get("PORTALBUS_PORTAL"):
         found["portal"] = env["PORTALBUS_PORTAL"]
+    kept = {argument: _whole(env, name) for argument, name in KEPT.items() if env.get(PREFIX + name)}
+    if kept:
+        found["bounds"] = Bounds(**kept)
     if env.get("PORTALBUS_HEARTBEAT"):
         found["heartbeat"] = float(env["PORTALBUS_HEARTBEAT"])
     if env.get("PORTALBUS_CANARY"):
@@ -111,3 +117,11 @@ def settings_from_env(environ: Mapping[str, str] | None = None, given: Mapping[s
     if env.get("PORTALBUS_VERDICTS"):
         found["verdicts"] = env["PORTALBUS_VERDICTS"].lower() in ("1", "true", "yes", "on")
     return found
+
+
+def _whole(env: Mapping[str, str], name: str) -> int:
+    """A number of days or bytes. Raises ValueError that names the variable."""
+    said = env[PREFIX + name].strip()
+    if not (said.isascii() and said.isdigit()):
+        raise ValueError(f"{PREFIX + name} {said!r} is no whole number of 0 or more")
+    return int(said)

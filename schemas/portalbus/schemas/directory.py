@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,10 +21,12 @@ from pathlib import Path
 from portalbus.schemas.computed import computed
 from portalbus.schemas.dated import in_force
 from portalbus.schemas.errors import AgencyUnknown
+from portalbus.schemas.search_text import fold
 from portalbus.schemas.spelling import AGENCY_CODE
 
 REVERSED_CODE = re.compile(r"^(?:[A-Z0-9]{2,3}\.)+[A-Y][0-9]{2}$")
 VERSION_LENGTH = 12
+SHORTEST_NAME = 3
 FIRST_LEVEL_KINDS = ("ministry", "ministerial_agency", "government_agency", "province")
 
 
@@ -153,6 +156,20 @@ class AgencyDirectory:
         rows = (row for rows in self._by_code.values() for row in rows if row.exists_on(on))
         return tuple(sorted(rows, key=lambda row: row.code))
 
+    def nearest(self, given: str) -> Agency | None:
+        """The agency that may have been meant by what is no code of one: by its name, or by a code that is like it."""
+        said = _closed_up(given)
+        names = [
+            (len(name), row.code)
+            for rows in self._by_code.values()
+            for row in rows[-1:]
+            if said in (name := _closed_up(row.name_vi)) or said in (name := _closed_up(row.name_en))
+        ]
+        if names and len(said) >= SHORTEST_NAME:  # the province sooner than its university
+            return self._by_code[min(names)[1]][-1]
+        like = get_close_matches(normalise_code(given), self._by_code, 1)
+        return self._by_code[like[0]][-1] if like else None
+
     def history(self, code: str) -> tuple[Agency, ...]:
         """Everything the directory knows of a code, at all times, oldest first; empty for a code that never was."""
         return tuple(self._by_code.get(first_level(code), ()))
@@ -170,6 +187,11 @@ def normalise_code(code: str) -> str:
         parts = text.split(".")[::-1]
         return ".".join([parts[0], *(part for part in parts[1:] if part.strip("0"))])
     return text
+
+
+def _closed_up(name: str) -> str:
+    """A name without marks, case and spaces: Hà Nội, Ha Noi and Hanoi are one."""
+    return fold(name).replace(" ", "")
 
 
 def first_level(code: str) -> str:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -178,7 +177,7 @@ class Hands:
 
     def _ask(self, who: str, step: Step) -> Ended:
         with self._connected() as connection:
-            asked = ask_now(connection, step.agency, step.about["portal"], datetime.now(UTC))
+            asked = ask_now(connection, step.agency, step.about["portal"])
         return Ended("done", {"n": asked}) if asked else Ended("nothing")
 
     def _assign(self, who: str, step: Step) -> Ended:
@@ -213,7 +212,7 @@ class Hands:
         writers = self._writers().lane_writers()
         lanes = LaneReader(self._bootstrap, writers) if self._bootstrap else None
         with Reconciler(self._database_url, writers, lanes, rest=self._rest) as reconciler:
-            if not self._waits_for(reconciler.take_turn, TURN_S):
+            if not self._waits_for(lambda: reconciler.wait_for_turn(LOOK_EVERY_S), TURN_S):
                 return Ended("busy")
             began = reconciler.now()
             reconciler.run([step.agency])

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
+from portalbus.infra.cli.marks import mark
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_code, console
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -66,7 +67,7 @@ def add(
         made = {} if password_stdin else {"password": password}
         typer.echo(json.dumps({"name": name, "agency": code, **made}, ensure_ascii=False))
         return
-    console().print(f"[green]✓[/green] {name} for {code or 'the centre'}", markup=True)
+    console().print(mark(True), f"{name} for {code or 'the centre'}")
     if not password_stdin:
         console().print("its password, shown this once:")
         typer.echo(password)
@@ -88,9 +89,10 @@ def list_(json_: Json = False, database_url: DatabaseUrl = None, home: Home = No
     else:
         table = Table("", "name", "for", "made", "revoked", box=None, header_style="bold")
         for one in found:
-            mark = "[red]✗[/red]" if one.revoked_at else "[green]✓[/green]"
             revoked = _time(one.revoked_at) if one.revoked_at else ""
-            table.add_row(mark, one.name, one.agency or "the centre", _time(one.created_at), revoked)
+            table.add_row(
+                mark(not one.revoked_at), one.name, one.agency or "the centre", _time(one.created_at), revoked
+            )
         console().print(table)
 
 
@@ -102,14 +104,14 @@ def revoke(name: Name, database_url: DatabaseUrl = None, home: Home = None) -> N
     with _connection(home, database_url) as connection:
         if not revoke_account(connection, name):
             raise Ended(NO, f"no account {name} is in use: see `portalbus accounts list`")
-    console().print(f"{name} is revoked", markup=False)
+    console().print(f"{name} is revoked")
 
 
 def _agency(given: str) -> str:
     from portalbus.schemas.directory import directory, first_level
     from portalbus.schemas.errors import AgencyUnknown
 
-    (code,) = agency_codes([given])
+    code = agency_code(given)
     if first_level(code) != code:
         raise Ended(USAGE, f"an account is for a whole agency: write {first_level(code)}")
     try:

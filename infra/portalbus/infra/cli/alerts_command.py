@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
+from portalbus.infra.cli.marks import mark, styled
 from portalbus.infra.cli.options import (
     USUAL_LANGUAGE,
     DatabaseUrl,
@@ -23,6 +24,7 @@ from portalbus.infra.cli.options import (
     decider,
     in_language,
     local_time,
+    one_agency,
     options_of_its_own,
 )
 
@@ -68,14 +70,15 @@ def list_(
     from portalbus.streams.ledger.alert_list import list_alerts
     from portalbus.streams.ledger.database import connect
 
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="alerts", autocommit=True) as connection:
-        found = list_alerts(connection, agency, closed=all_)
+        found = list_alerts(connection, code, closed=all_)
     still_open = [alert for alert in found if alert.closed_at is None]
     if json_:
         typer.echo(json.dumps([_plain(alert) for alert in found], indent=2, ensure_ascii=False))
     elif not found:
-        of = f" of {agency}" if agency else ""
+        of = f" of {code}" if code else ""
         console().print(f"there never was an alert{of}" if all_ else f"no alert{of} is open")
     else:
         _show(found, lang)
@@ -113,7 +116,7 @@ def close(
     if json_:
         typer.echo(closed.model_dump_json(indent=2))
         return
-    console().print(f"{closed.kind} about {_about(closed)} closed", markup=False)
+    console().print(f"{closed.kind} about {_about(closed)} closed")
 
 
 def _about(alert: ListedAlert | Alert) -> str:
@@ -126,20 +129,13 @@ def _show(found: list[ListedAlert], lang: str) -> None:
     whole = Column("id", no_wrap=True, min_width=36, overflow="fold")  # `close` needs all of it
     table = Table("", "raised", "over", "kind", "about", "what", whole, box=None, header_style="bold")
     for alert in found:
-        mark = "[green]✓[/green]" if alert.closed_at else "[red]●[/red]"
+        sign = mark(True) if alert.closed_at else styled("●", "red")
         said = in_language(alert.texts, lang)
         if alert.closed_by:
             said += f" (closed by {alert.closed_by}: {alert.closed_why})"
         times = (local_time(alert.raised_at), local_time(alert.closed_at))
-        table.add_row(mark, *times, alert.kind, _about(alert), _bare(said), alert.id)
+        table.add_row(sign, *times, alert.kind, _about(alert), said, alert.id)
     console().print(table)
-
-
-def _bare(text: str) -> str:
-    """A text whose brackets are brackets, and no markup."""
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def _plain(alert: ListedAlert) -> dict[str, Any]:

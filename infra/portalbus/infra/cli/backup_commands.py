@@ -25,7 +25,7 @@ def backup(
 
     where = addresses(home, ("database_url",), database_url=database_url)
     back_up(where.database_url, out)
-    console().print(f"✓ {out}: {out.stat().st_size / 1e6:.1f} MB", markup=False)
+    console().print(f"✓ {out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 def restore(
@@ -65,5 +65,4 @@ def restore(
     console().print(
         f"✓ the ledger stands before position {first}; what was sent up to {after - 1} is not sent again."
         " Start the processes of the bus now.",
-        markup=False,
     )

@@ -12,7 +12,8 @@ import typer
 
 from portalbus.infra.cli import handing_on_command, undecided_commands
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console, options_of_its_own
+from portalbus.infra.cli.marks import styled
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, console, one_agency, options_of_its_own
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,8 +46,8 @@ def cases(
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.reading.casework import owed
 
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
-    code = agency_codes([agency])[0] if agency else None
     with connect(where.database_url, application="cases", autocommit=True) as connection:
         found = owed(connection, code, overdue=overdue, limit=limit)
     if json_:
@@ -56,9 +57,9 @@ def cases(
     else:
         table = _table("case", "owed by", "what", "by", "state", "rule")
         for one in found:
-            mark = "[red]overdue[/red]" if one.state == "MISSED" else one.state.lower()
+            state = styled("overdue", "red") if one.state == "MISSED" else one.state.lower()
             what = one.duty.lower().replace("_", " ") + (f" {one.number}" if one.duty == "PROGRESS" else "")
-            table.add_row(one.case_id, one.agency, what, str(one.due_on or "–"), mark, one.rule)
+            table.add_row(one.case_id, one.agency, what, str(one.due_on or "–"), state, one.rule)
         console().print(table)
     if any(one.state == "MISSED" for one in found):
         raise Ended(NO)
@@ -84,8 +85,8 @@ def mismatches(
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.reading.casework import mismatches as read
 
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
-    code = agency_codes([agency])[0] if agency else None
     with connect(where.database_url, application="mismatches", autocommit=True) as connection:
         found = read(connection, code, ended=ended, limit=limit)
     if json_:
@@ -118,7 +119,7 @@ def urgent(
 
     if authority and digest:
         raise Ended(USAGE, "--authority and --digest do not go together")
-    wanted = DIGEST if digest else agency_codes([authority])[0] if authority else None
+    wanted = DIGEST if digest else one_agency(authority)
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="urgent", autocommit=True) as connection:
         found = urgent_cases(connection, wanted)

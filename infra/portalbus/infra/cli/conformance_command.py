@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended, let_sigterm_interrupt
-from portalbus.infra.cli.options import USUAL_LANGUAGE, Json, Lang, agency_codes, console, in_language, quiet_logs
+from portalbus.infra.cli.marks import line, mark, styled
+from portalbus.infra.cli.options import USUAL_LANGUAGE, Json, Lang, agency_code, console, in_language, quiet_logs
 
 if TYPE_CHECKING:
     from portalbus.connectors.conformance.examination import Examination, Result
     from portalbus.connectors.conformance.judging import Fault
     from portalbus.connectors.conformance.running import Run
     from portalbus.connectors.conformance.scenario import Scenario
-
-MARKS = {"passed": "[green]✓[/green]", "failed": "[red]✗[/red]", "not-shown": "[yellow]–[/yellow]"}
 
 
 def conformance(
@@ -65,7 +64,7 @@ def conformance(
         raise Ended(USAGE, "give --target ADDRESS of the portal's driver, or --sdk")
     let_sigterm_interrupt()
     quiet_logs()
-    found = _examine(target, start, door, agency_codes([agency])[0], patience, wanted, quiet=json_)
+    found = _examine(target, start, door, agency_code(agency), patience, wanted, quiet=json_)
     if report is not None:
         report.write_text(_document(found), encoding="utf-8")
     if json_:
@@ -128,8 +127,8 @@ def _list(wanted: list[Scenario], lang: Lang, json_: bool) -> None:
         return
     out = console()
     for scenario in wanted:
-        out.print(f"[bold]{scenario.id}[/bold]  {in_language(scenario.title, lang)}")
-        out.print(f"    {in_language(scenario.why, lang)}", markup=False)
+        out.print(styled(scenario.id, "bold"), f" {in_language(scenario.title, lang)}")
+        out.print(f"    {in_language(scenario.why, lang)}")
 
 
 def _show(found: Examination, lang: Lang) -> None:
@@ -138,8 +137,9 @@ def _show(found: Examination, lang: Lang) -> None:
     out = console()
     table = Table("", "scenario", "", "s", box=None, header_style="bold")
     for result in found.results:
-        mark, title = MARKS[result.outcome.value], in_language(result.scenario.title, lang)
-        table.add_row(mark, result.scenario.id, title, f"{result.seconds:.1f}")
+        outcome, title = result.outcome.value, in_language(result.scenario.title, lang)
+        sign = styled("–", "yellow") if outcome == "not-shown" else mark(outcome == "passed")
+        table.add_row(sign, result.scenario.id, title, f"{result.seconds:.1f}")
     out.print(table)
     advised: set[str] = set()
     for result in found.results:
@@ -153,9 +153,8 @@ def _show(found: Examination, lang: Lang) -> None:
 def _show_fault(result: Result, fault: Fault, lang: Lang) -> None:
     out = console()
     colour = "yellow" if result.outcome.value != "failed" or fault.advice else "red"
-    out.print(f"[{colour}]{result.scenario.id}[/{colour}]: ", end="")
-    out.print(in_language(fault.message, lang), markup=False)
-    out.print(f"    → {in_language(fault.mend, lang)}", markup=False)
+    out.print(line(styled(result.scenario.id, colour), f": {in_language(fault.message, lang)}"))
+    out.print(f"    → {in_language(fault.mend, lang)}")
 
 
 def _show_verdict(found: Examination) -> None:

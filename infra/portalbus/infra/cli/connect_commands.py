@@ -16,6 +16,7 @@ import typer
 
 from portalbus.infra.cli import connect_init_command
 from portalbus.infra.cli.exits import EPILOG, NO, UNREACHABLE, USAGE, Ended
+from portalbus.infra.cli.marks import mark, styled
 from portalbus.infra.cli.options import (
     USUAL_LANGUAGE,
     Bootstrap,
@@ -152,14 +153,14 @@ def status(config: Config, portal: PortalName = None, json_: Json = False) -> No
     else:
         for one in conditions:
             said = console()
-            mark = "[green]✓[/green]" if one.is_well else "[red]✗[/red]"
             read_at = one.read_at.isoformat(timespec="seconds") if one.read_at else "never"
             said.print(
-                f"{mark} {one.entry} ({one.kind}): {one.standing} published, {one.withdrawn} withdrawn,"
-                f" {one.refused} refused, {one.pending} on their way; read {read_at}"
+                mark(one.is_well),
+                f"{one.entry} ({one.kind}): {one.standing} published, {one.withdrawn} withdrawn,"
+                f" {one.refused} refused, {one.pending} on their way; read {read_at}",
             )
             for text in one.troubles:
-                said.print(f"    {text}", markup=False)
+                said.print(f"    {text}")
     if not all(one.is_well for one in conditions):
         raise Ended(NO)
 
@@ -173,7 +174,7 @@ def accept(
     alert = entry.memory.accept()
     if alert is None:
         raise Ended(NO, f"{entry.name} has no alert")
-    console().print(f"let pass: {alert.rule}: {alert.text}", markup=False)
+    console().print(f"let pass: {alert.rule}: {alert.text}")
 
 
 @contextmanager
@@ -228,29 +229,29 @@ def _wanted(config: PullConfig, name: str | None) -> list[Entry]:
 def show_trial(trial: Trial, lang: str) -> None:
     """Prints what a pass over one portal would do."""
     said = console()
-    said.print(f"[bold]{trial.entry}[/bold] ({trial.kind})")
+    said.print(styled(trial.entry, "bold"), f"({trial.kind})")
     if trial.failed:
-        said.print(f"  ✗ {trial.failed}", style="red", markup=False)
+        said.print(f"  ✗ {trial.failed}", style="red")
         return
     if trial.alert is not None:
-        said.print(f"  ! [{trial.alert.rule}] {trial.alert.text}; nothing is withdrawn", style="yellow", markup=False)
+        said.print(f"  ! [{trial.alert.rule}] {trial.alert.text}; nothing is withdrawn", style="yellow")
     for decided in trial.events:
         title = getattr(decided.payload, "title", None) or getattr(decided.payload, "subject", None) or ""
-        said.print(f"  + {decided.what.value} {decided.item_id}: {title[:100]}", style="green", markup=False)
+        said.print(f"  + {decided.what.value} {decided.item_id}: {title[:100]}", style="green")
     for refused in trial.refused:
-        said.print(f"  ✗ refused {refused.item_id}", style="red", markup=False)
+        said.print(f"  ✗ refused {refused.item_id}", style="red")
         for finding in refused.findings:
             text = f"{in_language(finding.message, lang)} {in_language(finding.mend, lang)}".rstrip()
-            said.print(f"      [{finding.rule}] {finding.path}: {text}", markup=False)
+            said.print(f"      [{finding.rule}] {finding.path}: {text}")
     for remark in trial.remarks:
-        said.print(f"  · {remark}", style="dim", markup=False)
+        said.print(f"  · {remark}", style="dim")
     said.print(f"  {len(trial.events)} would be published, {len(trial.refused)} refused, {trial.unchanged} unchanged")
 
 
 def _report(reports: Sequence[PassReport]) -> None:
     for report in reports:
         said = report.failed or report.postponed or f"{report.published} published"
-        console().print(f"{report.entry}: {said}", markup=False)
+        console().print(f"{report.entry}: {said}")
 
 
 def _plain(value: object) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended
+from portalbus.infra.cli.marks import line, mark
 from portalbus.infra.cli.options import (
     USUAL_LANGUAGE,
     Bootstrap,
@@ -18,6 +19,7 @@ from portalbus.infra.cli.options import (
     Json,
     Lang,
     RegistryUrl,
+    agency_code,
     console,
     home_folder,
     in_language,
@@ -25,6 +27,8 @@ from portalbus.infra.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from portalbus.infra.bus.addresses import Addresses
     from portalbus.infra.connecting.beginnings import Way
     from portalbus.infra.connecting.marked_event import Answer
@@ -98,7 +102,7 @@ def init(
 
     wanted = _ask(agency, portal, kind, address, file)
     _write(wanted, force)
-    _say(json_, f"[green]✓[/green] {wanted.file} is written")
+    _say(json_, line(mark(True), f" {wanted.file} is written"))
     if not test:
         _next_steps(wanted, json_)
         return
@@ -138,10 +142,10 @@ def _ask(agency: str | None, portal: str | None, kind: str | None, address: str 
 def _agency(said: str) -> str:
     from datetime import date
 
-    from portalbus.schemas.directory import directory, normalise_code
+    from portalbus.schemas.directory import directory
     from portalbus.schemas.errors import AgencyUnknown
 
-    code = normalise_code(said.strip())
+    code = agency_code(said)
     try:
         directory().agency(code, date.today())
     except AgencyUnknown as error:
@@ -260,14 +264,12 @@ def _show(wanted: Wanted, answer: Answer, json_: bool, lang: str) -> None:
         found = verdict.model_dump(mode="json") if verdict else None
         typer.echo(json.dumps({**said, "verdict": found, "trouble": answer.trouble or None}, ensure_ascii=False))
     elif verdict is None:
-        console().print(f"[red]✗[/red] marked event {answer.event_id}: ", end="")
-        console().print(answer.trouble, markup=False)
+        console().print(mark(False), f"marked event {answer.event_id}: {answer.trouble}")
     else:
-        mark = "[green]✓[/green]" if answer.is_accepted else "[red]✗[/red]"
         text = f"{in_language(verdict.message, lang)} {in_language(verdict.mend, lang)}".rstrip()
         console().print(
-            f"{mark} marked event {answer.event_id}: {verdict.status.value} \\[{verdict.rule}] {text}"
-            f" ({answer.seconds:.1f} s)"
+            mark(answer.is_accepted),
+            f"marked event {answer.event_id}: {verdict.status.value} [{verdict.rule}] {text} ({answer.seconds:.1f} s)",
         )
 
 
@@ -283,6 +285,6 @@ def _next_steps(wanted: Wanted, json_: bool) -> None:
     _say(json_, f"next: {following.get(wanted.way, usual)}")
 
 
-def _say(json_: bool, text: str) -> None:
+def _say(json_: bool, text: str | Text) -> None:
     if not json_:
         console().print(text)

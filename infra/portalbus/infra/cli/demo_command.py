@@ -11,6 +11,7 @@ import typer
 
 from portalbus.infra.cli.bus_commands import open_bus, wait_for_ctrl_c
 from portalbus.infra.cli.exits import NO, USAGE, Ended, let_sigterm_interrupt
+from portalbus.infra.cli.marks import styled
 from portalbus.infra.cli.options import Home, console, home_folder
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def demo(
         if report is not None:
             report.write_text(json.dumps(outcome.as_json(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         if not exit_ and bus is not None:
-            console().print(f"\nThe central portal stays up: [bold]{addresses.central_url}[/bold]   (Ctrl-C ends it)")
+            console().print(
+                "\nThe central portal stays up:", styled(addresses.central_url, "bold"), "  (Ctrl-C ends it)"
+            )
             wait_for_ctrl_c(bus)
     if not outcome.ok:
         raise Ended(NO, f"{len(outcome.problems)} differences between what was sent and what is there")

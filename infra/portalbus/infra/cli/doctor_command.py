@@ -7,6 +7,7 @@ import json
 import typer
 
 from portalbus.infra.cli.exits import NO, Ended
+from portalbus.infra.cli.marks import mark
 from portalbus.infra.cli.options import Home, Json, console, home_folder
 
 
@@ -21,8 +22,7 @@ def doctor(json_: Json = False, home: Home = None) -> None:
     if json_:
         typer.echo(json.dumps([finding.as_json() for finding in findings], indent=2, ensure_ascii=False))
     for finding in findings if not json_ else []:
-        mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]"
-        console().print(f"{mark} {finding.what}: {finding.found}")
+        console().print(mark(finding.ok), f"{finding.what}: {finding.found}")
         if not finding.ok and finding.remedy:
             console().print(f"    → {finding.remedy}")
     problems = sum(not finding.ok for finding in findings)

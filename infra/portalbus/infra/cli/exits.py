@@ -52,6 +52,8 @@ def _known(error: BaseException) -> tuple[int, str] | None:
     kinds = {f"{kind.__module__.split('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
     if "portalbus.StackError" in kinds or isinstance(error, PortalbusError):
         return UNREACHABLE, str(error)
+    if kinds & {"psycopg.LockNotAvailable", "psycopg.QueryCanceled"}:
+        return UNREACHABLE, f"another session holds up this command in the database ({error}): try again later"
     if "psycopg.OperationalError" in kinds:
         return UNREACHABLE, "the database does not answer: see `portalbus status`, or start the bus with `portalbus up`"
     if "psycopg.UndefinedTable" in kinds or "psycopg.InvalidSchemaName" in kinds:

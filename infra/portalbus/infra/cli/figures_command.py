@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console, options_of_its_own
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, console, one_agency, options_of_its_own
 
 if TYPE_CHECKING:
     from portalbus.streams.reading.accountability import Figures, GroupBy, Wanted
@@ -123,7 +123,7 @@ def _wanted(agency: str | None, first: str | None, last: str | None, by: tuple[G
     since, until = _day(first, date(today.year, 1, 1)), _day(last, today)
     if until < since:
         raise Ended(USAGE, f"--to {until} lies before --from {since}")
-    return Wanted(since, until, agency_codes([agency])[0] if agency else None, by)
+    return Wanted(since, until, one_agency(agency), by)
 
 
 def _groups(said: str) -> tuple[GroupBy, ...]:
@@ -171,4 +171,4 @@ def _show(found: list[Figures], wanted: Wanted) -> None:
         group = [one.group.get(part.value, "all") for part in wanted.by]
         rated = one.counts.satisfaction
         table.add_row(*group, *counts, f"{rated:.2f}" if rated is not None else "–")
-    console().print(table, markup=False)
+    console().print(table)

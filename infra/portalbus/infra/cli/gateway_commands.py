@@ -14,16 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import (
-    Bootstrap,
-    Home,
-    Json,
-    RegistryUrl,
-    addresses,
-    agency_codes,
-    console,
-    home_folder,
-)
+from portalbus.infra.cli.marks import mark
+from portalbus.infra.cli.options import Bootstrap, Home, Json, RegistryUrl, addresses, agency_code, console, home_folder
 
 if TYPE_CHECKING:
     from portalbus.connectors.gateway.keys import ApiKey
@@ -145,7 +137,7 @@ def add(
     from portalbus.schemas.directory import directory
     from portalbus.schemas.errors import AgencyUnknown
 
-    (code,) = agency_codes([agency])
+    code = agency_code(agency)
     try:
         directory().agency(code, date.today())
     except AgencyUnknown as error:
@@ -158,7 +150,7 @@ def add(
     if json_:
         typer.echo(json.dumps({"key": key, "agency": code, "portal": portal}))
         return
-    console().print(f"[green]✓[/green] a key for {code}/{portal or '*'}, shown this once:")
+    console().print(mark(True), f"a key for {code}/{portal or '*'}, shown this once:")
     typer.echo(key)
 
 
@@ -212,11 +204,10 @@ def _show(found: list[ApiKey]) -> None:
 
     table = Table("", "id", "for", "events/s", "made", "revoked", "note", box=None, header_style="bold")
     for key in found:
-        mark = "[red]✗[/red]" if key.revoked_at else "[green]✓[/green]"
         rate = "" if key.events_per_second is None else f"{key.events_per_second:g}"
         revoked = "" if key.revoked_at is None else _time(key.revoked_at)
-        note = key.note.replace("[", "\\[")
-        table.add_row(mark, key.id, f"{key.agency}/{key.portal or '*'}", rate, _time(key.created_at), revoked, note)
+        whose, made = f"{key.agency}/{key.portal or '*'}", _time(key.created_at)
+        table.add_row(mark(not key.revoked_at), key.id, whose, rate, made, revoked, key.note)
     console().print(table)
 
 

@@ -172,7 +172,7 @@ def _say_each(handed: Sequence[HandedOn], *, as_json: bool) -> None:
             typer.echo(json.dumps(asdict(one), ensure_ascii=False))
         else:
             rules = ", ".join(one.rules)
-            console().print(f"{one.case_id} → {one.to}: {rules}: {one.judged or 'not judged yet'}", markup=False)
+            console().print(f"{one.case_id} → {one.to}: {rules}: {one.judged or 'not judged yet'}")
 
 
 def _show(found: Sequence[HandedOn]) -> None:
@@ -189,4 +189,4 @@ def _show(found: Sequence[HandedOn]) -> None:
         table.add_row(
             *(one.case_id, one.to, rules, basis, one.field or "–", one.area or "–", one.level or "–", one.day, judged)
         )
-    console().print(table, markup=False)
+    console().print(table)

@@ -92,5 +92,5 @@ def down(
         typer.echo(json.dumps({"undone": done.undone, "lost": [asdict(one) for one in done.losses]}, indent=2))
         return
     for loss in done.losses:
-        console().print(f"lost with {loss.migration}: {loss.what} ({loss.rows})", markup=False)
+        console().print(f"lost with {loss.migration}: {loss.what} ({loss.rows})")
     console().print(f"undone: {', '.join(done.undone) or 'nothing is newer'}")

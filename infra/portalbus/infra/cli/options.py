@@ -118,24 +118,38 @@ def addresses(home: Path | None, need: tuple[str, ...], **given: Any) -> Address
 
 
 def agency_codes(given: Sequence[str]) -> list[str]:
-    """Agency codes in their present form. Ends the command when one is none."""
+    """Agency codes in their present form, `h26` as H26. Ends the command when one belongs to no body that ever was.
+
+    Else a slip of the finger would be answered with an empty list, which says that all is well.
+    """
+    return [agency_code(code) for code in given]
+
+
+def agency_code(given: str) -> str:
+    """One agency code, like `agency_codes`."""
     from portalbus.infra.cli.exits import USAGE, Ended
-    from portalbus.schemas.directory import normalise_code
+    from portalbus.schemas.directory import directory, normalise_code
     from portalbus.schemas.spelling import AGENCY_CODE
 
-    codes = [normalise_code(code) for code in given]
-    for code in codes:
-        if not AGENCY_CODE.fullmatch(code):
-            raise Ended(USAGE, f"{code} is no agency code; an example is H26")
-    return codes
+    code = normalise_code(given)
+    if AGENCY_CODE.fullmatch(code) and directory().history(code):
+        return code
+    near = directory().nearest(given)
+    meant = f"did you mean {near.code} ({near.name_en or near.name_vi})?" if near else "an example is H26"
+    raise Ended(USAGE, f"{given} is no agency code; {meant}")
+
+
+def one_agency(given: str | None) -> str | None:
+    """The agency of an option that may be left out, like `agency_codes`; None when it was."""
+    return None if given is None else agency_code(given)
 
 
 def console(*, stderr: bool = False) -> Console:
     """Where text for people goes; what is not a terminal gets long lines whole."""
-    from rich.console import Console
+    from portalbus.infra.cli.plain_console import PlainConsole
 
-    found = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    return found if found.is_terminal else Console(stderr=stderr, highlight=False, soft_wrap=True, width=WIDE)
+    found = PlainConsole(stderr=stderr)
+    return found if found.is_terminal else PlainConsole(stderr=stderr, width=WIDE)
 
 
 def quiet_logs() -> None:

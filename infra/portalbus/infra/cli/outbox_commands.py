@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
+from portalbus.infra.cli.marks import mark
 from portalbus.infra.cli.options import Json, console, quiet_logs
 
 FILE = re.compile(r"^(?P<agency>[A-Y][0-9]{2}(?:\.[A-Z0-9]+)*)\.(?P<portal>[a-z0-9][a-z0-9._-]*)\.outbox$")
@@ -39,15 +40,15 @@ def status(path: Folder, json_: Json = False) -> None:
     if json_:
         typer.echo(json.dumps([{**_plain(asdict(item)), "healthy": item.healthy} for item in found], indent=2))
     for item in found if not json_ else []:
-        mark = "[green]✓[/green]" if item.healthy else "[red]✗[/red]"
         console().print(
-            f"{mark} {item.agency}/{item.portal} epoch {item.epoch}:"
+            mark(item.healthy),
+            f"{item.agency}/{item.portal} epoch {item.epoch}:"
             f" {item.delivered_sequence} of {item.last_sequence} delivered,"
-            f" {item.undelivered} to go, {item.dead} dead, {item.held} held behind them, {item.fill:.0%} full"
+            f" {item.undelivered} to go, {item.dead} dead, {item.held} held behind them, {item.fill:.0%} full",
         )
         for trouble in (item.damaged, item.last_error):
             if trouble:
-                console().print(f"    {trouble}", markup=False)
+                console().print(f"    {trouble}")
     if not all(item.healthy for item in found):
         raise Ended(NO)
 

@@ -15,7 +15,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, RegistryUrl, addresses, console, decider, quiet_logs
+from portalbus.infra.cli.options import (
+    USUAL_LANGUAGE,
+    DatabaseUrl,
+    Home,
+    Json,
+    Lang,
+    RegistryUrl,
+    addresses,
+    agency_code,
+    console,
+    decider,
+    in_language,
+    one_agency,
+    quiet_logs,
+)
 from portalbus.infra.cli.parked_text import (
     SHOWN_BYTES,
     plain,
@@ -35,7 +49,7 @@ if TYPE_CHECKING:
     from portalbus.streams.parking.deciding import Outcome
     from portalbus.streams.parking.dissecting import Dissection
 
-PLACE = re.compile(r"^(?:lane\.)?(?P<agency>[A-Y][0-9]{2}(?:\.[A-Z0-9]+)*)@(?P<offset>[0-9]{1,18})$")
+PLACE = re.compile(r"^(?:lane\.)?(?P<agency>[A-Y][0-9]{2}(?:\.[A-Z0-9]+)*)@(?P<offset>[0-9]{1,18})$", re.IGNORECASE)
 LONGEST_ALLOWANCE_HOURS = 72.0
 
 app = typer.Typer(
@@ -108,19 +122,21 @@ def show(
     raw: Annotated[
         Path | None, typer.Option("--raw", help="Write its value to this file, byte for byte.", show_default=False)
     ] = None,
+    lang: Lang = USUAL_LANGUAGE,
     json_: Json = False,
     database_url: DatabaseUrl = None,
     registry_url: RegistryUrl = None,
     home: Home = None,
 ) -> None:
     """Show a parked record: why, headers, bytes, how far it reads and where it breaks, and what was decided."""
+    from portalbus.schemas.findings import Finding
     from portalbus.streams.parking.asking import held_behind, kept_record, parking_decisions
 
     agency, offset = _place(place)
     with _connection(home, database_url) as connection:
         kept = kept_record(connection, agency, offset)
         if kept is None:
-            raise Ended(NO, f"{agency}@{offset} is not parked and never was; see `portalbus trace {agency}@{offset}`")
+            raise Ended(NO, _never_parked(agency, offset))
         decisions = parking_decisions(connection, agency, offset)
         behind = held_behind(connection, kept)
     if raw is not None:
@@ -128,6 +144,7 @@ def show(
     dissection = _dissection(kept, home, registry_url)
     fields = {
         **{name: value for name, value in asdict(kept).items() if name not in ("value", "record_key", "headers")},
+        "message": in_language(Finding(kept.reason).message, lang),
         "record_key": text_of(kept.record_key),
         "headers": [[name, text_of(value)] for name, value in kept.record().headers],
         "bytes": len(kept.value or b""),
@@ -162,14 +179,17 @@ def redrive(
       portalbus parked redrive H26@17 --why "encoder of the portal mended"
       portalbus parked redrive --reason record.schema-not-allowed --why "schema registered"
 
-    Exit status 1 when one of them still cannot be read: it stays parked.
+    Exit status 1 when one of them still cannot be read and stays parked, or was decided already or never parked.
     """
     wanted = _wanted(places, agency, reason, key, since)
     writers = _writers(home, registry_url)
     outcomes = _decide("redrive", wanted, _decider(by, why), writers, home, database_url)
-    _report(outcomes, json_)
+    _report(outcomes, json_, named=bool(places))
+    missed = _missed(wanted, outcomes, home, database_url)
     if any(outcome.parked for outcome in outcomes):
-        raise Ended(NO, "some still cannot be read, and stay parked")
+        missed.append("some still cannot be read, and stay parked")
+    if missed:
+        raise Ended(NO, "; ".join(missed))
 
 
 @app.command("discard", epilog=EPILOG)
@@ -190,11 +210,15 @@ def discard(
 
     \b
       portalbus parked discard H26@17 --why "test data of the portal"
+
+    Exit status 1 when one of them was decided already, or never parked.
     """
     wanted = _wanted(places, agency, reason, key, since)
     writers = _writers(home, registry_url)  # what waits behind them is judged too
     outcomes = _decide("discard", wanted, _decider(by, why), writers, home, database_url)
-    _report(outcomes, json_)
+    _report(outcomes, json_, named=bool(places))
+    if missed := _missed(wanted, outcomes, home, database_url):
+        raise Ended(NO, "; ".join(missed))
 
 
 @app.command("allow", epilog=EPILOG)
@@ -213,15 +237,13 @@ def allow(
     """
     from portalbus.streams.ledger.parking_stop import allow as allow_parking
 
-    now = datetime.now(UTC)
-    until = now + timedelta(hours=hours)
     decider = _decider(by, why)
     with _connection(home, database_url) as connection:
-        allow_parking(connection, decider, until, now)
+        until = allow_parking(connection, decider, timedelta(hours=hours))
     if json_:
         typer.echo(json.dumps({"until": until.isoformat(), "by": decider.who, "why": decider.why}))
     else:
-        console().print(f"no limit until {time_of(until)}; noted for {decider.who}", markup=False)
+        console().print(f"no limit until {time_of(until)}; noted for {decider.who}")
 
 
 def _decide(
@@ -243,6 +265,33 @@ def _decide(
         return list((parking.redrive if action == "redrive" else parking.discard)(places, decider))
 
 
+def _missed(
+    wanted: Filters | list[tuple[str, int]], outcomes: Sequence[Outcome], home: Path | None, database_url: str | None
+) -> list[str]:
+    """What became of the records that were named and of which nothing could be decided now, in words."""
+    from portalbus.streams.parking.asking import Filters, kept_record, parking_decisions
+
+    decided = {(outcome.agency, outcome.lane_offset) for outcome in outcomes}
+    places = [] if isinstance(wanted, Filters) else [place for place in wanted if place not in decided]
+    if not places:
+        return []
+    said = []
+    with _connection(home, database_url) as connection:
+        for agency, offset in places:
+            kept, decisions = kept_record(connection, agency, offset), parking_decisions(connection, agency, offset)
+            if kept is None:
+                said.append(_never_parked(agency, offset))
+                continue
+            by = f" by {decisions[-1].decided_by} at {time_of(decisions[-1].decided_at)}" if decisions else ""
+            why = f" ({decisions[-1].decided_why})" if decisions else ""
+            said.append(f"{agency}@{offset} was {kept.state}{by}{why}, with the verdict {kept.status} [{kept.rule}]")
+    return said
+
+
+def _never_parked(agency: str, offset: int) -> str:
+    return f"{agency}@{offset} is not parked and never was; see `portalbus trace {agency}@{offset}`"
+
+
 def _wanted(
     places: list[str] | None, agency: str | None, reason: str | None, key: str | None, since: datetime | None
 ) -> Filters | list[tuple[str, int]]:
@@ -256,14 +305,14 @@ def _filters(agency: str | None, reason: str | None, key: str | None, since: dat
     from portalbus.streams.parking.asking import Filters
 
     since = since.replace(tzinfo=UTC) if since is not None else None
-    return Filters(agency, reason, key, since, None if state is State.ALL else state.value)
+    return Filters(one_agency(agency), reason, key, since, None if state is State.ALL else state.value)
 
 
 def _place(text: str) -> tuple[str, int]:
     match = PLACE.match(text.strip())
     if match is None:
         raise Ended(USAGE, f"{text} is no place of a record: write agency@offset, such as H26@17")
-    return match["agency"], int(match["offset"])
+    return agency_code(match["agency"]), int(match["offset"])
 
 
 def _decider(by: str | None, why: str) -> Decider:
@@ -311,13 +360,13 @@ def _connection(home: Path | None, database_url: str | None, options: str = "") 
         yield connection
 
 
-def _report(outcomes: Sequence[Outcome], json_: bool) -> None:
+def _report(outcomes: Sequence[Outcome], json_: bool, *, named: bool) -> None:
     if json_:
         typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=2, ensure_ascii=False))
         return
-    if not outcomes:
+    if not outcomes and not named:
         console().print("nothing of the kind is parked")
     for outcome in outcomes:
         detail = f": {outcome.detail}" if outcome.detail else ""
         said = "stays parked" if outcome.parked else outcome.status
-        console().print(f"{outcome.agency}@{outcome.lane_offset}  {said} [{outcome.rule}]{detail}", markup=False)
+        console().print(f"{outcome.agency}@{outcome.lane_offset}  {said} [{outcome.rule}]{detail}")

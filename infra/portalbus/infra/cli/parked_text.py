@@ -57,13 +57,11 @@ def print_lines(lines: Sequence[Any]) -> None:
 
 
 def print_record(kept: KeptRecord, fields: dict[str, Any], dissection: Dissection | None) -> None:
-    from portalbus.schemas.findings import Finding
-
     def say(text: str) -> None:
-        console().print(text, markup=False)
+        console().print(text)
 
     say(f"lane.{kept.agency}@{kept.lane_offset}, came {time_of(kept.received_at)}, {kept.state}")
-    say(f"why      [{kept.reason}] {Finding(kept.reason).message.en} ({kept.detail})")
+    say(f"why      [{kept.reason}] {fields['message']} ({kept.detail})")
     say(f"verdict  {kept.status} [{kept.rule}]{'' if kept.final else ', not final'}")
     say(f"key      {fields['record_key'] if kept.record_key else 'none'}")
     for name, value in fields["headers"]:

@@ -43,11 +43,11 @@ def prepare(
     from portalbus.schemas.registry import SchemaRegistry
     from portalbus.streams.ledger.database import migrate
 
+    codes = agency_codes(agency) if agency else [one.code for one in directory().current(datetime.now(UTC).date())]
     need = ("registry_url", "database_url", *(("bootstrap",) if topics else ()))
     where = addresses(home, need, bootstrap=bootstrap, registry_url=registry_url, database_url=database_url)
     made = mended = 0
     if topics:
-        codes = agency_codes(agency) if agency else [one.code for one in directory().current(datetime.now(UTC).date())]
         made, problems = provision(admin_client(where.bootstrap), wanted_topics(codes))
         mended = len({problem.topic for problem in problems})
     ids = register_all(SchemaRegistry(where.registry_url))

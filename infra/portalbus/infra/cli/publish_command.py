@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended
+from portalbus.infra.cli.marks import mark
 from portalbus.infra.cli.options import (
     USUAL_LANGUAGE,
     Bootstrap,
@@ -22,6 +23,7 @@ from portalbus.infra.cli.options import (
     Lang,
     RegistryUrl,
     addresses,
+    agency_code,
     console,
     home_folder,
     in_language,
@@ -78,11 +80,12 @@ def publish(
     from portalbus.producers import Portal
     from portalbus.schemas.kafka_settings import kafka_from_env
 
+    code = agency_code(agency)
     lines = _lines(files)
     where = addresses(home, ("bootstrap", "registry_url"), bootstrap=bootstrap, registry_url=registry_url)
     try:
         speaker = Portal(
-            agency,
+            code,
             portal,
             bootstrap=where.bootstrap,
             registry_url=where.registry_url,
@@ -130,7 +133,7 @@ class Answers:
         """The SDK took it."""
         self.published += 1
         said = {"event_id": receipt.event_id, "key": receipt.key, "epoch": receipt.epoch, "sequence": receipt.sequence}
-        self._say(line, {"published": True, **said}, f"[green]✓[/green] {receipt.event_id} sequence {receipt.sequence}")
+        self._say(line, {"published": True, **said}, f"{receipt.event_id} sequence {receipt.sequence}", well=True)
 
     def refuse(self, line: Line, findings: tuple[Finding, ...]) -> None:
         """The SDK refused it, for these reasons."""
@@ -145,10 +148,9 @@ class Answers:
             for finding in findings
         ]
         text = "\n    ".join(
-            f"\\[{reason['rule']}] {reason['path']}: {reason['message']} {reason['mend']}".rstrip()
-            for reason in reasons
+            f"[{reason['rule']}] {reason['path']}: {reason['message']} {reason['mend']}".rstrip() for reason in reasons
         )
-        self._say(line, {"published": False, "findings": reasons}, f"[red]✗[/red] {text}")
+        self._say(line, {"published": False, "findings": reasons}, text, well=False)
 
     def verdict(self, verdict: Verdict) -> None:
         """The centre said something about an event."""
@@ -169,10 +171,8 @@ class Answers:
                 )
             )
         else:
-            mark = "[red]✗[/red]" if bad else "[green]✓[/green]"
-            self._console.print(
-                f"{mark} {verdict.event_id} {verdict.status.value} \\[{verdict.rule}] {message} {mend}".rstrip()
-            )
+            text = f"{verdict.event_id} {verdict.status.value} [{verdict.rule}] {message} {mend}"
+            self._console.print(mark(not bad), text.rstrip())
 
     def summary(self, undelivered: int) -> None:
         """The sums."""
@@ -190,11 +190,11 @@ class Answers:
             f"{self.published} published, {self.refused} refused, {undelivered} still in the outbox{verdicts}"
         )
 
-    def _say(self, line: Line, fields: dict[str, Any], text: str) -> None:
+    def _say(self, line: Line, fields: dict[str, Any], text: str, *, well: bool) -> None:
         if self._json:
             typer.echo(json.dumps({"file": line.file, "line": line.number, **fields}, ensure_ascii=False))
         else:
-            self._console.print(f"{line.file}:{line.number} {text}")
+            self._console.print(f"{line.file}:{line.number}", mark(well), text)
 
 
 def _publish(portal: Portal, line: Line, answers: Answers) -> Receipt | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended, let_sigterm_interrupt
+from portalbus.infra.cli.marks import mark
 from portalbus.infra.cli.options import (
     Bootstrap,
     DatabaseUrl,
@@ -72,10 +73,11 @@ def rebuild(
         raise Ended(USAGE, "--rules shows what would change: give it together with --dry-run")
     quiet_logs()
     names = agency_codes(agency or [])
+    wanted = _read_rules(rules)
     let_sigterm_interrupt()  # the shadow is dropped then, too
     needed = ("bootstrap", "registry_url", "database_url")
     where = addresses(home, needed, bootstrap=bootstrap, registry_url=registry_url, database_url=database_url)
-    with _rebuilding(where, _read_rules(rules), reread=dry_run) as rebuilding:
+    with _rebuilding(where, wanted, reread=dry_run) as rebuilding:
         replayed = _replay(rebuilding)
         if dry_run:
             differs = _tell_verdicts(rebuilding, names, most, replayed, json_)
@@ -111,7 +113,7 @@ def _rebuilding(where: Addresses, rules: Rules, *, reread: bool) -> Iterator[Reb
     """A rebuild, with what can go wrong in it said in a sentence."""
     from portalbus.schemas.registration import SchemaIds
     from portalbus.schemas.registry import SchemaRegistry
-    from portalbus.streams.rebuilding.exchanging import OtherWay
+    from portalbus.streams.rebuilding.exchanging import OtherWay, TablesHeld
     from portalbus.streams.rebuilding.lane_reader import LaneIncomplete, LaneReader
     from portalbus.streams.rebuilding.rebuild import Rebuild
     from portalbus.streams.rebuilding.replaying import StepsMissing
@@ -126,7 +128,7 @@ def _rebuilding(where: Addresses, rules: Rules, *, reread: bool) -> Iterator[Reb
             ) as rebuilding,
         ):
             yield rebuilding
-    except RebuildRunning as error:
+    except (RebuildRunning, TablesHeld) as error:
         raise Ended(UNREACHABLE, str(error)) from error
     except (LaneIncomplete, OtherWay, StepsMissing) as error:
         raise Ended(NO, str(error)) from error
@@ -190,7 +192,7 @@ def _tell_rows(
         said = {**asdict(replayed), "rows": differing, "exchanged": swap, "tables": [asdict(table) for table in found]}
         typer.echo(json.dumps(said, indent=2, ensure_ascii=False))
     elif swap:
-        console().print("[green]✓[/green] the rebuilt tables are in use")
+        console().print(mark(True), "the rebuilt tables are in use")
     elif differing:
         console().print("    → `portalbus rebuild --swap` puts what the lanes say in its place")
     return differing > 0
@@ -210,16 +212,16 @@ def _print_tables(found: Sequence[TableDifference], replayed: Replayed) -> None:
     for line in found:
         for row in line.first:
             named = " ".join(f"{name}={value}" for name, value in row.key.items())
-            out.print(f"{line.table} {named}: {row.kind}", markup=False, style="red")
+            out.print(f"{line.table} {named}: {row.kind}", style="red")
             for name, value in (row.live or {}).items() if row.rebuilt is not None else ():
-                out.print(f"    {name}: {value} → {(row.rebuilt or {})[name]}", markup=False)
+                out.print(f"    {name}: {value} → {(row.rebuilt or {})[name]}")
         if line.rows > len(line.first):
             out.print(f"    … {line.rows - len(line.first)} more in {line.table}")
     differing = sum(line.rows for line in found)
     if differing:
-        out.print(f"[red]✗[/red] {differing} rows are not what the lanes say (in use → rebuilt)")
+        out.print(mark(False), f"{differing} rows are not what the lanes say (in use → rebuilt)")
     else:
-        out.print("[green]✓[/green] the ledger is what the lanes say: 0 rows differ")
+        out.print(mark(True), "the ledger is what the lanes say: 0 rows differ")
 
 
 def _tell_verdicts(rebuilding: Rebuild, names: Sequence[str], most: int, replayed: Replayed, json_: bool) -> bool:
@@ -242,7 +244,7 @@ def _print_verdicts(counts: dict[tuple[str, str], int], first: Sequence[VerdictC
     out = console()
     out.print(str(replayed))
     if not counts:
-        out.print("[green]✓[/green] every verdict would be the same")
+        out.print(mark(True), "every verdict would be the same")
         return
     table = Table("records", "verdict then", "verdict now", box=None, header_style="bold")
     for (before, after), count in counts.items():
@@ -250,7 +252,5 @@ def _print_verdicts(counts: dict[tuple[str, str], int], first: Sequence[VerdictC
     out.print(table)
     for change in first:
         what = f"{change.agency}@{change.lane_offset} {change.event_type or 'unreadable'} {change.key or ''}"
-        out.print(
-            f"{what.rstrip()}: {change.status} {change.rule} → {change.new_status} {change.new_rule}", markup=False
-        )
-    out.print(f"[red]✗[/red] {sum(counts.values())} verdicts would be others; nothing was changed")
+        out.print(f"{what.rstrip()}: {change.status} {change.rule} → {change.new_status} {change.new_rule}")
+    out.print(mark(False), f"{sum(counts.values())} verdicts would be others; nothing was changed")

@@ -9,14 +9,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended
-from portalbus.infra.cli.options import Bootstrap, DatabaseUrl, Home, Json, RegistryUrl, addresses, console, quiet_logs
+from portalbus.infra.cli.exits import NO, UNREACHABLE, Ended
+from portalbus.infra.cli.marks import mark, styled
+from portalbus.infra.cli.options import (
+    Bootstrap,
+    DatabaseUrl,
+    Home,
+    Json,
+    RegistryUrl,
+    addresses,
+    agency_codes,
+    console,
+    quiet_logs,
+)
 
 if TYPE_CHECKING:
     from portalbus.streams.reconciling.reconciler import Reconciler
     from portalbus.streams.reconciling.report import Report
 
 POLL_SECONDS = 0.25
+SILENT_SECONDS = 2.0
 TURN_SECONDS = 60.0
 SHOWN = 20
 WORDS = {
@@ -64,7 +76,7 @@ def reconcile(
     from portalbus.streams.reconciling.reconciler import Reconciler
 
     quiet_logs()
-    names = _agencies(agency or [])
+    names = agency_codes(agency or [])
     needed = ("bootstrap", "registry_url", "database_url")
     where = addresses(home, needed, bootstrap=bootstrap, registry_url=registry_url, database_url=database_url)
     writers = SchemaIds(SchemaRegistry(where.registry_url)).lane_writers()
@@ -79,23 +91,15 @@ def reconcile(
         raise Ended(NO)
 
 
-def _agencies(given: Sequence[str]) -> list[str]:
-    from portalbus.schemas.directory import normalise_code
-    from portalbus.schemas.spelling import AGENCY_CODE
-
-    names = [normalise_code(code) for code in given]
-    for name in names:
-        if not AGENCY_CODE.fullmatch(name):
-            raise Ended(USAGE, f"{name} is no agency code; an example is H26")
-    return names
-
-
 def _take_turn(reconciler: Reconciler) -> None:
-    deadline = time.monotonic() + TURN_SECONDS
-    while not reconciler.take_turn():
-        if time.monotonic() > deadline:
-            raise Ended(UNREACHABLE, "another reconciliation has been running for a minute: try again later")
-        time.sleep(POLL_SECONDS)
+    if reconciler.wait_for_turn(SILENT_SECONDS):
+        return
+    console(stderr=True).print(
+        f"another comparison is at work: a worker's gives way within seconds, an operator's is waited for up to"
+        f" {TURN_SECONDS:.0f} s …"
+    )
+    if not reconciler.wait_for_turn(TURN_SECONDS):
+        raise Ended(UNREACHABLE, "another reconciliation has been running for a minute: try again later")
 
 
 def _reconcile(reconciler: Reconciler, names: Sequence[str], timeout: float) -> Report:
@@ -123,17 +127,20 @@ def _print(report: Report) -> None:
         f" {compared.differing_buckets} digests differed"
     )
     if not report.repairs:
-        out.print("[green]✓[/green] the central store is what the portals published")
+        out.print(mark(True), "the central store is what the portals published")
         return
     for (kind, place), repairs in by_place(report.repairs).items():
         healed = sum(repair.healed_at is not None for repair in repairs)
-        mark = "[green]✓[/green]" if healed == len(repairs) else "[red]✗[/red]"
-        out.print(f"{mark} [bold]{place}[/bold] {kind} ({WORDS[kind]}): {len(repairs)}, healed {healed}")
+        out.print(
+            mark(healed == len(repairs)),
+            styled(place, "bold"),
+            f"{kind} ({WORDS[kind]}): {len(repairs)}, healed {healed}",
+        )
         for repair in repairs[:SHOWN]:
             name = repair.key or f"event {repair.event_id}"
             columns = f" ({', '.join(repair.columns)})" if repair.columns else ""
             state = CURES[repair.healed_from] if repair.healed_from else "asked for" if repair.asked else "open"
-            out.print(f"    {name}{columns}: {state}", markup=False)
+            out.print(f"    {name}{columns}: {state}")
         if len(repairs) > SHOWN:
             out.print(f"    … and {len(repairs) - SHOWN} more: --json lists all")
     for key in report.missed_withdrawals:

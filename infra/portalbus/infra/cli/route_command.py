@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import NO, USAGE, Ended
-from portalbus.infra.cli.options import Json, agency_codes, console
+from portalbus.infra.cli.marks import line, styled
+from portalbus.infra.cli.options import Json, console, one_agency
 
 if TYPE_CHECKING:
     from portalbus.schemas.law.routing import Routing
@@ -54,7 +55,7 @@ def route(
 
     if area is not None and not AREA.fullmatch(area):
         raise Ended(USAGE, f"--area {area}: a province's statistical code has two digits, such as 01 for Hanoi")
-    named, received_by = (agency_codes([code])[0] if code else None for code in (to, from_))
+    named, received_by = (one_agency(code) for code in (to, from_))
     try:
         rules = competence()
     except (OSError, ValueError) as error:
@@ -75,16 +76,18 @@ def _print(found: Routing, day: date) -> None:
     out = console()
     if found.agency:
         known = directory().agency(found.agency, day)
-        out.print(f"[bold]{found.agency}[/bold] {known.name_vi}" + (f", {found.level}" if found.level else ""))
+        out.print(styled(found.agency, "bold"), known.name_vi + (f", {found.level}" if found.level else ""))
         out.print(f"path: {' → '.join(found.path)}")
     else:
-        out.print("[bold]a person decides[/bold]" + (f"; the rules suggest {found.suggested}" * bool(found.suggested)))
+        out.print(
+            line(styled("a person decides", "bold"), f"; the rules suggest {found.suggested}" * bool(found.suggested))
+        )
     for sentence in found.why:
-        out.print(f"  · {sentence}", markup=False)
+        out.print(f"  · {sentence}")
     for rule in found.rules:
         until = f" to {rule.valid_to}" if rule.valid_to else ""
         confidence = f"{rule.basis.value}, confidence {rule.confidence}"
-        out.print(f"  · {rule.id}: in force from {rule.valid_from}{until}; {confidence}", markup=False)
+        out.print(f"  · {rule.id}: in force from {rule.valid_from}{until}; {confidence}")
 
 
 def _as_json(found: Routing) -> dict[str, Any]:

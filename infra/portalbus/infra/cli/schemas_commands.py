@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
+from portalbus.infra.cli.marks import mark, styled
 from portalbus.infra.cli.options import Bootstrap, Home, Json, RegistryUrl, addresses, agency_codes, console
 
 app = typer.Typer(
@@ -91,8 +92,9 @@ def usage(
     """Show which source sends which version, by the newest records of its lane; exit status 1 when one is behind."""
     from portalbus.infra.schema_usage import schema_usage
 
+    codes = agency_codes(agency or ())
     where = addresses(home, ("bootstrap", "registry_url"), bootstrap=bootstrap, registry_url=registry_url)
-    found = schema_usage(where.bootstrap, where.registry_url, agency_codes(agency or ()), last)
+    found = schema_usage(where.bootstrap, where.registry_url, codes, last)
     if json_:
         typer.echo(json.dumps([{**asdict(one), "last_at": one.last_at.isoformat()} for one in found], indent=2))
     else:
@@ -100,7 +102,7 @@ def usage(
 
         table = Table("source", "contract", "version", "in force", "records", "last", box=None, header_style="bold")
         for one in found:
-            shown = f"[yellow]{one.version or '?'}[/yellow]" if one.is_behind else str(one.version)
+            shown = styled(str(one.version or "?"), "yellow" if one.is_behind else "")
             source, at = f"{one.agency}/{one.portal}", f"{one.last_at:%Y-%m-%d %H:%M}"
             table.add_row(source, one.record, shown, str(one.newest), str(one.records), at)
         console().print(table)
@@ -114,8 +116,8 @@ def _report(problems: list[str], as_json: bool, good: str) -> None:
         typer.echo(json.dumps(said, indent=2))
     else:
         for problem in problems:
-            console().print(f"[red]✗[/red] {problem}")
+            console().print(mark(False), problem)
         if not problems:
-            console().print(f"[green]✓[/green] {good}")
+            console().print(mark(True), good)
     if problems:
         raise Ended(NO)

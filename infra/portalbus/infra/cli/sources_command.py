@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, Ended
+from portalbus.infra.cli.marks import styled
 from portalbus.infra.cli.options import (
     DatabaseUrl,
     Home,
@@ -18,10 +19,11 @@ from portalbus.infra.cli.options import (
     Who,
     Why,
     addresses,
-    agency_codes,
+    agency_code,
     console,
     decider,
     local_time,
+    one_agency,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+COLOURS = {"late": "yellow", "silent": "red"}
 
 Agency = Annotated[str, typer.Argument(help="Agency, such as H26.")]
 Portal = Annotated[str, typer.Argument(help="Portal, such as www.")]
@@ -46,11 +50,15 @@ def list_(
     database_url: DatabaseUrl = None,
     home: Home = None,
 ) -> None:
-    """List the sources with who blocked them and why; exit status 1 while one of them is blocked."""
+    """List the sources: who blocked them and why, and whether they are heard as often as is usual of them.
+
+    A source is ok, quiet, late or silent, by its own heartbeats and the cadence of its event types. Exit status 1 while
+    one of them is blocked.
+    """
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.ledger.source_desk import list_sources
 
-    code = agency_codes([agency])[0] if agency else None
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="sources", autocommit=True) as connection:
         found = list_sources(connection, code, blocked=blocked)
@@ -110,7 +118,7 @@ def _decide(
     from portalbus.streams.ledger.database import connect
     from portalbus.streams.ledger.source_desk import SourceStatus, SourceUnknown, set_source
 
-    (code,) = agency_codes([agency])
+    code = agency_code(agency)
     by, reason = decider(who, why)
     wanted = SourceStatus(status)
     where = addresses(home, ("database_url",), database_url=database_url)
@@ -124,7 +132,7 @@ def _decide(
     if as_json:
         typer.echo(json.dumps({"agency": code, "portal": portal, "status": wanted.value}))
     else:
-        console().print(f"{code}/{portal} is {_word(wanted)}", markup=False)
+        console().print(f"{code}/{portal} is {_word(wanted)}")
 
 
 def _word(status: SourceStatus) -> str:
@@ -134,13 +142,20 @@ def _word(status: SourceStatus) -> str:
 def _show(found: list[ListedSource]) -> None:
     from rich.table import Table
 
-    table = Table("source", "state", "last heard", "by", "why", box=None, header_style="bold")
+    columns = ("source", "may speak", "heard", "last heard", "by", "why")
+    table = Table(*columns, box=None, header_style="bold")
     for one in found:
-        state = f"{one.status} since {local_time(one.decided_at)}" if one.decided_at else one.status
+        status = f"{one.status} since {local_time(one.decided_at)}" if one.decided_at else one.status
+        heard = "–" if one.status == "blocked" else f"{one.state} since {local_time(one.state_since)}"
         table.add_row(
-            f"{one.agency}/{one.portal}", state, local_time(one.last_heard_at), one.decided_by or "–", one.why
+            f"{one.agency}/{one.portal}",
+            status,
+            styled(heard, COLOURS.get(one.state, "")),
+            local_time(one.last_heard_at),
+            one.decided_by or "–",
+            one.why,
         )
-    console().print(table, markup=False)
+    console().print(table)
 
 
 def _plain(value: object) -> str:

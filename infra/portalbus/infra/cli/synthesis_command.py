@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import USAGE, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, agency_codes, console
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, console, one_agency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def synthesis(
     day = on.date() if on else datetime.now(ZONE).date() - timedelta(days=1)
     if level is not None and level not in set(Level):
         raise Ended(USAGE, f"--level {level}: one of {', '.join(Level)}")
-    code = agency_codes([agency])[0] if agency else None
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="synthesis", autocommit=True) as connection:
         found = read_synthesis(connection, day, code, Level(level) if level else None)
@@ -52,27 +52,27 @@ def synthesis(
 def _show(found: Synthesis) -> None:
     say = console().print
     of = found.agency or "the whole country"
-    say(f"{found.day} · {of}{f' · {found.level}' if found.level else ''}", style="bold", markup=False)
-    say(f"received {found.received}", markup=False)
+    say(f"{found.day} · {of}{f' · {found.level}' if found.level else ''}", style="bold")
+    say(f"received {found.received}")
     for title, counts in (("field", found.by_field), ("area", found.by_area), ("body", found.by_agency)):
         if counts:
-            say(f"  by {title}: {_named(counts)}", markup=False)
+            say(f"  by {title}: {_named(counts)}")
     for name, its in found.by_level.items():
         told = f"received {its.received}, answered {its.answered}, refused {its.refused}, overdue {its.overdue}"
-        say(f"  {name}: {told}", markup=False)
+        say(f"  {name}: {told}")
     if found.answered:
         speed = f"half within {found.median_hours:g} h, nine of ten within {found.ninth_hours:g} h"
-        say(f"answered {found.answered}, {speed}", markup=False)
+        say(f"answered {found.answered}, {speed}")
     else:
-        say("answered 0", markup=False)
+        say("answered 0")
     if found.refusals:
-        say(f"refused {found.refused}: {_named(found.refusals)}", markup=False)
-    say(f"answers overdue {sum(one.count for one in found.overdue)}", markup=False)
+        say(f"refused {found.refused}: {_named(found.refusals)}")
+    say(f"answers overdue {sum(one.count for one in found.overdue)}")
     for one in found.overdue[:10]:
-        say(f"  {one.agency}: {one.count}, the oldest since {_there(one.oldest):.10}", markup=False)
+        say(f"  {one.agency}: {one.count}, the oldest since {_there(one.oldest):.10}")
     for incident in found.incidents:
         until = f"until {_there(incident.closed_at)}" if incident.closed_at else "still open"
-        say(f"warned {incident.kind} {incident.topic} since {_there(incident.since)}, {until}", markup=False)
+        say(f"warned {incident.kind} {incident.topic} since {_there(incident.since)}, {until}")
 
 
 def _there(moment: datetime) -> str:

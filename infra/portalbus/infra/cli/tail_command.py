@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import UNREACHABLE, USAGE, Ended
+from portalbus.infra.cli.marks import line, styled
 from portalbus.infra.cli.options import (
     USUAL_LANGUAGE,
     Bootstrap,
@@ -23,6 +24,7 @@ from portalbus.infra.cli.options import (
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
+    from rich.text import Text
 
     from portalbus.infra.record_reading import RecordReader
 
@@ -131,25 +133,22 @@ def _print(message: Message, reader: RecordReader, as_json: bool, language: str)
         )
         return
     local = datetime.fromtimestamp(milliseconds / 1000).astimezone()
-    head = f"[dim]{local:%H:%M:%S.%f}"[:-3] + f" {message.partition()}@{message.offset()}[/dim]"
-    console().print(f"{head} {_summary(name, record, key, language)}")
+    head = f"{local:%H:%M:%S.%f}"[:-3] + f" {message.partition()}@{message.offset()}"
+    console().print(styled(head, "dim"), _summary(name, record, key, language))
 
 
-def _summary(name: str, record: dict[str, Any], key: str, language: str) -> str:
+def _summary(name: str, record: dict[str, Any], key: str, language: str) -> Text:
     """One line about a record: never the text of a feedback."""
-    from rich.markup import escape
-
     if not name:
-        return f"[red]not readable[/red] \\[{record['rule']}] {escape(record['detail'])} ({record['bytes']} bytes)"
+        return line(styled("not readable", "red"), f" [{record['rule']}] {record['detail']} ({record['bytes']} bytes)")
     if name == "Verdict":
         colour = {"ACCEPTED": "green", "WAITING": "yellow", "DUPLICATE": "cyan"}.get(record["status"], "red")
-        said = escape(record["message"][language])
+        said = record["message"][language]
         where = f"{record['lane']}@{record['offset']}"
-        return (
-            f"[{colour}]{record['status']}[/{colour}] {where} {escape(record['key'] or '')} \\[{record['rule']}] {said}"
-        )
+        return line(styled(record["status"], colour), f" {where} {record['key'] or ''} [{record['rule']}] {said}")
     if name == "SourceManifest":
-        return f"[dim]{name} {record['agency']}/{record['portal']} up to sequence {record['last_sequence']}[/dim]"
+        said = f"{name} {record['agency']}/{record['portal']} up to sequence {record['last_sequence']}"
+        return styled(said, "dim")
     envelope = record["envelope"]
     source = f"{envelope['agency']}/{envelope['portal']} #{envelope['sequence']}"
     what = {
@@ -158,7 +157,7 @@ def _summary(name: str, record: dict[str, Any], key: str, language: str) -> str:
         "FeedbackProgressed": lambda: f"{record['step']} {record['to_agency'] or ''}",
         "FeedbackResolved": lambda: f"{record['outcome']} {record['reason_code'] or ''}",
     }.get(name, lambda: "")()
-    return f"[bold]{name}[/bold] {source} {escape(key)} {escape(what)}".rstrip()
+    return line(styled(name, "bold"), f" {source} {key} {what}".rstrip())
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, Ended
+from portalbus.infra.cli.marks import mark, styled
 from portalbus.infra.cli.options import Bootstrap, Home, Json, addresses, agency_codes, console
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ def plan(agency: Agencies = None, json_: Json = False, bootstrap: Bootstrap = No
     """Say what `apply` would make or mend, and what it cannot; change nothing. Exit status 1 for anything to do."""
     from portalbus.infra.bus.provision import admin_client, find_problems
 
+    wanted = _wanted(agency)
     where = addresses(home, ("bootstrap",), bootstrap=bootstrap)
-    problems = list(find_problems(admin_client(where.bootstrap), _wanted(agency)))
+    problems = list(find_problems(admin_client(where.bootstrap), wanted))
     if json_:
         typer.echo(json.dumps([_plain(problem) for problem in problems], indent=2))
     else:
@@ -46,8 +48,9 @@ def apply(agency: Agencies = None, json_: Json = False, bootstrap: Bootstrap = N
     """Make the topics that are missing and mend the settings of the others; nothing is deleted or made smaller."""
     from portalbus.infra.bus.provision import admin_client, provision
 
+    wanted = _wanted(agency)
     where = addresses(home, ("bootstrap",), bootstrap=bootstrap)
-    made, mended = provision(admin_client(where.bootstrap), _wanted(agency))
+    made, mended = provision(admin_client(where.bootstrap), wanted)
     if json_:
         typer.echo(json.dumps({"made": made, "mended": [_plain(problem) for problem in mended]}, indent=2))
         return
@@ -66,10 +69,10 @@ def _wanted(agency: list[str] | None) -> dict[str, WantedTopic]:
 
 def _show(problems: list[TopicProblem]) -> None:
     for problem in problems:
-        sign = "[yellow]~[/yellow]" if problem.mendable else "[red]✗[/red]"
-        console().print(f"{sign} {problem}" + ("" if problem.mendable else ": move its data to a new topic"))
+        sign = styled("~", "yellow") if problem.mendable else mark(False)
+        console().print(sign, f"{problem}" + ("" if problem.mendable else ": move its data to a new topic"))
     if not problems:
-        console().print("[green]✓[/green] every topic is as its contract says")
+        console().print(mark(True), "every topic is as its contract says")
         return
     counts = Counter("to do" if problem.mendable else "by hand" for problem in problems)
     console().print(

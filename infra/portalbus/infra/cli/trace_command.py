@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import NO, Ended
+from portalbus.infra.cli.marks import line, styled
 from portalbus.infra.cli.options import (
     USUAL_LANGUAGE,
     Bootstrap,
@@ -101,12 +102,11 @@ async def _of_feed(database_url: str, asked: str, address: FeedAddress) -> Trace
 
 
 def _print(found: Trace, page: str | None, site: str, language: str) -> None:
-    from rich.markup import escape
     from rich.tree import Tree
 
-    root = Tree(f"[bold]{escape(f'{found.kind} {found.key or found.asked}')}[/bold]")
+    root = Tree(styled(f"{found.kind} {found.key or found.asked}", "bold"))
     for entry in found.entries:
-        root.add(escape(f"{_shown(entry.updated)}  {entry.traced_by}  {entry.entry}  {entry.title}"))
+        root.add(f"{_shown(entry.updated)}  {entry.traced_by}  {entry.entry}  {entry.title}")
     for event in found.events:
         _add_event(root, event, site, language)
     for kind, row in found.rows.items():
@@ -122,7 +122,9 @@ def _print(found: Trace, page: str | None, site: str, language: str) -> None:
 def _add_event(root: Tree, event: TracedEvent, site: str, language: str) -> None:
     source = f"{event.agency}/{event.portal} sequence {event.sequence}" if event.portal else "source unknown"
     epoch = f" epoch {event.epoch}" if event.epoch and event.epoch > 1 else ""
-    branch = root.add(f"[bold]{event.event_type or 'unreadable record'}[/bold] {event.event_id or ''} {source}{epoch}")
+    branch = root.add(
+        line(styled(event.event_type or "unreadable record", "bold"), f" {event.event_id or ''} {source}{epoch}")
+    )
     if event.event_id:
         branch.add(f"trace id    {trace_id(event.event_id)}")
     before = event.occurred_at
@@ -139,8 +141,11 @@ def _add_event(root: Tree, event: TracedEvent, site: str, language: str) -> None
         said = f"{in_language(judgement.message, language)} {in_language(judgement.mend, language)}".rstrip()
         colour = COLOURS.get(judgement.status, "red")
         leaf = branch.add(
-            f"judged      {_shown(judgement.judged_at)}{_later(before, judgement.judged_at)}"
-            f"  [{colour}]{judgement.status}[/{colour}] \\[{judgement.rule}] {said}  position {judgement.position}"
+            line(
+                f"judged      {_shown(judgement.judged_at)}{_later(before, judgement.judged_at)}  ",
+                styled(judgement.status, colour),
+                f" [{judgement.rule}] {said}  position {judgement.position}",
+            )
         )
         for place in judgement.sent_on:
             leaf.add(_sent_on(place, judgement.judged_at))
@@ -161,13 +166,11 @@ def _sent_on(place: SentOn, judged_at: datetime) -> str:
 
 
 def _webhook(hook: ToReceiver, judgement: TracedJudgement) -> str:
-    from rich.markup import escape
-
     time = f"{_shown(hook.at)}{_later(judgement.judged_at, hook.at)}  " if hook.at else ""
     tries = "1 attempt" if hook.attempts == 1 else f"{hook.attempts} attempts"
     said = f"  {hook.error}" if hook.error else ""
     receiver = hook.receiver or "a receiver that was removed"
-    return escape(f"webhook     {time}{hook.state} {tries}{said}  {hook.subscription} {receiver}  {hook.webhook_id}")
+    return f"webhook     {time}{hook.state} {tries}{said}  {hook.subscription} {receiver}  {hook.webhook_id}"
 
 
 def _shown(value: object) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import NO, UNREACHABLE, USAGE, Ended
+from portalbus.infra.cli.marks import line, styled
 from portalbus.infra.cli.options import (
     Bootstrap,
     DatabaseUrl,
@@ -20,7 +21,7 @@ from portalbus.infra.cli.options import (
     RegistryUrl,
     Who,
     addresses,
-    agency_codes,
+    agency_code,
     console,
     decider,
     outbox_folder,
@@ -88,7 +89,7 @@ def assign(
     from portalbus.schemas.kafka_settings import kafka_from_env
     from portalbus.streams.casework.assigning import Speaker
 
-    (agency,) = agency_codes([to])
+    agency = agency_code(to)
     need = ("database_url", "bootstrap", "registry_url")
     where = addresses(home, need, database_url=database_url, bootstrap=bootstrap, registry_url=registry_url)
     quiet_logs()
@@ -131,7 +132,7 @@ def _show_decisions(found: Sequence[CaseDecision]) -> None:
         at = one.decided_at.astimezone().strftime("%Y-%m-%d %H:%M")
         judged = one.rule or "not yet"
         table.add_row(one.case_id, one.from_agency, one.to_agency, one.decided_by, at, one.why, judged)
-    console().print(table, markup=False)
+    console().print(table)
 
 
 def _step(case_id: str, agency: str, why: str) -> FeedbackProgressed:
@@ -184,7 +185,7 @@ def _say(case_id: str, owner: str, to: str, event_id: str, verdict: Verdict | No
         typer.echo(json.dumps(said))
         return
     judged = f"{verdict.status.value} [{verdict.rule}] {verdict.message.en}" if verdict else "not judged yet"
-    console().print(f"{case_id}: {owner} → {to}: {judged}", markup=False)
+    console().print(f"{case_id}: {owner} → {to}: {judged}")
 
 
 def _show(found: list[Undecided]) -> None:
@@ -197,9 +198,9 @@ def _show(found: list[Undecided]) -> None:
         case = one.case
         cause = f"{one.cause.value}: {case.rule}" if case.rule else one.cause.value
         received = case.received_at.astimezone().strftime("%Y-%m-%d")
-        mark = "[red]urgent[/red] " if case.urgency == "URGENT" else ""
+        urgent = styled("urgent ", "red") if case.urgency == "URGENT" else ""
         table.add_row(
-            mark + case.case_id,
+            line(urgent, case.case_id),
             " → ".join(case.passed) or case.owner,
             cause,
             case.field or "–",

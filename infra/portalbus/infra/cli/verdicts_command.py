@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portalbus.infra.cli.exits import NO, Ended
-from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, console
+from portalbus.infra.cli.options import DatabaseUrl, Home, Json, addresses, console, one_agency
 
 if TYPE_CHECKING:
     from portalbus.streams.reading.proof import Proof
@@ -29,6 +29,9 @@ def verdicts(
 ) -> None:
     """Count the verdicts by status and rule; with --check, prove that every record of every lane has exactly one.
 
+    A record is a place in a lane. An event that was sent again lies there twice: one record is ACCEPTED, the other is a
+    DUPLICATE, and both verdicts are final.
+
     The proof takes one snapshot of the ledger, at any time, while everything runs. It lists what is open: waiting with
     its time, or parked. Exit status 1 when it does not hold.
     """
@@ -36,9 +39,10 @@ def verdicts(
 
     from portalbus.streams.reading.proof import prove_verdicts
 
+    code = one_agency(agency)
     where = addresses(home, ("database_url",), database_url=database_url)
     with psycopg.connect(where.database_url, connect_timeout=5, options="-c timezone=UTC") as connection:
-        proof = prove_verdicts(connection, agency)
+        proof = prove_verdicts(connection, code)
     if json_:
         typer.echo(json.dumps({**asdict(proof), "holds": proof.holds}, indent=2, ensure_ascii=False, default=str))
     else:
@@ -63,10 +67,10 @@ def _print(proof: Proof, check: bool) -> None:
         return
     for item in proof.open[:MOST_OPEN]:
         until = f"until {item.until.astimezone().isoformat(sep=' ', timespec='seconds')}" if item.until else ""
-        out.print(f"  {item.agency}@{item.lane_offset}  {item.status} [{item.rule}] {until}", markup=False)
+        out.print(f"  {item.agency}@{item.lane_offset}  {item.status} [{item.rule}] {until}")
     if len(proof.open) > MOST_OPEN:
         out.print(f"  … and {len(proof.open) - MOST_OPEN} more: --json lists them all")
     for problem in proof.problems:
-        out.print(f"✗ {problem}", markup=False)
+        out.print(f"✗ {problem}")
     if proof.holds:
         out.print("✓ every record has exactly one final verdict, or is listed as open")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portalbus.infra.cli.exits import EPILOG, NO, USAGE, Ended
+from portalbus.infra.cli.marks import mark, styled
 from portalbus.infra.cli.options import (
     Bootstrap,
     DatabaseUrl,
@@ -102,9 +103,9 @@ def add(
     if json_:
         typer.echo(json.dumps({"id": made, "url": url, **shown}, indent=2))
         return
-    console().print(f"[green]✓[/green] {made} → {url}")
+    console().print(mark(True), f"{made} → {url}")
     if shown:
-        console().print(f"its secret, shown this once: {key}", markup=False)
+        console().print(f"its secret, shown this once: {key}")
 
 
 @app.command("list", epilog=EPILOG)
@@ -210,7 +211,7 @@ def test(subscription: Id, json_: Json = False, database_url: DatabaseUrl = None
     if json_:
         typer.echo(json.dumps({"status": posted.status, "error": error, "milliseconds": milliseconds}))
     elif error is None:
-        console().print(f"[green]✓[/green] answered {posted.status} after {milliseconds} ms")
+        console().print(mark(True), f"answered {posted.status} after {milliseconds} ms")
     if error is not None:
         raise Ended(NO, "" if json_ else f"{found.url}: {error}")
 
@@ -270,12 +271,10 @@ def _show(found: list[ListedSubscription]) -> None:
         "", "subscription", "to", "gets", "arrived", "queued", "failed", "last error", box=None, header_style="bold"
     )
     for one in found:
-        mark = "[red]✗[/red]" if one.failed else "[yellow]●[/yellow]" if one.queued else "[green]✓[/green]"
+        sign = styled("●", "yellow") if one.queued and not one.failed else mark(not one.failed)
         gets = " ".join([*(one.types or ["all"]), *one.agencies, *one.languages, *(["whole"] if one.whole else [])])
         error = f"{local_time(one.last_failed_at)} {one.last_error}" if one.last_error else ""
-        table.add_row(
-            mark, one.id, one.url, gets, str(one.delivered), str(one.queued), str(one.failed), error.replace("[", "\\[")
-        )
+        table.add_row(sign, one.id, one.url, gets, str(one.delivered), str(one.queued), str(one.failed), error)
     console().print(table)
 
 
@@ -303,7 +302,7 @@ def _show_failed(found: list[FailedDelivery]) -> None:
             str(one.failures),
             local_time(one.given_up_at),
             str(one.behind),
-            (one.last_error or "").replace("[", "\\["),
+            one.last_error or "",
         )
     console().print(table)
 

@@ -13,6 +13,7 @@ import structlog
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from portalbus.infra.bus.addresses import Addresses
 from portalbus.infra.demo.cast import GOVERNMENT_PORTAL
@@ -128,8 +129,8 @@ def print_summary(outcome: Outcome, addresses: Addresses, console: Console) -> N
     """The figures of a run, for people."""
     found = outcome.figures
     console.print(
-        f"\n[bold]{len(outcome.plan.cast)} portals, {found.sent} records in {outcome.seconds:.1f} s[/bold]"
-        f" (seed {outcome.plan.seed})"
+        Text(f"\n{len(outcome.plan.cast)} portals, {found.sent} records in {outcome.seconds:.1f} s", "bold"),
+        f"(seed {outcome.plan.seed})",
     )
     table = Table.grid(padding=(0, 2))
     for name, value in _summary_rows(found):
@@ -167,12 +168,13 @@ def _print_rules(title: str, rules: Mapping[str, int], console: Console) -> None
 def _print_verdict(outcome: Outcome, console: Console) -> None:
     if outcome.ok:
         console.print(
-            "[green]✓[/green] every record has exactly one verdict, and the store equals what was sent, field by field"
+            Text("✓", "green"),
+            "every record has exactly one verdict, and the store equals what was sent, field by field",
         )
         return
-    console.print(f"[red]✗[/red] {len(outcome.problems)} differences:")
+    console.print(Text("✗", "red"), f"{len(outcome.problems)} differences:")
     for problem in outcome.problems[:MOST_PROBLEMS_SHOWN]:
-        console.print(f"  {problem}", markup=False)
+        console.print(f"  {problem}")
     if len(outcome.problems) > MOST_PROBLEMS_SHOWN:
         console.print(f"  … and {len(outcome.problems) - MOST_PROBLEMS_SHOWN} more")
 

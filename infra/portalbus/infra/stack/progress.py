@@ -11,6 +11,7 @@ from typing import Protocol, Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 MEGABYTE = 1_000_000
 
@@ -126,12 +127,12 @@ class RichBars:
             if task is not None:
                 self._bars.remove_task(task)
             seconds = time.monotonic() - self._started.pop(name, time.monotonic())
-            text = f"  [green]✓[/green] {name} [dim]({note + ', ' if note else ''}{seconds:.1f} s)[/dim]"
-            self._console.print(text, highlight=False)
+            took = f" ({note + ', ' if note else ''}{seconds:.1f} s)"
+            self._console.print(Text.assemble("  ", ("✓", "green"), f" {name}", (took, "dim")))
 
     def note(self, text: str) -> None:
         with self._lock:
-            self._console.print(f"  [yellow]·[/yellow] {text}", highlight=False, markup=False)
+            self._console.print(Text.assemble("  ", ("·", "yellow"), f" {text}"))
 
 
 def for_terminal(console: Console | None = None) -> RichBars | Lines:

@@ -22,12 +22,14 @@ HEARTBEAT = Decision(VerdictStatus.DUPLICATE, "parked.heartbeat-past")
 class ParkedDocket(Docket):
     """Judges parked records a second time, each as of its own lane time; `now` is when the operator decided.
 
-    What waited behind a record is judged right after it, in the order in which it came.
+    That is never before the record came, however much the clocks of ledger and broker differ. What waited behind a
+    record is judged right after it, in the order in which it came.
     """
 
     def redrive(self, record: LaneRecord, content: Content, claim: Claim, now: datetime) -> Decision:
         """Judges a parked record that can be read now. Behind one that is still parked, it waits."""
         self._let_go(record.agency, record.offset, claim)
+        now = max(now, lane_time(record.timestamp_ms))
         if isinstance(content, Decoded | Misshapen):
             decision = self._judge_again(record, content, now)
             if isinstance(content, Decoded):
@@ -43,7 +45,7 @@ class ParkedDocket(Docket):
         """Refuses a parked record for good."""
         self._let_go(agency, lane_offset, claim)
         self._enter(agency, lane_offset, received_at, None, DISCARDED, None, fresh=False)
-        self._release_behind(agency, claim, now)
+        self._release_behind(agency, claim, max(now, received_at))
         return DISCARDED
 
     def _judge_again(self, record: LaneRecord, content: Decoded | Misshapen, now: datetime) -> Decision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from portalbus.schemas.notices import Alert, AlertStatus
 from portalbus.schemas.topics import ALERTS
 from portalbus.schemas.zone import ZONE
 from portalbus.streams.judgement.notice import Notice
+from portalbus.streams.ledger.clock import read_time
 from portalbus.streams.ledger.notices import send_notices
 
 NO_PARAMS: Mapping[str, str] = MappingProxyType({})
@@ -93,8 +94,11 @@ def close_alert(connection: Connection[Any], concern: Concern, *, now: datetime 
 def tell_alerts(
     connection: Connection[Any], raised: list[Raise], over: list[Concern], now: datetime | None = None
 ) -> list[Alert]:
-    """Raises and closes alerts, and tells those that were not open or closed already; returns these."""
-    at = now or datetime.now(UTC)
+    """Raises and closes alerts, and tells those that were not open or closed already; returns these.
+
+    At the database's time unless another is given.
+    """
+    at = now or read_time(connection)
     told = [alert for one in raised if (alert := _open(connection, one, at))]
     told += [alert for concern in over if (alert := _close(connection, concern, at))]
     send_notices(connection, [Notice(ALERTS, _key(alert), alert) for alert in told], at)
@@ -108,7 +112,7 @@ def close_by_hand(
 
     Whoever watches for its cause goes on: where that is looked at anew each time, it is raised again while it lasts.
     """
-    at = now or datetime.now(UTC)
+    at = now or read_time(connection)
     row = connection.execute(CLOSE_BY_HAND, (at, who, why, alert_id)).fetchone()
     if row is None:
         return None
@@ -129,7 +133,7 @@ def update_alert(connection: Connection[Any], one: Raise, now: datetime | None =
     alert_id, since, expected_by, raised_at = row
     again = Raise(one.concern, since, expected_by, one.params)
     alert = _record(alert_id, again, AlertStatus.OPEN, raised_at, None, message)
-    send_notices(connection, [Notice(ALERTS, _key(alert), alert)], now or datetime.now(UTC))
+    send_notices(connection, [Notice(ALERTS, _key(alert), alert)], now)
     return alert
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg import Connection
 
 from portalbus.streams.ledger.hearing import MARGIN
 
@@ -14,6 +17,13 @@ join (select agency, lane_offset from ledger.judgement order by position desc li
     using (agency, lane_offset)
 where judged_at > clock_timestamp() - interval '1 hour'"""
 """How long after the broker took them the newest records were judged, by two clocks."""
+
+
+def read_time(connection: Connection[Any]) -> datetime:
+    """The database's time at this moment, not that of the transaction's beginning."""
+    (now,) = connection.execute("select clock_timestamp()").fetchone() or (None,)
+    assert isinstance(now, datetime)  # noqa: S101 - a select without a table has one row
+    return now
 
 
 def read_centre_clocks(

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 
-from portalbus.streams.judgement.docket import Bounds
 from portalbus.streams.judgement.gaps import Gap, GapState
 from portalbus.streams.judgement.history import SourceState
 from portalbus.streams.judgement.holding import request
 from portalbus.streams.ledger.gap_rows import PUT, gap_of, gap_row
 from portalbus.streams.ledger.gap_tending import ASKED, ASKED_AT_ONCE
 from portalbus.streams.ledger.notices import write_notices
-from portalbus.streams.ledger.order import advance_position, take_position
-from portalbus.streams.ledger.steps import closing_told, write_step
+from portalbus.streams.ledger.order import advance_position, take_turn
+from portalbus.streams.ledger.steps import bounds_in_use, closing_told, write_step
 
 LIST = """
 select g.agency, g.portal, g.epoch, g.first, g.last, g.missing, g.state, g.opened_at, g.hold_until, g.asked, g.ask_at,
@@ -87,7 +86,7 @@ def close_gap(
     Without `epoch` the newest one that misses something there is meant. Events held behind it go on within seconds. An
     event that comes after all is applied all the same. An empty list means that nothing is missing in the range.
     """
-    position = take_position(connection)  # the intake folds events into gaps under the same lock
+    position, now = take_turn(connection)  # the intake folds events into gaps under the same lock
     if epoch is None:
         row = connection.execute(NEWEST_EPOCH, (agency, portal, last, first)).fetchone()
         epoch = row[0] if row else None
@@ -106,16 +105,16 @@ def close_gap(
             connection.execute(PUT, (agency, portal, *gap_row(part)))
     if closed:
         told = closing_told(agency, portal, epoch, first, last)
-        write_step(connection, told, position, position, datetime.now(UTC), Bounds())
+        write_step(connection, told, position, position, now, bounds_in_use(connection))
     return closed
 
 
-def ask_now(connection: Connection[Any], agency: str, portal: str, now: datetime) -> int:
+def ask_now(connection: Connection[Any], agency: str, portal: str) -> int:
     """Asks a source at once for what it misses, in the open transaction; returns for how many gaps, 100 at most.
 
     What the source says it keeps no more is not asked for.
     """
-    position = take_position(connection)
+    position, now = take_turn(connection)
     gaps = [gap_of(columns) for columns in connection.execute(OPEN, (agency, portal, ASKED_AT_ONCE)).fetchall()]
     source = SourceState(agency, portal, now, now)
     for asked in (gap.asked_again(now) for gap in gaps):

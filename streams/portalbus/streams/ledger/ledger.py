@@ -17,7 +17,7 @@ from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.judgement.docket import Bounds, Docket, Item
-from portalbus.streams.ledger.clock import LedgerClock
+from portalbus.streams.ledger.clock import LedgerClock, read_time
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
 from portalbus.streams.ledger.fetching import TooMuchAtOnce, fetch_held, fetch_history, fetch_overdue, waiting_events
 from portalbus.streams.ledger.gap_tending import ask_again, overdue_holds
@@ -239,9 +239,7 @@ class Ledger:
         return int(position)
 
     def _look_at_clock(self, connection: Connection[Any]) -> None:
-        row = connection.execute("select clock_timestamp()").fetchone()
-        assert row is not None  # noqa: S101 - a select without a table has one row
-        self.time.seen(row[0])
+        self.time.seen(read_time(connection))
 
 
 def _take_the_ledger(connection: Connection[Any]) -> Cursor[Any]:

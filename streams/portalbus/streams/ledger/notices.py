@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 
 from portalbus.streams.judgement.notice import Notice
-from portalbus.streams.ledger.order import advance_position, take_position
+from portalbus.streams.ledger.order import advance_position, take_turn
 
 INSERT = """
 insert into ledger.notice (position, topic, key, record, value, made_at)
@@ -19,25 +19,24 @@ select position, topic, key, record, value, made_at from json_to_recordset(%s)
 
 
 def write_notices(
-    connection: Connection[Any], first_position: int, notices: Sequence[Notice], made_at: datetime | None = None
+    connection: Connection[Any], first_position: int, notices: Sequence[Notice], made_at: datetime
 ) -> int:
     """Writes notices from this position on, in the open transaction; returns the next free position.
 
-    For callers that have taken the order already (`take_position`) and will give it back (`advance_position`).
+    For callers that have taken the order already (`take_turn`) and will give it back (`advance_position`).
     """
-    moment = made_at or datetime.now(UTC)
-    write_placed(connection, enumerate(notices, first_position), lambda _: moment)
+    write_placed(connection, enumerate(notices, first_position), lambda _: made_at)
     return first_position + len(notices)
 
 
 def send_notices(connection: Connection[Any], notices: Sequence[Notice], made_at: datetime | None = None) -> None:
     """Writes notices in the open transaction, for callers that write nothing else in the ledger's order.
 
-    It holds up the intake until the transaction ends: call it last.
+    At the database's time unless another is given. It holds up the intake until the transaction ends: call it last.
     """
     if notices:
-        first = take_position(connection)
-        advance_position(connection, write_notices(connection, first, notices, made_at))
+        first, now = take_turn(connection)
+        advance_position(connection, write_notices(connection, first, notices, made_at or now))
 
 
 def write_placed(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from psycopg import Connection
 
@@ -12,12 +13,27 @@ CHANNEL = "ledger"
 TAKE = "select next, clock_timestamp() from ledger.position for update"
 
 
-def take_position(connection: Connection[Any]) -> int:
-    """The first free position, locked until the open transaction ends: position order is commit order."""
+class Turn(NamedTuple):
+    """The first free position of the order, and the database's time when it was taken."""
+
+    position: int
+    at: datetime
+
+
+def take_turn(connection: Connection[Any]) -> Turn:
+    """The first free position, locked until the open transaction ends: position order is commit order.
+
+    What is judged or decided in this turn is timed by it, never by the clock of the machine that asks.
+    """
     row = connection.execute(TAKE).fetchone()
     if row is None:
         raise LookupError("ledger.position has no row: were the migrations applied?")
-    return int(row[0])
+    return Turn(int(row[0]), row[1])
+
+
+def take_position(connection: Connection[Any]) -> int:
+    """The first free position alone, for whoever has a time already; locked like a turn."""
+    return take_turn(connection).position
 
 
 def free_position(connection: Connection[Any]) -> int:

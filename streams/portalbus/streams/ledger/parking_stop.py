@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import Connection
@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from portalbus.schemas.models import VerdictStatus
 from portalbus.streams.judgement.docket import Docket
 from portalbus.streams.ledger.alerts import Concern, close_alert, raise_alert
+from portalbus.streams.ledger.clock import read_time
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.parking_limit import Excess, ParkingLimit, ParkingStopped, Sample, excess
 
@@ -75,12 +76,18 @@ def end_stop(connection: Connection[Any], now: datetime) -> bool:
     return True
 
 
-def allow(connection: Connection[Any], decider: Decider, until: datetime, now: datetime) -> None:
-    """Lets records be parked without a limit until then; what is judged up to then never counts against it."""
+def allow(connection: Connection[Any], decider: Decider, lasts: timedelta, now: datetime | None = None) -> datetime:
+    """Lets records be parked without a limit for so long; what is judged up to then never counts against it.
+
+    From now on by the database's clock, unless another time is given. Returns until when.
+    """
+    now = now or read_time(connection)
+    until = now + lasts
     connection.execute(
         "insert into ledger.parking_allowance (until, allowed_by, allowed_why, allowed_at) values (%s, %s, %s, %s)",
         (until, decider.who, decider.why, now),
     )
+    return until
 
 
 @dataclass(frozen=True, slots=True)

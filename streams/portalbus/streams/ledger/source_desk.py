@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from portalbus.streams.judgement.docket import Bounds
-from portalbus.streams.ledger.order import take_position
-from portalbus.streams.ledger.steps import blocking_told, write_step
+from portalbus.streams.ledger.order import take_turn
+from portalbus.streams.ledger.steps import blocking_told, bounds_in_use, write_step
 
 LIST = """
 select s.agency, s.portal, s.status, s.first_heard_at, s.last_heard_at, s.epoch, s.last_sequence,
+    coalesce(c.state, 'ok') as state, coalesce(c.state_since, s.first_heard_at) as state_since,
     b.decided_by, b.why, b.decided_at
 from ledger.source s left join lateral (
     select decided_by, why, decided_at from ledger.source_blocking b
     where b.agency = s.agency and b.portal = s.portal order by b.id desc limit 1
 ) b on true
+left join lateral (
+    select state, state_since from ledger.cadence c where c.agency = s.agency and c.portal = s.portal
+    order by array_position(array['ok', 'quiet', 'late', 'silent'], state) desc, state_since limit 1
+) c on true
 where (%(agency)s::text is null or s.agency = %(agency)s) and (not %(blocked)s or s.status = 'blocked')
 order by s.agency, s.portal"""
 KNOWN = "select status from ledger.source where agency = %s and portal = %s"
@@ -42,7 +46,11 @@ class SourceUnknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ListedSource:
-    """One source as an operator sees it, with the last decision about it; None where nobody ever decided."""
+    """One source as an operator sees it, with the last decision about it; None where nobody ever decided.
+
+    `state` (ok, quiet, late or silent) is the worst of its own and those of its event types, `state_since` when it
+    began. It is not judged while the source is blocked.
+    """
 
     agency: str
     portal: str
@@ -51,6 +59,8 @@ class ListedSource:
     last_heard_at: datetime
     epoch: int
     last_sequence: int
+    state: str
+    state_since: datetime
     decided_by: str | None
     why: str | None
     decided_at: datetime | None
@@ -72,7 +82,7 @@ def set_source(
     It holds for what is judged after it, in the ledger's order, and is a step of that order: a replay finds the same.
     What came before and waits goes on. Raises SourceUnknown.
     """
-    position = take_position(connection)  # nothing is judged between the decision and its step
+    position, now = take_turn(connection)  # nothing is judged between the decision and its step
     row = connection.execute(KNOWN, (agency, portal)).fetchone()
     if row is None:
         raise SourceUnknown(f"nothing was ever heard of {agency}/{portal}")
@@ -81,5 +91,5 @@ def set_source(
     connection.execute(SET, (status.value, agency, portal))
     connection.execute(RECORD, (agency, portal, status.value, who, why))
     told = blocking_told(agency, portal, status.value)
-    write_step(connection, told, position, position, datetime.now(UTC), Bounds())
+    write_step(connection, told, position, position, now, bounds_in_use(connection))
     return True

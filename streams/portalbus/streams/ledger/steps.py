@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -28,6 +28,11 @@ with known as (select id from ledger.judging where version = %(version)s and bou
 insert into ledger.step (position, after, kind, told, at, judging)
 select %(position)s, %(after)s, %(kind)s, %(told)s::jsonb, %(at)s, id
 from (select * from known union all select * from made) one"""
+
+IN_USE = """
+select bounds from ledger.judging where id = (
+    select judging from ledger.step where kind in ('records', 'expiry', 'holds') order by id desc limit 1)"""
+REVIEW_TOLD = "select lasts from ledger.review"
 
 
 class StepKind(StrEnum):
@@ -118,6 +123,18 @@ def write_step(
             "bounds": written_bounds(bounds),
         },
     )
+
+
+def bounds_in_use(connection: Connection[Any]) -> Bounds:
+    """The bounds that the workers judge under: those of their last step, with the review that they told since.
+
+    Whoever judges beside them, an operator's command or the console, was given no settings of theirs. As usual where
+    nothing was judged yet. Raises TypeError where a newer version knows bounds that this one does not.
+    """
+    row = connection.execute(IN_USE).fetchone()
+    bounds = read_bounds(row[0]) if row else Bounds()
+    told = connection.execute(REVIEW_TOLD).fetchone()
+    return replace(bounds, review=told[0]) if told else bounds
 
 
 @lru_cache(maxsize=1)

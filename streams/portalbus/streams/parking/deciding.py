@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
@@ -23,8 +23,8 @@ from portalbus.streams.judgement.parked import claim_of
 from portalbus.streams.judgement.redrive import ParkedDocket
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.fetching import fetch_history, waiting_events
-from portalbus.streams.ledger.order import advance_position, take_position
-from portalbus.streams.ledger.steps import decided_told, write_step
+from portalbus.streams.ledger.order import advance_position, take_turn
+from portalbus.streams.ledger.steps import bounds_in_use, decided_told, write_step
 from portalbus.streams.ledger.writing import writing
 from portalbus.streams.parking.asking import KeptRecord, kept_record
 
@@ -58,7 +58,9 @@ class Outcome:
 class Parking:
     """The operator's hold on the parked records of a ledger. `connection` is in a transaction of its own each time.
 
-    With a `decoder` no value is read in this process; else only those that killed a decoder are not.
+    Judged is at the database's time and under the bounds of the workers, as the ledger was told of them, unless `clock`
+    and `bounds` say otherwise. With a `decoder` no value is read in this process; else only those that killed a decoder
+    are not.
     """
 
     def __init__(
@@ -67,14 +69,14 @@ class Parking:
         writers: WriterSchemas,
         directory: AgencyDirectory,
         bounds: Bounds | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
         decoder: Decoder | None = None,
     ) -> None:
         self._connection = connection
         self._writers = writers
         self._decode = waiting_events(writers)
         self._directory = directory
-        self._bounds = bounds or Bounds()
+        self._bounds = bounds
         self._clock = clock
         self._decoder = decoder
 
@@ -101,8 +103,10 @@ class Parking:
     def _decide(
         self, chunk: Sequence[KeptRecord], read_before: Sequence[Item], action: str, decider: Decider
     ) -> list[Outcome]:
-        connection, now = self._connection, self._clock()
-        position = take_position(connection)
+        connection = self._connection
+        position, at = take_turn(connection)
+        now = self._clock() if self._clock else at
+        bounds = self._bounds or bounds_in_use(connection)
         agencies, offsets = [one.agency for one in chunk], [one.lane_offset for one in chunk]
         # Since they were read, some may have been decided, and others may have lost their places to events that came.
         open_now = {(row[0], row[1]): row[2:] for row in connection.execute(LOCK, (agencies, offsets))}
@@ -113,11 +117,11 @@ class Parking:
             for portal, epoch, sequence in [place]
         ]
         history = fetch_history(connection, [item for _, item in pairs], self._decode)
-        docket = ParkedDocket(history, self._directory, position, self._bounds)
+        docket = ParkedDocket(history, self._directory, position, bounds)
         outcomes = [self._decide_one(docket, one, item, now) for one, item in pairs]
         decided = decided_told(action, [(one.agency, one.lane_offset) for one in outcomes if not one.parked])
         with writing(connection, docket, now):
-            write_step(connection, decided, position, docket.next_position, now, self._bounds)
+            write_step(connection, decided, position, docket.next_position, now, bounds)
             advance_position(connection, docket.next_position)
         self._note(docket, outcomes, action, decider, now)
         return outcomes

@@ -49,6 +49,21 @@ select privilege_type, table_name, grantee from information_schema.role_table_gr
 where table_schema = 'ledger' and table_name = any(%s) and grantee <> current_user"""
 
 
+HOLDERS = """
+select distinct a.pid, a.application_name, a.usename, a.xact_start
+from pg_locks l join pg_stat_activity a using (pid)
+    join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+where l.granted and l.pid <> pg_backend_pid() and n.nspname = 'ledger' and c.relname = any(%s)
+    and l.database = (select oid from pg_database where datname = current_database())
+    and a.xact_start < clock_timestamp() - interval '500 milliseconds'
+order by a.xact_start limit 3"""
+"""The sessions that have been in the way for longer than is waited for, the oldest transaction first."""
+
+
+class TablesHeld(Exception):
+    """Other sessions hold the ledger's tables for longer than an exchange is worth; nothing was changed."""
+
+
 class OtherWay(Exception):
     """The replay did not come to the ledger's own order, so what was sent already would not fit what was rebuilt."""
 
@@ -56,8 +71,8 @@ class OtherWay(Exception):
 def exchange(connection: Connection[Any], catch_up: Callable[[], object]) -> None:
     """Exchanges the tables; `catch_up` replays what is still missing, and is called while nobody can judge.
 
-    `connection` is in a transaction of its own. Raises OtherWay, and LockNotAvailable when somebody is in the way for
-    longer than a rebuild is worth.
+    `connection` is in a transaction of its own. Raises OtherWay, and TablesHeld when somebody is in the way for longer
+    than a rebuild is worth; nothing has changed then.
     """
     checked = _end(connection)
     _check_and_tell(connection, 0)  # the long part is done while others judge
@@ -65,13 +80,27 @@ def exchange(connection: Connection[Any], catch_up: Callable[[], object]) -> Non
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _exchange(connection, catch_up, checked)
-        except (LockNotAvailable, DeadlockDetected):
+        except (LockNotAvailable, DeadlockDetected) as error:
             connection.rollback()
             if attempt == ATTEMPTS:
-                raise
+                raise TablesHeld(_who_holds(connection)) from error
             log.info("rebuild.exchange-waits", attempt=attempt)
             time.sleep(PAUSE_SECONDS)
     raise AssertionError("unreachable")
+
+
+def _who_holds(connection: Connection[Any]) -> str:
+    names = ["position", *(table.name for table in FOLD if table.exchanged)]
+    found = connection.execute(HOLDERS, (names,)).fetchall()
+    connection.rollback()
+    sessions = ", ".join(
+        f"session {pid} ({application or 'without a name'}, user {user}, since {since:%Y-%m-%d %H:%M:%S})"
+        for pid, application, user, since in found
+    )
+    return (
+        f"the tables were not exchanged, for others hold them: {sessions or 'many short transactions in turn'}. Nothing"
+        " was changed: wait for its end or end it, and start the exchange again"
+    )
 
 
 def _end(connection: Connection[Any]) -> int:

@@ -167,7 +167,7 @@ class Replay:
             agency, portal, status = step.told
             set_source(self._shadow, agency, portal, SourceStatus(status), who=REBUILDER.who, why=REBUILDER.why)
         elif step.kind is StepKind.RELEASE:
-            release_waiting(self._shadow, step.told, self._writers, step.at)
+            release_waiting(self._shadow, step.told, self._writers, at=step.at, bounds=bounds, agencies=self._directory)
         else:
             self._ledger.take_timer(self._shadow, step, bounds)
         self.step = group[-1].id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, LiteralString
 
@@ -218,9 +218,3 @@ def _explain(connection: Connection[Any], bucket: BucketName) -> None:
     if stated is not None:
         difference = joined(stated.digest, read_digests(connection, scope).get(bucket, EMPTY))
         connection.execute(EXPLAIN, (difference, *bucket))
-
-
-def utc_now() -> datetime:
-    """Now, as times stand in notices: to the millisecond."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)

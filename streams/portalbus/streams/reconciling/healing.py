@@ -149,7 +149,7 @@ class Healer:
             of_keys = [repair for repair in listed if repair.key in refolded.keys and repair.place is not Place.EVENT]
             for healed_from, repairs in _by_cure(of_keys, refolded):
                 set_healed(connection, repairs, healed_from, now)
-            release_waiting(connection, refolded.keys, self._writers, now)
+            release_waiting(connection, refolded.keys, self._writers)
             missed = [repair.id for repair in of_keys if repair.key in refolded.withdrawn]
             if missed:
                 connection.execute(WITHDRAWN, (missed,))

@@ -27,6 +27,9 @@ REST_SHARE = 3.0
 """For each second of reading, so many of rest: judging has the processor first."""
 
 
+LONGEST_NAP_SECONDS = 0.5
+"""After so long at the latest it is looked whether somebody waits."""
+
 LONGEST_WAIT = timedelta(hours=1)
 """A worker with a backlog has better things to do, but not for ever."""
 
@@ -35,12 +38,16 @@ class Stopping(Exception):
     """The worker ends; what was begun is left, and begun anew by the next one."""
 
 
+class GivingWay(Exception):
+    """Somebody waits for the turn, an operator as a rule: what was begun is left, and begun anew later."""
+
+
 class Keeper:
     """Keeps the store reconciled. `every` is the time between two looks at the last days; zero for never.
 
     Has a connection and a thread of its own, so that the intake never waits for it; but they share a processor, so
     nothing is begun while this worker is `behind`, for an hour at most. A database that is away ends one look; the next
-    one tries again.
+    one tries again. An operator who wants to reconcile is let through at once: what was begun is begun anew later.
     """
 
     def __init__(
@@ -75,6 +82,8 @@ class Keeper:
                     self._do_what_is_due()
                 finally:
                     self._reconciler.end_turn()
+        except GivingWay:
+            log.info("reconcile.gave-way")
         except Stopping:
             self._reconciler.close()
         except psycopg.Error as error:
@@ -110,9 +119,15 @@ class Keeper:
         return time.monotonic() - self._waits_since < LONGEST_WAIT.total_seconds()
 
     def _rest(self) -> None:
-        worked = time.monotonic() - self._worked_since
-        if self._stopping.wait(REST_SHARE * worked):
-            raise Stopping
+        rest_until = time.monotonic() + REST_SHARE * (time.monotonic() - self._worked_since)
+        while True:
+            if self._reconciler.is_awaited():
+                raise GivingWay
+            left = rest_until - time.monotonic()
+            if self._stopping.wait(max(min(left, LONGEST_NAP_SECONDS), 0)):
+                raise Stopping
+            if left <= LONGEST_NAP_SECONDS:
+                break
         self._worked_since = time.monotonic()
 
 

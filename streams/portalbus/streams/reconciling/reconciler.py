@@ -10,14 +10,16 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.errors import LockNotAvailable
 
 from portalbus.schemas.codec import WriterSchemas
+from portalbus.streams.ledger.clock import read_time
 from portalbus.streams.ledger.database import KeptConnection
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.notices import send_notices
 from portalbus.streams.reconciling.alerting import tell_lasting
 from portalbus.streams.reconciling.comparing import difference_of
-from portalbus.streams.reconciling.conversing import close_needless, hear_answers, inquire, open_inquiries, utc_now
+from portalbus.streams.reconciling.conversing import close_needless, hear_answers, inquire, open_inquiries
 from portalbus.streams.reconciling.difference import Difference
 from portalbus.streams.reconciling.digests import BucketName, Digests
 from portalbus.streams.reconciling.healing import Healer
@@ -43,6 +45,11 @@ select exists (select from ledger.bucket_contents)
     or exists (select from ledger.repair where healed_at is null and value is not null)
     or exists (select from ledger.repair r join ledger.event e using (agency, event_id)
                where r.healed_at is null and r.asked_at is not null and r.place = 'event' and r.kind = 'missing')"""
+LOCK_TIMEOUT: LiteralString = "select set_config('lock_timeout', %s, false)"
+AWAITED: LiteralString = """
+select exists (select from pg_locks where locktype = 'advisory' and not granted
+               and database = (select oid from pg_database where datname = current_database())
+               and (classid::bigint << 32 | objid::bigint) = %s)"""
 KEEP_RUNS: LiteralString = "delete from ledger.reconciliation where started_at < %s"
 RAN: LiteralString = """
 insert into ledger.reconciliation (started_at, finished_at, whole, events, buckets, differing_buckets, differences)
@@ -62,7 +69,9 @@ class Compared:
 class Reconciler:
     """Compares the central store with what the sources state, and heals it. One thread; a connection of its own.
 
-    `rest` is called now and then while everything is read. Raises psycopg.OperationalError when the database is away.
+    What is compared, asked and healed is dated by the database's clock, unless a `clock` is given: machines that
+    compare in turn find from these dates what is due. `rest` is called now and then while everything is read. Raises
+    psycopg.OperationalError when the database is away.
     """
 
     def __init__(
@@ -71,13 +80,13 @@ class Reconciler:
         writers: WriterSchemas,
         lanes: Lanes | None,
         *,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] | None = None,
         rest: Callable[[], None] = lambda: None,
     ) -> None:
-        self._clock = clock
+        self._clock = clock or self._time
         self._rest = rest
         self._writers = writers
-        self._healer = Healer(writers, lanes, clock)
+        self._healer = Healer(writers, lanes, self._clock)
         self._kept = KeptConnection(database_url, application="reconcile")
 
     def __enter__(self) -> Reconciler:
@@ -99,6 +108,27 @@ class Reconciler:
             .execute("select pg_try_advisory_lock(%s)", (AdvisoryLock.RECONCILIATION.value,))
             .fetchone()
         )
+        return bool(row and row[0])
+
+    def wait_for_turn(self, seconds: float) -> bool:
+        """Takes the turn as soon as it is free, waiting for it for so long; False when it did not become free.
+
+        A worker that compares sees that somebody waits, and gives way (`is_awaited`).
+        """
+        connection = self._kept.open()
+        connection.execute(LOCK_TIMEOUT, (f"{max(round(seconds * 1000), 1)}ms",))
+        try:
+            connection.execute("select pg_advisory_lock(%s)", (AdvisoryLock.RECONCILIATION.value,))
+        except LockNotAvailable:
+            return False
+        finally:
+            if not connection.closed:
+                connection.execute(LOCK_TIMEOUT, ("0",))
+        return True
+
+    def is_awaited(self) -> bool:
+        """True when somebody waits for the turn."""
+        row = self._kept.open().execute(AWAITED, (AdvisoryLock.RECONCILIATION.value,)).fetchone()
         return bool(row and row[0])
 
     def end_turn(self) -> None:
@@ -162,6 +192,11 @@ class Reconciler:
             f"{open_inquiries(connection, names)} buckets to be told,"
             f" {len(open_repairs(connection, names))} differences to be healed"
         )
+
+    def _time(self) -> datetime:
+        """The database's time, as times stand in notices: to the millisecond."""
+        now = read_time(self._kept.open())
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _compare(self, connection: Connection[Any], scope: Scope) -> Compared:
         now = self._clock()
