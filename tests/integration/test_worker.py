@@ -36,6 +36,7 @@ from portalbus.streams.ledger.database import migrate, migrations
 from portalbus.streams.ledger.stepping_back import step_back
 from portalbus.streams.metrics.measuring import PORT_VARIABLE
 from portalbus.streams.rebuilding.lane_reader import LaneReader
+from promises import promised
 from seeds import fresh_seed
 from whole_bus import Bus, Running
 
@@ -158,13 +159,14 @@ def test_every_kind_of_poison_is_parked_as_it_came_and_the_lanes_go_on(bus: Bus)
     total = 2 * len(bad) + 2
     bus.wait_until(lambda: bus.next_offset("H26") == total and bus.next_offset("H29") == len(bad), "all records")
     parked = rows(bus.look, "select lane_offset, value, reason, record_key from ledger.parked order by lane_offset")
-    assert [(offset, reason) for offset, _, reason, _ in parked] == [
-        (2 * index + 1, rule) for index, (_, rule) in enumerate(bad)
-    ]
-    assert [value for _, value, _, _ in parked] == [value for value, _ in bad]
-    assert {key for *_, key in parked} == {b"k"}
-    assert accepted(bus, "H26") == list(range(1, len(bad) + 2))
-    assert accepted(bus, "H29") == list(range(1, len(bad) + 1))
+    with promised():
+        assert [(offset, reason) for offset, _, reason, _ in parked] == [
+            (2 * index + 1, rule) for index, (_, rule) in enumerate(bad)
+        ]
+        assert [value for _, value, _, _ in parked] == [value for value, _ in bad]
+        assert {key for *_, key in parked} == {b"k"}
+        assert accepted(bus, "H26") == list(range(1, len(bad) + 2))
+        assert accepted(bus, "H29") == list(range(1, len(bad) + 1))
     assert_sound(bus.look)
     assert worker.stop() == 0, worker.text()
     assert worker.said("worker.stopped")
@@ -219,11 +221,12 @@ def test_a_record_that_kills_its_decoder_is_parked_and_no_other_is(bus: Bus) -> 
     worker = bus.start_worker(PYTHONPATH=str(SEAM))
     bus.wait_until(lambda: bus.next_offset("H26") == bus.next_offset("H29") == 100, "both lanes' ends", 40)
     assert worker.process.poll() is None, "the worker outlives its decoder"
-    assert rows(bus.look, "select agency, lane_offset, reason, value from ledger.parked") == [
-        ("H26", 39, "record.crashed-worker", deadly[1])
-    ]
-    assert accepted(bus, "H26") == [n for n in range(1, 101) if n != 40]
-    assert accepted(bus, "H29") == list(range(1, 101))
+    with promised():
+        assert rows(bus.look, "select agency, lane_offset, reason, value from ledger.parked") == [
+            ("H26", 39, "record.crashed-worker", deadly[1])
+        ]
+        assert accepted(bus, "H26") == [n for n in range(1, 101) if n != 40]
+        assert accepted(bus, "H29") == list(range(1, 101))
     assert worker.said("intake.deadly-record-parked")
     bus.publish("H26", [case(bus, "H26", 101)])
     bus.wait_until(lambda: bus.next_offset("H26") == 101, "the lane to go on")
@@ -329,6 +332,7 @@ def test_a_worker_frozen_past_its_session_wakes_and_repeats_nothing(bus: Bus) ->
     assert frozen.process.poll() is None, frozen.text()
 
 
+@promised()
 def assert_each_once_in_order(bus: Bus, sent: dict[str, int]) -> None:
     """Nothing lost, nothing twice, nothing parked, each source in its order."""
     assert rows(bus.look, "select agency, lane_offset, reason from ledger.parked") == []
