@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
@@ -51,30 +52,44 @@ class UnheardCommits:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parts = urlsplit(self._database_url)
         there, back = await asyncio.open_connection(parts.hostname, parts.port)
-        hello = await reader.read(PIECE)
-        back.write(hello)
-        for source, sink, hears in ((reader, back, True), (there, writer, WORKER not in hello)):
-            pump = asyncio.create_task(self._pump(source, sink, hears, (writer, back)))
+        way = _Way((writer, back), self._is_lost)
+        for pumping in (way.asks(reader, back), way.answers(there, writer)):
+            pump = asyncio.create_task(pumping)
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
-
-    async def _pump(
-        self,
-        source: asyncio.StreamReader,
-        sink: asyncio.StreamWriter,
-        hears: bool,
-        ends: tuple[asyncio.StreamWriter, ...],
-    ) -> None:
-        with suppress(OSError):
-            while piece := await source.read(PIECE):
-                if not hears and COMMITTED in piece and self._is_lost():
-                    break
-                sink.write(piece)
-                await sink.drain()
-        for end in ends:
-            end.transport.abort()
 
     def _is_lost(self) -> bool:
         loses, self._loses_next = self._loses_next, not self._loses_next
         self.lost += loses
         return loses
+
+
+class _Way:
+    """One connection, of a worker or of somebody else."""
+
+    def __init__(self, ends: tuple[asyncio.StreamWriter, ...], is_lost: Callable[[], bool]) -> None:
+        self._ends, self._is_lost = ends, is_lost
+        self._workers = False
+
+    async def asks(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        """What the client says, its name among the first."""
+        with suppress(OSError):
+            while piece := await source.read(PIECE):
+                self._workers = self._workers or WORKER in piece
+                sink.write(piece)
+                await sink.drain()
+        self._end()
+
+    async def answers(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        """What the server says, until one answer is lost, and the connection with it."""
+        with suppress(OSError):
+            while piece := await source.read(PIECE):
+                if self._workers and COMMITTED in piece and self._is_lost():
+                    break
+                sink.write(piece)
+                await sink.drain()
+        self._end()
+
+    def _end(self) -> None:
+        for end in self._ends:
+            end.transport.abort()
