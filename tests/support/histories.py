@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from bus_events import Lane, answer, directive, receipt, with_id_of, withdrawal
+from bus_events import Lane, answer, directive, progress, receipt, with_id_of, withdrawal
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.models import (
+    CaseStep,
     DirectiveAction,
     DirectivePublished,
     Event,
+    FeedbackProgressed,
     FeedbackReceived,
     FeedbackResolved,
     Payload,
@@ -23,6 +25,10 @@ from portalbus.streams.judgement.docket import Item, Unreadable
 
 AGENCIES = ("H26", "H29", "G22")
 PORTALS = ("www", "edu")
+ELSEWHERE = ("H31", "H32")
+"""Bodies without a lane here: who has a case next says nothing of it, so no order of reading decides about it."""
+CENTRE = "G22"
+"""The Government's portal may pass on any case; it does not here, for then the order of reading would decide."""
 
 
 @dataclass
@@ -31,14 +37,22 @@ class Past:
 
     random: Random
     lanes: dict[str, Lane] = field(default_factory=dict)
+    follows: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    """By agency and offset of a record, of how many records of each lane its sender had heard what came of them."""
 
     def interleaved(self, random: Random) -> list[Item]:
-        """All records in some order that keeps the order of each lane."""
-        rests = {agency: list(lane.items) for agency, lane in self.lanes.items()}
+        """All records in some order that keeps the order of each lane, and lets nobody hear what is not yet judged."""
+        read = dict.fromkeys(self.lanes, 0)
         merged: list[Item] = []
-        while any(rests.values()):
-            merged.append(rests[random.choice([agency for agency, rest in rests.items() if rest])].pop(0))
+        while ready := [agency for agency in self.lanes if self._is_ready(agency, read)]:
+            agency = random.choice(ready)
+            merged.append(self.lanes[agency].items[read[agency]])
+            read[agency] += 1
         return merged
+
+    def _is_ready(self, agency: str, read: dict[str, int]) -> bool:
+        heard = self.follows.get((agency, read[agency]), {})
+        return read[agency] < len(self.lanes[agency].items) and all(read[lane] >= n for lane, n in heard.items())
 
     @property
     def records(self) -> int:
@@ -92,7 +106,10 @@ def _something(agency: str, random: Random, code: int) -> Payload:
         if version > 1 and random.random() < 0.15:
             return withdrawal(name, version, title=f"Thu hồi {code}")
         return directive(name, version, title=f"Văn bản {code}")
-    if kind < 0.7:
+    if kind < 0.55 and agency != CENTRE:
+        to = random.choice(ELSEWHERE)
+        return progress(CaseStep.TRANSFERRED, f"{agency}-000{random.randint(1, 4)}", to_agency=to)
+    if kind < 0.75:
         owner = random.choice(AGENCIES)
         return receipt(f"{agency}-000{random.randint(1, 4)}", code, addressed_to=owner)
     return answer(f"{random.choice(AGENCIES)}-000{random.randint(1, 4)}", answer=f"Trả lời {code}.")
@@ -105,7 +122,12 @@ class Prediction:
     versions: dict[str, list[str]] = field(default_factory=dict)
     withdrawn: dict[str, bool] = field(default_factory=dict)
     cases: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Who received it, and who has it in the end."""
     answers: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+
+    def may_answer(self, case_id: str) -> tuple[str, ...]:
+        """Who has a case or received it; a body elsewhere says nothing."""
+        return self.cases.get(case_id, ())
 
 
 def predicted(history: Past) -> Prediction:
@@ -119,14 +141,28 @@ def predicted(history: Past) -> Prediction:
             if isinstance(payload, FeedbackReceived):  # public codes differ, so only the case id can be taken
                 said.cases.setdefault(payload.case_id, (agency, payload.addressed_to))
     for agency, events in valid.items():
+        _pass_on(agency, [event.payload for _, event in events], said)
         first: dict[str, int] = {}
         for offset, event in events:
             payload = event.payload
-            if isinstance(payload, FeedbackResolved) and agency in said.cases.get(payload.case_id, ()):
+            if isinstance(payload, FeedbackResolved) and agency in said.may_answer(payload.case_id):
                 first.setdefault(payload.case_id, offset)
         for case_id, offset in first.items():
             said.answers.setdefault(case_id, set()).add((agency, offset))
     return said
+
+
+def _pass_on(agency: str, payloads: list[Payload], said: Prediction) -> None:
+    """A body passes on what it received itself, once, and only before the answer; others cannot speak before it."""
+    spoken: set[str] = set()
+    for payload in payloads:
+        if not isinstance(payload, FeedbackProgressed | FeedbackResolved):
+            continue
+        if said.cases.get(payload.case_id) != (agency, agency) or payload.case_id in spoken:
+            continue
+        spoken.add(payload.case_id)
+        if isinstance(payload, FeedbackProgressed) and payload.to_agency is not None:
+            said.cases[payload.case_id] = (agency, payload.to_agency)
 
 
 def _fold_directives(agency: str, events: list[Event], said: Prediction) -> None:
