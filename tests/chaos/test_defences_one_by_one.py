@@ -13,16 +13,21 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bus_events import envelope, receipt, value_of
 from cut_off_portal import lose_power
 from history_checker import Report, check, read_history
 from history_recorder import HistoryFile, lane_lines, ledger_lines
+from memory_ledger import directory
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.models import Event
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
+from portalbus.streams.ledger.decider import Decider
+from portalbus.streams.parking.asking import Filters, parked_places
+from portalbus.streams.parking.deciding import Parking
 from simulator.disk import can_listen
 from unheard_commits import UnheardCommits
 from whole_bus import Bus
@@ -112,6 +117,9 @@ def a_record_that_nobody_can_read(bus: Bus, seam: Mapping[str, str]) -> Report:
         bus.wait_until(
             lambda: bus.next_offset(AGENCY) == EVENTS + 1 or worker.process.poll() == FAIL_STOP, "the end, or its own"
         )
+    with psycopg.connect(bus.database_url, autocommit=True) as connection:  # what is parked is open until then
+        parking = Parking(connection, SchemaIds(registry(bus)).lane_writers(), directory())
+        list(parking.discard(parked_places(connection, Filters()), Decider("han@example.gov.vn", "no event")))
     return checked(bus, "laid", "judged", "effect")
 
 

@@ -25,7 +25,7 @@ select e.agency || '/' || e.portal, e.epoch, e.sequence, e.received_at, min(j.po
        min(j.position) filter (where j.status = 'ACCEPTED')
 from ledger.event e join ledger.judgement j using (agency, lane_offset)
 where e.claims_id and e.epoch is not null
-group by e.agency, e.lane_offset having not bool_or(not j.final and j.rule not like 'source.%')
+group by e.agency, e.lane_offset having not bool_or(not j.final and not starts_with(j.rule, 'source.'))
 order by e.agency, e.lane_offset"""
 """In the order of the lanes, without those that had to wait for their cause: these take effect after it."""
 
