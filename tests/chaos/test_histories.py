@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus_events import Lane
-from histories import ELSEWHERE, Past, past, predicted
+from histories import ELSEWHERE, Past, assert_holes, past, predicted
 from memory_ledger import MemoryLedger
 from portalbus.schemas.models import (
     DirectivePublished,
@@ -168,7 +168,9 @@ def check_wild(random: Random, steps: int) -> None:
     history = past(random, steps)
     ledger = judged(history.interleaved(random), random)
     said = predicted(history)
+    assert_holes(ledger, said)
     LIVED["wild histories"] += 1
+    LIVED["holes listed"] += len(said.holes)
     LIVED["records"] += history.records
     LIVED["cases passed on"] += sum(owner in ELSEWHERE for _, owner in said.cases.values())
     assert ledger.titles == said.versions

@@ -25,7 +25,7 @@ from promises import promised
 from seeds import fresh_seed
 
 RATE = 300.0
-"""Events a second, over all sources, but for the time in which a killed process is not yet up again."""
+"""Events a second, over all sources."""
 LEAST_RATE = 200.0
 PROCESSES = 4
 AGENCIES = [agency.code for agency in directory().current(datetime.now(UTC).date())[:10]]
@@ -49,7 +49,7 @@ def kill_anything(folder: Path, kills: Mapping[str, int], pause: tuple[float, fl
     seed = fresh_seed("kill anything")
     random = Random(seed)
     with Bus(folder / "bus", workers=2, usual_ports=None) as bus:
-        portals = Portals(bus, folder, SOURCES, PROCESSES, RATE, seed)
+        portals = Portals(bus, folder, SOURCES, PROCESSES, RATE, seed, makes_up=10.0)
         portals.start()
         try:
             killer = Killer(bus, portals, random)

@@ -6,10 +6,12 @@ The model shares no code with the judge: it works on whole lanes with sets, wher
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any
 
 from bus_events import Lane, answer, directive, progress, receipt, with_id_of, withdrawal
+from memory_ledger import MemoryLedger
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.models import (
     CaseStep,
@@ -21,10 +23,13 @@ from portalbus.schemas.models import (
     FeedbackResolved,
     Payload,
 )
-from portalbus.streams.judgement.docket import Item, Unreadable
+from portalbus.schemas.notices import ResendRequested
+from portalbus.streams.judgement.docket import Item, Unreadable, lane_time
 
 AGENCIES = ("H26", "H29", "G22")
 PORTALS = ("www", "edu")
+Hole = tuple[str, str, int, int]
+"""Agency, portal, epoch and number of an event that was passed over."""
 ELSEWHERE = ("H31", "H32")
 """Bodies without a lane here: who has a case next says nothing of it, so no order of reading decides about it."""
 CENTRE = "G22"
@@ -124,6 +129,8 @@ class Prediction:
     cases: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Who received it, and who has it in the end."""
     answers: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    holes: dict[Hole, datetime] = field(default_factory=dict)
+    """Numbers that never came, each with the lane time of the record that showed it."""
 
     def may_answer(self, case_id: str) -> tuple[str, ...]:
         """Who has a case or received it; a body elsewhere says nothing."""
@@ -132,8 +139,8 @@ class Prediction:
 
 def predicted(history: Past) -> Prediction:
     """What the lanes come to, whatever the order in which they are read against each other."""
-    valid = {agency: _valid(lane) for agency, lane in history.lanes.items()}
     said = Prediction()
+    valid = {agency: _valid(lane, said) for agency, lane in history.lanes.items()}
     for agency, events in valid.items():
         _fold_directives(agency, [event for _, event in events], said)
         for _, event in events:
@@ -150,6 +157,23 @@ def predicted(history: Past) -> Prediction:
         for case_id, offset in first.items():
             said.answers.setdefault(case_id, set()).add((agency, offset))
     return said
+
+
+def assert_holes(ledger: MemoryLedger, said: Prediction) -> None:
+    """What never came is listed, by source and number, since the record that showed it; and was asked for at once."""
+    listed = {
+        (agency, portal, gap.epoch, number): gap.opened_at
+        for (agency, portal), source in ledger.history.sources.items()
+        for gap in source.gaps.values()
+        for number in range(gap.first, gap.last + 1)
+    }
+    assert listed == said.holes
+    asked: dict[Hole, datetime] = {}
+    for notice in ledger.notices:
+        if isinstance(one := notice.record, ResendRequested):
+            for number in range(one.first, one.last + 1):
+                asked.setdefault((one.agency, one.portal, one.epoch, number), one.requested_at)
+    assert said.holes.items() <= asked.items()
 
 
 def _pass_on(agency: str, payloads: list[Payload], said: Prediction) -> None:
@@ -182,7 +206,7 @@ def _fold_directives(agency: str, events: list[Event], said: Prediction) -> None
             said.withdrawn[key] = chain[-1].action is DirectiveAction.WITHDRAW
 
 
-def _valid(lane: Lane) -> list[tuple[int, Event]]:
+def _valid(lane: Lane, said: Prediction) -> list[tuple[int, Event]]:
     """The events of a lane that its own agency says, each once, with an id and a place of its own, as they take effect.
 
     That is in the order of the lane, but none before the events of its source and epoch with lower sequences: not while
@@ -210,6 +234,10 @@ def _valid(lane: Lane) -> list[tuple[int, Event]]:
         if free and not known:
             held.add(record.offset, content.event)
         found += held.free(head.portal, max(newest, head.epoch), places, record.offset)
+    for portal, skipped in held.skipped.items():
+        for place, offset in skipped.items():
+            if place not in used[portal]:
+                said.holes[lane.agency, portal, *place] = lane_time(lane.items[offset].record.timestamp_ms)
     return found + held.rest(used)
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus_events import NOON
-from histories import AGENCIES, Past, past, predicted
+from histories import AGENCIES, Past, assert_holes, past, predicted
 from memory_ledger import MemoryLedger
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.models import VerdictStatus
@@ -49,6 +49,7 @@ def ended(ledger: MemoryLedger, seed: int) -> MemoryLedger:
 def test_every_interleaving_and_cutting_ends_as_the_model_says(history: Past, seed: int) -> None:
     ledger = ended(judged(history, seed), seed)
     said = predicted(history)
+    assert_holes(ledger, said)
     assert ledger.titles == said.versions
     assert {key: state.withdrawn for key, state in ledger.history.directives.items()} == said.withdrawn
     cases = ledger.history.cases
