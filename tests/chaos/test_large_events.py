@@ -20,7 +20,8 @@ AGENCIES = ("G22", "H26", "H29", "G09")
 LETTERS = "aăâbcdđeêghiklmnoôơpqrstuưvxyàáảãạằắẳẵặầấẩẫậ "
 CHARACTERS = 140_000
 """About 247 KB in UTF-8: a value may have 256 KiB."""
-MOST_MB = 250.0
+MOST_MB, MOST_OF_ALL_MB = 250.0, 350.0
+"""Of the largest process of a worker, and of the worker and its decoder together."""
 ACCEPTED = "select count(*) from ledger.event where rule = 'event.accepted'"
 
 
@@ -56,6 +57,7 @@ def work_off(bus: Bus, events: int, *, first: int = 1) -> None:
     )
     assert len(worker.said("edge.assigned")) == 1, "no rebalance"
     assert memory.worker < MOST_MB
+    assert sum(memory.most.values()) < MOST_OF_ALL_MB
     assert_sound(bus.look)
     assert worker.stop() == 0, worker.text()
 
