@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from bus_events import directive, envelope, value_of
+from bus_history import acknowledged, checked
 from ledger_facts import assert_sound, one
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.models import Event
@@ -35,7 +36,7 @@ def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
 def work_off(bus: Bus, events: int, *, first: int = 1) -> None:
     """A worker finds so many large events waiting for it; each source's begin with the sequence `first`."""
     random = Random(7)
-    sizes = []
+    sizes, said = [], []
     for number in range(events):
         agency = AGENCIES[number % len(AGENCIES)]
         text = "".join(random.choices(LETTERS, k=2_000)) * (CHARACTERS // 2_000)
@@ -46,6 +47,7 @@ def work_off(bus: Bus, events: int, *, first: int = 1) -> None:
         value = value_of(event, bus.schema_ids)
         sizes.append(len(value))
         bus.publish(agency, [(event.key.encode(), value)])
+        said.append(acknowledged(event))
     began = time.monotonic()
     worker = bus.start_worker()
     with watched(worker) as memory:
@@ -58,6 +60,9 @@ def work_off(bus: Bus, events: int, *, first: int = 1) -> None:
     assert len(worker.said("edge.assigned")) == 1, "no rebalance"
     assert memory.worker < MOST_MB
     assert sum(memory.most.values()) < MOST_OF_ALL_MB
+    report = checked(bus, said)
+    print(report.figures())
+    report.must_be_clean()
     assert_sound(bus.look)
     assert worker.stop() == 0, worker.text()
 

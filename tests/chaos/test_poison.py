@@ -13,6 +13,8 @@ import psycopg
 import pytest
 
 from bus_events import directive, envelope
+from bus_history import acknowledged, checked
+from history_checker import Line
 from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
 from portalbus.infra.stack import Endpoints
@@ -47,6 +49,7 @@ class Sent(NamedTuple):
     key: bytes
     value: bytes
     headers: list[tuple[str, bytes]]
+    told: Line
 
 
 class Portals:
@@ -63,7 +66,8 @@ class Portals:
         unique = (AGENCIES.index(agency) + 1) * 10_000_000 + sequence
         event = Event(envelope(unique, agency, sequence), directive(f"d-{number:05}", version))
         value = encode_event(event, self._bus.schema_ids["DirectivePublished"])
-        return Sent(agency, event.key.encode(), value, cloudevents_headers(event.envelope, "DirectivePublished"))
+        headers = cloudevents_headers(event.envelope, "DirectivePublished")
+        return Sent(agency, event.key.encode(), value, headers, acknowledged(event))
 
 
 def strange(sent: Sent) -> Sent:
@@ -81,7 +85,7 @@ def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
 def send(bus: Bus, records: list[Sent], per_second: float) -> None:
     """Sends records evenly; returns when the broker has them all."""
     start = time.monotonic()
-    for number, (agency, key, value, headers) in enumerate(records):
+    for number, (agency, key, value, headers, _) in enumerate(records):
         while (early := start + number / per_second - time.monotonic()) > 0:
             bus.producer.poll(early)
         bus.producer.produce(lane_of(agency), value, key, headers=[*headers])
@@ -108,12 +112,16 @@ def wait_for(bus: Bus, records: list[Sent]) -> None:
     bus.wait_until(lambda: all(bus.next_offset(agency) == end for agency, end in ends.items()), "all records", 120)
 
 
+def mended(bus: Bus) -> WriterSchemas:
+    """What may be read once the schema was added."""
+    current = {bus.schema_ids[name]: (name, avro_files.current(name).raw) for name in avro_files.LANE_TYPES}
+    return WriterSchemas({**current, STRANGE: ("DirectivePublished", avro_files.current("DirectivePublished").raw)})
+
+
 def redrive(bus: Bus) -> list[str]:
     """What an operator does after the schema was added; returns the rules that decided."""
-    current = {bus.schema_ids[name]: (name, avro_files.current(name).raw) for name in avro_files.LANE_TYPES}
-    mended = WriterSchemas({**current, STRANGE: ("DirectivePublished", avro_files.current("DirectivePublished").raw)})
     with psycopg.connect(bus.database_url, autocommit=True) as connection:
-        parking = Parking(connection, mended, directory())
+        parking = Parking(connection, mended(bus), directory())
         return [item.rule for item in parking.redrive(parked_places(connection, Filters()), SCHEMA_ADDED)]
 
 
@@ -170,7 +178,10 @@ def test_one_poisoned_event_among_a_thousand_keys_delays_no_other_and_keeps_its_
         assert one(bus.look, "select version from ledger.directive where key = %s", key) == 4
     assert_proven(bus)
     assert_sound(bus.look)
+    report = checked(bus, [sent.told for sent in (*before, *records, last)], mended(bus))
+    report.must_be_clean()
     assert worker.stop() == 0, worker.text()
+    print(report.figures())
     print(
         f"\n1 poisoned of {KEYS} keys, {len(records)} records at {PER_SECOND}/s: the others p50"
         f" {others[len(others) // 2] * 1000:.0f} ms, p99 {p99(others) * 1000:.0f} ms, most {others[-1] * 1000:.0f} ms"
@@ -209,7 +220,7 @@ def test_attacks_on_the_decoder_are_parked_and_cost_the_other_lanes_seconds(
     deepest, endless = frame(RECURSIVE, b"\x02" * 10_000), frame(NULLS, zigzag(10**12) + b"\x00")
     portals = Portals(bus)
     calm, after = ([portals.say(number, 1) for number in range(first, first + 200)] for first in (0, 200))
-    attacks = [Sent(AGENCIES[0], b"", value, []) for value in [deepest, endless] * pairs]
+    attacks = [Sent(AGENCIES[0], b"", value, [], {}) for value in [deepest, endless] * pairs]
     worker = bus.start_worker(PYTHONPATH=str(SEAM))
     send(bus, calm, PER_SECOND)
     wait_for(bus, calm)
