@@ -60,6 +60,8 @@ class Portals:
     processes: int
     rate: float
     seed: int = 0
+    makes_up: float = 1.0
+    """For how many seconds in which they were slow or not up they make up at once."""
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -76,7 +78,7 @@ class Portals:
         mine = self.sources[number :: self.processes]
         where = (addresses.bootstrap, addresses.registry_url, str(self.folder / "outbox"), str(self.history))
         with (self.folder / f"portals-{number}.log").open("ab") as log:
-            chance = (str(self.rate / self.processes), str(self.seed + number))
+            chance = (str(self.rate / self.processes), str(self.seed + number), str(time.time()), str(self.makes_up))
             return subprocess.Popen([sys.executable, str(PROGRAM), *where, *chance, *mine], stdout=log, stderr=log)
 
     def kill_one(self, random: Random) -> None:

@@ -1,9 +1,10 @@
 """A process of several portals that publish without end, each word of it written down before and after.
 
-usage: publishing_portals.py BOOTSTRAP REGISTRY_URL FOLDER HISTORY RATE SEED SOURCE…
+usage: publishing_portals.py BOOTSTRAP REGISTRY_URL FOLDER HISTORY RATE SEED SINCE MOST SOURCE…
 
 It may be killed at any moment, and started again with the same folder. On SIGTERM it stops publishing, waits until
-everything is delivered, and ends.
+everything is delivered, and ends. What it should have said by its rate since `SINCE` (seconds since 1970), when it was
+started, it makes up for, but for no more than `MOST` seconds at once.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def publish(writing: Writing, history: HistoryFile) -> None:
 
 def main() -> None:
     """Publishes at `RATE` events a second over all sources."""
-    bootstrap, registry_url, folder, path, rate, seed, *sources = sys.argv[1:]
+    bootstrap, registry_url, folder, path, rate, seed, since, most, *sources = sys.argv[1:]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     random = Random(int(seed))
@@ -79,11 +80,11 @@ def main() -> None:
         portal = Portal(agency, name, bootstrap=bootstrap, registry_url=registry_url, outbox=Path(folder))
         writings.append(Writing(portal.start(), agency, random))
     print("publishing", flush=True)
-    due = time.monotonic()
+    due = time.monotonic() - min(time.time() - float(since), float(most))
     for writing in itertools.cycle(writings):
         if stop.wait(max(0.0, due - time.monotonic())):
             break
-        due = max(due + BATCH / float(rate), time.monotonic() - 1.0)
+        due = max(due + BATCH / float(rate), time.monotonic() - float(most))
         publish(writing, history)
     while any(writing.portal.status().undelivered for writing in writings):
         time.sleep(0.1)

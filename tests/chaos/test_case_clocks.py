@@ -72,6 +72,9 @@ def check(ledger_url: str, seed: int, lives: int) -> None:
             children = one.misses_children(now)
             assert [agency for _, agency, *_ in told[case, "CHILDREN"]] == ([children] if children else []), case
             late, climbed = late + len(answers), climbed + len(one.told(now))
+        print(
+            f"\nseed {seed}: {lives} lives, {late} late answers and {climbed} climbs up the ladder, as reckoned again"
+        )
         assert late > lives // 5 and climbed > lives // 5, "these lives were all too quiet"
         before = bench.folded()
         bench.worker.forget()

@@ -7,7 +7,8 @@ envelopes and rubbish among them.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -17,9 +18,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus_events import Lane
-from histories import Past, past, predicted
+from histories import ELSEWHERE, Past, assert_holes, past, predicted
 from memory_ledger import MemoryLedger
-from portalbus.schemas.models import DirectivePublished, FeedbackReceived, FeedbackResolved, VerdictStatus
+from portalbus.schemas.models import (
+    DirectivePublished,
+    FeedbackProgressed,
+    FeedbackReceived,
+    FeedbackResolved,
+    VerdictStatus,
+)
 from portalbus.streams.judgement.docket import Item, lane_time
 from simulator.story import Said, Story
 
@@ -31,6 +38,16 @@ CHOICES = st.randoms(use_true_random=False)
 """Where every choice of a history comes from: hypothesis makes them, so that it can take them back when it shrinks."""
 FEW = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 MANY = settings(FEW, max_examples=10_000, database=None)
+LIVED: Counter[str] = Counter()
+"""What the histories of a test held."""
+
+
+@pytest.fixture(autouse=True)
+def _figures() -> Iterator[None]:
+    """Prints at the end of each test what was tried in it."""
+    LIVED.clear()
+    yield
+    print("\n" + ", ".join(f"{count} {what}" for what, count in LIVED.items()))
 
 
 @dataclass
@@ -41,14 +58,24 @@ class SoundPast:
     story: Story
     lanes: dict[str, Lane] = field(default_factory=lambda: {agency: Lane(agency) for agency in AGENCIES})
     dropped: dict[str, list[tuple[int, Said]]] = field(default_factory=lambda: defaultdict(list))
+    follows: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    passed: set[str] = field(default_factory=set)
+    """Cases that were passed on: who speaks of them has heard what came before."""
     _sequences: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _laid: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.story.heard = self._is_heard
 
     def say(self) -> None:
         """One source says the next thing; it may be dropped, and what was dropped may be sent again."""
         source = self.random.choice(SOURCES)
         said = self.story.next(source)
         self._sequences[source] += 1
+        if isinstance(said.payload, FeedbackProgressed):
+            self.passed.add(said.key)
         if self.random.random() < 0.12:
+            LIVED["dropped and sent again"] += 1
             self.dropped[source].append((self._sequences[source], said))
         else:
             self._lay(self._sequences[source], said)
@@ -56,6 +83,7 @@ class SoundPast:
             self.resend(self.random.choice(SOURCES))
         lane = self.lanes[self.random.choice(AGENCIES)]
         if lane.items and self.random.random() < 0.1:
+            LIVED["sent twice"] += 1
             lane.again(self.random.choice(lane.items))
 
     def resend(self, source: str) -> None:
@@ -66,11 +94,21 @@ class SoundPast:
     def _lay(self, sequence: int, said: Said) -> None:
         agency, portal = said.source.split("/")
         after = timedelta(seconds=self.random.choice((0.001, 0.001, 0.1, 3.0, 40.0)))
+        if said.key in self.passed:
+            self.follows[agency, len(self.lanes[agency].items)] = {
+                lane.agency: len(lane.items) for lane in self.lanes.values()
+            }
         self.lanes[agency].say(said.payload, portal=portal, sequence=sequence, after=after)
+        self._laid[said.event_id] = said.source, sequence
+
+    def _is_heard(self, event_id: str) -> bool:
+        """True when this event and all of its source before it were laid: then it takes effect when they are read."""
+        source, place = self._laid.get(event_id, ("", 0))
+        return place > 0 and all(sequence > place for sequence, _ in self.dropped.get(source, ()))
 
     def interleaved(self, random: Random) -> list[Item]:
-        """All records, each lane in its order."""
-        return Past(random, self.lanes).interleaved(random)
+        """All records, each lane in its order, and nothing before what its sender had heard."""
+        return Past(random, self.lanes, self.follows).interleaved(random)
 
 
 def sound_past(random: Random, events: int) -> SoundPast:
@@ -104,17 +142,23 @@ def check_sound(random: Random, events: int) -> None:
     ]
     assert len(accepted) == len(set(accepted)) == len(history.story.said)
     titles: dict[str, list[str]] = defaultdict(list)
-    cases: dict[str, bool] = {}
+    cases: dict[str, tuple[str, bool]] = {}
     for said in history.story.said.values():
         payload = said.payload
         if isinstance(payload, DirectivePublished):
             titles[said.key].append(payload.title)
         elif isinstance(payload, FeedbackReceived):
-            cases[said.key] = False
+            cases[said.key] = payload.addressed_to, False
+        elif isinstance(payload, FeedbackProgressed):
+            cases[said.key] = payload.to_agency or "", False
         elif isinstance(payload, FeedbackResolved):
-            cases[said.key] = True
+            cases[said.key] = cases[said.key][0], True
+    LIVED["sound histories"] += 1
+    LIVED["events"] += len(history.story.said)
+    LIVED["cases passed on"] += len(history.passed)
+    LIVED["revised"] += sum(len(versions) - 1 for versions in titles.values())
     assert ledger.titles == titles
-    assert {case_id: case.is_resolved for case_id, case in ledger.history.cases.items()} == cases
+    assert {case_id: (case.owner, case.is_resolved) for case_id, case in ledger.history.cases.items()} == cases
     assert not any(source.gaps for source in ledger.history.sources.values())
     assert not any(ledger.history.waiting.values())
 
@@ -124,6 +168,11 @@ def check_wild(random: Random, steps: int) -> None:
     history = past(random, steps)
     ledger = judged(history.interleaved(random), random)
     said = predicted(history)
+    assert_holes(ledger, said)
+    LIVED["wild histories"] += 1
+    LIVED["holes listed"] += len(said.holes)
+    LIVED["records"] += history.records
+    LIVED["cases passed on"] += sum(owner in ELSEWHERE for _, owner in said.cases.values())
     assert ledger.titles == said.versions
     assert {key: state.withdrawn for key, state in ledger.history.directives.items()} == said.withdrawn
     cases = ledger.history.cases

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from bus_events import directive, envelope, value_of
+from bus_history import acknowledged, checked
 from ledger_facts import assert_sound, one
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.models import Event
@@ -20,7 +21,8 @@ AGENCIES = ("G22", "H26", "H29", "G09")
 LETTERS = "aăâbcdđeêghiklmnoôơpqrstuưvxyàáảãạằắẳẵặầấẩẫậ "
 CHARACTERS = 140_000
 """About 247 KB in UTF-8: a value may have 256 KiB."""
-MOST_MB = 250.0
+MOST_MB, MOST_OF_ALL_MB = 250.0, 350.0
+"""Of the largest process of a worker, and of the worker and its decoder together."""
 ACCEPTED = "select count(*) from ledger.event where rule = 'event.accepted'"
 
 
@@ -34,7 +36,7 @@ def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
 def work_off(bus: Bus, events: int, *, first: int = 1) -> None:
     """A worker finds so many large events waiting for it; each source's begin with the sequence `first`."""
     random = Random(7)
-    sizes = []
+    sizes, said = [], []
     for number in range(events):
         agency = AGENCIES[number % len(AGENCIES)]
         text = "".join(random.choices(LETTERS, k=2_000)) * (CHARACTERS // 2_000)
@@ -45,6 +47,7 @@ def work_off(bus: Bus, events: int, *, first: int = 1) -> None:
         value = value_of(event, bus.schema_ids)
         sizes.append(len(value))
         bus.publish(agency, [(event.key.encode(), value)])
+        said.append(acknowledged(event))
     began = time.monotonic()
     worker = bus.start_worker()
     with watched(worker) as memory:
@@ -56,6 +59,10 @@ def work_off(bus: Bus, events: int, *, first: int = 1) -> None:
     )
     assert len(worker.said("edge.assigned")) == 1, "no rebalance"
     assert memory.worker < MOST_MB
+    assert sum(memory.most.values()) < MOST_OF_ALL_MB
+    report = checked(bus, said)
+    print(report.figures())
+    report.must_be_clean()
     assert_sound(bus.look)
     assert worker.stop() == 0, worker.text()
 

@@ -14,11 +14,13 @@ import pytest
 from confluent_kafka import Producer
 
 from bus_events import directive, envelope, receipt, value_of
+from bus_history import acknowledged, checked
 from history_checker import Line, check
 from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.models import Event
 from portalbus.schemas.topics import lane_of
+from promises import promised
 from seeds import fresh_seed
 from whole_bus import Bus, Running
 
@@ -166,7 +168,8 @@ def test_forty_workers_come_and_go_within_four_minutes(bus: Bus) -> None:
 def send_again_and_again(bus: Bus, events: int, times: int, producers: int) -> None:
     """Every event so many times, by several producers, each in an order of its own."""
     seed = fresh_seed("sent again and again")
-    records = [_record(bus, number) for number in range(events)]
+    said = [_said(number) for number in range(events)]
+    records = [_record(bus, event) for event in said]
     copies = [times // producers + (place < times % producers) for place in range(producers)]
     began = time.monotonic()
     threads = [
@@ -185,18 +188,24 @@ def send_again_and_again(bus: Bus, events: int, times: int, producers: int) -> N
     print(
         f"\nseed {seed}: {events * times} records of {events} events by {producers} producers in {took:.0f} s: {found}"
     )
-    assert found == {"event.accepted": events, "event.duplicate": events * (times - 1)}
-    assert one(bus.look, "select count(*) from ledger.directive") == events
+    report = checked(bus, map(acknowledged, said))
+    print(report.figures())
+    report.must_be_clean(f"seed {seed}")
+    with promised():
+        assert found == {"event.accepted": events, "event.duplicate": events * (times - 1)}
+        assert one(bus.look, "select count(*) from ledger.directive") == events
     assert_sound(bus.look)
     assert took < 180
     assert worker.stop() == 0, worker.text()
 
 
-def _record(bus: Bus, number: int) -> tuple[str, bytes, bytes]:
-    agency = AGENCIES[number % len(AGENCIES)]
-    sequence = number // len(AGENCIES) + 1
-    event = Event(envelope(number, agency, sequence), directive(f"d-{number:06}"))
-    return agency, event.key.encode(), value_of(event, bus.schema_ids)
+def _said(number: int) -> Event:
+    agency, sequence = AGENCIES[number % len(AGENCIES)], number // len(AGENCIES) + 1
+    return Event(envelope(number, agency, sequence), directive(f"d-{number:06}"))
+
+
+def _record(bus: Bus, event: Event) -> tuple[str, bytes, bytes]:
+    return event.envelope.agency, event.key.encode(), value_of(event, bus.schema_ids)
 
 
 def _send_shuffled(bus: Bus, records: Sequence[tuple[str, bytes, bytes]], times: int, random: Random) -> None:

@@ -34,7 +34,9 @@ from portalbus.streams.rebuilding.fold_tables import FOLD, KEPT
 from portalbus.streams.rebuilding.rebuild import Rebuild
 from portalbus.streams.rebuilding.replaying import StepsMissing
 from portalbus.streams.rebuilding.shadow import in_shadow
+from promises import promised
 from remembered_lanes import RememberedLanes
+from seeds import fresh_seed
 
 DEADLY_RECORD = Unreadable(DEADLY, "the decoder died on this record")
 BROKEN = Unreadable("record.undecodable", "EOFError while decoding")
@@ -195,14 +197,16 @@ def test_every_table_is_a_fold_of_the_lanes_or_is_not(look: psycopg.Connection[A
     assert not {table.name for table in FOLD} & set(KEPT)
 
 
-@pytest.mark.parametrize("first", range(0, 40, 10))
-def test_whatever_happened_a_rebuild_gives_the_same_rows(url: str, first: int) -> None:
+@pytest.mark.parametrize("part", range(4))
+def test_whatever_happened_a_rebuild_gives_the_same_rows(url: str, part: int) -> None:
+    first = fresh_seed("lives of a ledger") + 10 * part
     for seed in range(first, first + 10):
         empty(url)
         life = Life(url, seed, 120)
         life.live()
         found = rebuilt(url, life.lanes)
-        assert differing(found) == {}, f"seed {seed}: {[table.first[:3] for table in found if table.rows]}"
+        with promised():
+            assert differing(found) == {}, f"seed {seed}: {[table.first[:3] for table in found if table.rows]}"
 
 
 @pytest.fixture

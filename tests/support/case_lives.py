@@ -42,8 +42,13 @@ LONGEST_PAUSE = 3_000
 """Minutes between two things that a body says, at most: a life lasts weeks."""
 
 
-def random_life(random: Random, case: str, code: int, lanes: dict[str, Lane], length: int) -> list[Item]:
-    """What several bodies say of one case, sensible or not, in a random order: also before it was received."""
+def random_life(
+    random: Random, case: str, code: int, lanes: dict[str, Lane], length: int, mishaps: float = 0
+) -> list[Item]:
+    """What several bodies say of one case, sensible or not, in a random order: also before it was received.
+
+    A share of it meets with a mishap: it comes twice, or it is lost on its way and sent again at the end of the life.
+    """
     said: list[tuple[str, FeedbackReceived | FeedbackResolved | FeedbackProgressed]] = []
     for _ in range(length):
         step = random.choice(SAID)
@@ -60,14 +65,26 @@ def random_life(random: Random, case: str, code: int, lanes: dict[str, Lane], le
         urgency=CaseUrgency.URGENT if urgent else CaseUrgency.NORMAL,
     )
     said.insert(random.choice((0, 0, random.randint(0, length))), (case.partition("-")[0], received))
-    return [_say(lanes[agency], payload, random) for agency, payload in said]
+    items, lost = [], []
+    for agency, payload in said:
+        lane = lanes[agency]
+        mishap = random.random() < mishaps
+        if mishap and random.random() < 0.5:
+            lost.append((lane, payload, lane.next_envelope().sequence))
+            continue
+        items.append(_say(lane, payload, random))
+        if mishap:
+            items.append(lane.again(items[-1]))
+    return items + [_say(lane, payload, random, sequence=sequence) for lane, payload, sequence in lost]
 
 
-def _say(lane: Lane, payload: FeedbackReceived | FeedbackResolved | FeedbackProgressed, random: Random) -> Item:
+def _say(
+    lane: Lane, payload: FeedbackReceived | FeedbackResolved | FeedbackProgressed, random: Random, **place: Any
+) -> Item:
     after = timedelta(minutes=random.randint(0, LONGEST_PAUSE), milliseconds=1)
     moment = "received_at" if isinstance(payload, FeedbackReceived) else "at"
     moment = "answered_at" if isinstance(payload, FeedbackResolved) else moment
-    return lane.say(payload.model_copy(update={moment: lane.now}), after=after)
+    return lane.say(payload.model_copy(update={moment: lane.now}), after=after, **place)
 
 
 def check_lives(ledger: MemoryLedger, items: list[Item]) -> None:

@@ -6,23 +6,34 @@ The model shares no code with the judge: it works on whole lanes with sets, wher
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any
 
-from bus_events import Lane, answer, directive, receipt, with_id_of, withdrawal
+from bus_events import Lane, answer, directive, progress, receipt, with_id_of, withdrawal
+from memory_ledger import MemoryLedger
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.models import (
+    CaseStep,
     DirectiveAction,
     DirectivePublished,
     Event,
+    FeedbackProgressed,
     FeedbackReceived,
     FeedbackResolved,
     Payload,
 )
-from portalbus.streams.judgement.docket import Item, Unreadable
+from portalbus.schemas.notices import ResendRequested
+from portalbus.streams.judgement.docket import Item, Unreadable, lane_time
 
 AGENCIES = ("H26", "H29", "G22")
 PORTALS = ("www", "edu")
+Hole = tuple[str, str, int, int]
+"""Agency, portal, epoch and number of an event that was passed over."""
+ELSEWHERE = ("H31", "H32")
+"""Bodies without a lane here: who has a case next says nothing of it, so no order of reading decides about it."""
+CENTRE = "G22"
+"""The Government's portal may pass on any case; it does not here, for then the order of reading would decide."""
 
 
 @dataclass
@@ -31,14 +42,22 @@ class Past:
 
     random: Random
     lanes: dict[str, Lane] = field(default_factory=dict)
+    follows: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    """By agency and offset of a record, of how many records of each lane its sender had heard what came of them."""
 
     def interleaved(self, random: Random) -> list[Item]:
-        """All records in some order that keeps the order of each lane."""
-        rests = {agency: list(lane.items) for agency, lane in self.lanes.items()}
+        """All records in some order that keeps the order of each lane, and lets nobody hear what is not yet judged."""
+        read = dict.fromkeys(self.lanes, 0)
         merged: list[Item] = []
-        while any(rests.values()):
-            merged.append(rests[random.choice([agency for agency, rest in rests.items() if rest])].pop(0))
+        while ready := [agency for agency in self.lanes if self._is_ready(agency, read)]:
+            agency = random.choice(ready)
+            merged.append(self.lanes[agency].items[read[agency]])
+            read[agency] += 1
         return merged
+
+    def _is_ready(self, agency: str, read: dict[str, int]) -> bool:
+        heard = self.follows.get((agency, read[agency]), {})
+        return read[agency] < len(self.lanes[agency].items) and all(read[lane] >= n for lane, n in heard.items())
 
     @property
     def records(self) -> int:
@@ -92,7 +111,10 @@ def _something(agency: str, random: Random, code: int) -> Payload:
         if version > 1 and random.random() < 0.15:
             return withdrawal(name, version, title=f"Thu hồi {code}")
         return directive(name, version, title=f"Văn bản {code}")
-    if kind < 0.7:
+    if kind < 0.55 and agency != CENTRE:
+        to = random.choice(ELSEWHERE)
+        return progress(CaseStep.TRANSFERRED, f"{agency}-000{random.randint(1, 4)}", to_agency=to)
+    if kind < 0.75:
         owner = random.choice(AGENCIES)
         return receipt(f"{agency}-000{random.randint(1, 4)}", code, addressed_to=owner)
     return answer(f"{random.choice(AGENCIES)}-000{random.randint(1, 4)}", answer=f"Trả lời {code}.")
@@ -105,13 +127,20 @@ class Prediction:
     versions: dict[str, list[str]] = field(default_factory=dict)
     withdrawn: dict[str, bool] = field(default_factory=dict)
     cases: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Who received it, and who has it in the end."""
     answers: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    holes: dict[Hole, datetime] = field(default_factory=dict)
+    """Numbers that never came, each with the lane time of the record that showed it."""
+
+    def may_answer(self, case_id: str) -> tuple[str, ...]:
+        """Who has a case or received it; a body elsewhere says nothing."""
+        return self.cases.get(case_id, ())
 
 
 def predicted(history: Past) -> Prediction:
     """What the lanes come to, whatever the order in which they are read against each other."""
-    valid = {agency: _valid(lane) for agency, lane in history.lanes.items()}
     said = Prediction()
+    valid = {agency: _valid(lane, said) for agency, lane in history.lanes.items()}
     for agency, events in valid.items():
         _fold_directives(agency, [event for _, event in events], said)
         for _, event in events:
@@ -119,14 +148,45 @@ def predicted(history: Past) -> Prediction:
             if isinstance(payload, FeedbackReceived):  # public codes differ, so only the case id can be taken
                 said.cases.setdefault(payload.case_id, (agency, payload.addressed_to))
     for agency, events in valid.items():
+        _pass_on(agency, [event.payload for _, event in events], said)
         first: dict[str, int] = {}
         for offset, event in events:
             payload = event.payload
-            if isinstance(payload, FeedbackResolved) and agency in said.cases.get(payload.case_id, ()):
+            if isinstance(payload, FeedbackResolved) and agency in said.may_answer(payload.case_id):
                 first.setdefault(payload.case_id, offset)
         for case_id, offset in first.items():
             said.answers.setdefault(case_id, set()).add((agency, offset))
     return said
+
+
+def assert_holes(ledger: MemoryLedger, said: Prediction) -> None:
+    """What never came is listed, by source and number, since the record that showed it; and was asked for at once."""
+    listed = {
+        (agency, portal, gap.epoch, number): gap.opened_at
+        for (agency, portal), source in ledger.history.sources.items()
+        for gap in source.gaps.values()
+        for number in range(gap.first, gap.last + 1)
+    }
+    assert listed == said.holes
+    asked: dict[Hole, datetime] = {}
+    for notice in ledger.notices:
+        if isinstance(one := notice.record, ResendRequested):
+            for number in range(one.first, one.last + 1):
+                asked.setdefault((one.agency, one.portal, one.epoch, number), one.requested_at)
+    assert said.holes.items() <= asked.items()
+
+
+def _pass_on(agency: str, payloads: list[Payload], said: Prediction) -> None:
+    """A body passes on what it received itself, once, and only before the answer; others cannot speak before it."""
+    spoken: set[str] = set()
+    for payload in payloads:
+        if not isinstance(payload, FeedbackProgressed | FeedbackResolved):
+            continue
+        if said.cases.get(payload.case_id) != (agency, agency) or payload.case_id in spoken:
+            continue
+        spoken.add(payload.case_id)
+        if isinstance(payload, FeedbackProgressed) and payload.to_agency is not None:
+            said.cases[payload.case_id] = (agency, payload.to_agency)
 
 
 def _fold_directives(agency: str, events: list[Event], said: Prediction) -> None:
@@ -146,7 +206,7 @@ def _fold_directives(agency: str, events: list[Event], said: Prediction) -> None
             said.withdrawn[key] = chain[-1].action is DirectiveAction.WITHDRAW
 
 
-def _valid(lane: Lane) -> list[tuple[int, Event]]:
+def _valid(lane: Lane, said: Prediction) -> list[tuple[int, Event]]:
     """The events of a lane that its own agency says, each once, with an id and a place of its own, as they take effect.
 
     That is in the order of the lane, but none before the events of its source and epoch with lower sequences: not while
@@ -174,6 +234,10 @@ def _valid(lane: Lane) -> list[tuple[int, Event]]:
         if free and not known:
             held.add(record.offset, content.event)
         found += held.free(head.portal, max(newest, head.epoch), places, record.offset)
+    for portal, skipped in held.skipped.items():
+        for place, offset in skipped.items():
+            if place not in used[portal]:
+                said.holes[lane.agency, portal, *place] = lane_time(lane.items[offset].record.timestamp_ms)
     return found + held.rest(used)
 
 

@@ -29,6 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from promises import BrokenPromise
+
 Line = dict[str, Any]
 Place = tuple[str, int]
 """Lane and offset: names a record."""
@@ -36,10 +38,6 @@ Place = tuple[str, int]
 FAULTS = ("lost", "doubled", "reordered", "invented", "late", "undecided")
 STAGES = ("laid", "judged", "effect", "canonical", "verdict")
 SHOWN = 10
-
-
-class BrokenPromise(AssertionError):
-    """A history breaks a promise. No hiccup of the machine does that: such a test is never run a second time."""
 
 
 @dataclass

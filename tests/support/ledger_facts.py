@@ -6,6 +6,8 @@ from typing import Any, LiteralString
 
 from psycopg import Connection
 
+from promises import promised
+
 TABLES: tuple[LiteralString, ...] = (
     "source",
     "gap",
@@ -45,22 +47,23 @@ def last_verdicts(connection: Connection[Any]) -> dict[tuple[str, int], str]:
     }
 
 
+@promised()
 def assert_sound(connection: Connection[Any]) -> None:
     """What holds in every ledger at every moment: each record once, positions without a hole, verdicts that agree."""
     nexts = dict(rows(connection, "select agency, next_offset from ledger.lane"))
     for agency, least, most, count in rows(
         connection, "select agency, min(lane_offset), max(lane_offset), count(*) from ledger.event group by agency"
     ):
-        assert least >= 0
-        assert most < nexts[agency]
-        assert count <= nexts[agency]
+        assert 0 <= least <= most < nexts[agency], f"{agency}: records {least} to {most} of {nexts[agency]} taken in"
+        assert count <= nexts[agency], f"{agency}: {count} records of {nexts[agency]} taken in"
     taken, different, highest = rows(
         connection,
         """
         select count(*), count(distinct position), coalesce(max(position), 0)
         from (select position from ledger.judgement union all select position from ledger.notice) placed""",
     )[0]
-    assert taken == different == highest == one(connection, "select next from ledger.position") - 1
+    end = one(connection, "select next from ledger.position") - 1
+    assert taken == different == highest == end, f"{taken} rows at {different} positions up to {highest} of {end}"
     differing = """
         select count(*) from ledger.event e left join ledger.judgement j using (position)
         where (j.agency, j.lane_offset, j.rule, j.status, j.final) is distinct from
@@ -70,9 +73,9 @@ def assert_sound(connection: Connection[Any]) -> None:
         select coalesce(max(n), 0) from
         (select count(*) n from ledger.judgement where final group by agency, lane_offset)"""
     assert one(connection, finals) <= 1, "a record has two final verdicts"
-    assert one(connection, "select count(*) from ledger.event where status = 'WAITING'") == one(
-        connection, "select count(*) from ledger.waiting"
-    )
+    waiting = one(connection, "select count(*) from ledger.event where status = 'WAITING'")
+    room = one(connection, "select count(*) from ledger.waiting")
+    assert waiting == room, f"{waiting} events wait, {room} are in the waiting room"
     behind = """
         select count(*) from ledger.source s where (held, held_bytes) <> (
             select count(*), coalesce(sum(length(value)), 0) from ledger.waiting w

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus_events import NOON
-from histories import AGENCIES, Past, past, predicted
+from histories import AGENCIES, Past, assert_holes, past, predicted
 from memory_ledger import MemoryLedger
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.models import VerdictStatus
@@ -49,6 +49,7 @@ def ended(ledger: MemoryLedger, seed: int) -> MemoryLedger:
 def test_every_interleaving_and_cutting_ends_as_the_model_says(history: Past, seed: int) -> None:
     ledger = ended(judged(history, seed), seed)
     said = predicted(history)
+    assert_holes(ledger, said)
     assert ledger.titles == said.versions
     assert {key: state.withdrawn for key, state in ledger.history.directives.items()} == said.withdrawn
     cases = ledger.history.cases
@@ -105,7 +106,7 @@ def test_nobody_waits_for_what_has_come(history: Past, seed: int) -> None:
     for key, room in ledger.history.waiting.items():
         for seat in room:
             payload = seat.decoded.event.payload
-            if payload.event_type == "FeedbackResolved":
+            if payload.event_type in ("FeedbackResolved", "FeedbackProgressed"):
                 assert key not in ledger.history.cases
             else:
                 head = ledger.history.directives.get(key)
@@ -186,6 +187,8 @@ def test_the_histories_hold_every_kind_of_verdict_that_a_history_can() -> None:
         "directive.waits-for-version",
         "case.already-received",
         "case.already-resolved",
+        "case.not-owner",
         "case.not-yours",
+        "case.step-not-allowed",
         "case.waits-for-receipt",
     }

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from history_checker import FAULTS, BrokenPromise, Line, check, main
+from history_checker import FAULTS, Line, check, main
+from promises import BrokenPromise
 
 EVENTS = 6
 

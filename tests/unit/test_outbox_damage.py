@@ -19,8 +19,8 @@ from portalbus.producers.delivery_lock import DeliveryLock
 from portalbus.producers.high_water import HighWater, Mark
 from portalbus.producers.outbox import Outbox
 from portalbus.producers.salvage import placed
+from seeds import fresh_seed
 
-ROUNDS = 300
 EVENTS = 60
 
 
@@ -82,12 +82,14 @@ def hurt(path: Path, chance: random.Random) -> str:
     return done
 
 
-def test_random_damage_is_noticed_or_harmless(living: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [300, pytest.param(1_000, marks=pytest.mark.chaos)])
+def test_random_damage_is_noticed_or_harmless(living: Path, tmp_path: Path, rounds: int) -> None:
     """Every acknowledged event is either readable as it was stored, or the outbox refuses to work."""
+    first = fresh_seed("damage to an outbox")
     whole = {row.sequence: row for row in outbox_in(shutil.copytree(living, tmp_path / "whole")).events(1, EVENTS)}
     assert len(whole) == EVENTS
     refused = 0
-    for seed in range(ROUNDS):
+    for seed in range(first, first + rounds):
         chance = random.Random(seed)
         folder = shutil.copytree(living, tmp_path / str(seed))
         target = folder / chance.choice(("H26.www.outbox-wal", "H26.www.outbox-wal", "H26.www.outbox", "H26.www.mark"))
@@ -105,8 +107,8 @@ def test_random_damage_is_noticed_or_harmless(living: Path, tmp_path: Path) -> N
             assert pending == [whole[number] for number in range(row.delivered_sequence + 1, EVENTS + 1)], done
         outbox.close()
         shutil.rmtree(folder)
-    print(f"{ROUNDS} damaged copies: {refused} refused, {ROUNDS - refused} whole, 0 silently shortened")
-    assert refused > ROUNDS // 3
+    print(f"{rounds} damaged copies: {refused} refused, {rounds - refused} whole, 0 silently shortened")
+    assert refused > rounds // 3
 
 
 def test_without_the_mark_a_cut_log_would_go_unnoticed(living: Path, tmp_path: Path) -> None:
@@ -127,7 +129,8 @@ def test_without_the_mark_a_cut_log_would_go_unnoticed(living: Path, tmp_path: P
 
 def test_repair_keeps_every_readable_event_that_was_not_delivered(living: Path, tmp_path: Path) -> None:
     whole = {row.event_id: row for row in outbox_in(shutil.copytree(living, tmp_path / "whole")).events(1, EVENTS)}
-    for seed in range(40):
+    first = fresh_seed("damage to repair")
+    for seed in range(first, first + 40):
         chance = random.Random(seed)
         folder = shutil.copytree(living, tmp_path / str(seed))
         hurt(folder / chance.choice(("H26.www.outbox-wal", "H26.www.outbox")), chance)

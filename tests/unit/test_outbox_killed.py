@@ -13,6 +13,7 @@ from pathlib import Path
 from portalbus.producers import Bounds
 from portalbus.producers.outbox import Outbox
 from portalbus.producers.stored_event import id_text
+from seeds import fresh_seed
 
 SUPPORT = Path(__file__).parents[1] / "support"
 KILLS = 24
@@ -20,18 +21,19 @@ KILLS = 24
 
 def test_a_killed_process_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
     acknowledged: dict[int, str] = {}
-    for seed in range(KILLS):
-        lines = publish_until_killed(tmp_path, first=seed * 100_000, chance=random.Random(seed))
+    chance = random.Random(fresh_seed("kills of a publishing process"))
+    for kill in range(KILLS):
+        lines = publish_until_killed(tmp_path, first=kill * 100_000, chance=chance)
         for line in lines:
             sequence, event_id, _ = line.split()
-            assert int(sequence) not in acknowledged, f"kill {seed}: sequence {sequence} was given twice"
+            assert int(sequence) not in acknowledged, f"kill {kill}: sequence {sequence} was given twice"
             acknowledged[int(sequence)] = event_id
         outbox = Outbox(tmp_path, "H26", "killed", Bounds())
         outbox.open()
         last = outbox.source_row().last_sequence
         stored = {row.sequence: id_text(row.event_id) for row in outbox.events(1, last)}
-        assert list(stored) == list(range(1, last + 1)), f"kill {seed}: a hole"
-        assert acknowledged.items() <= stored.items(), f"kill {seed}: lost"
+        assert list(stored) == list(range(1, last + 1)), f"kill {kill}: a hole"
+        assert acknowledged.items() <= stored.items(), f"kill {kill}: lost"
         outbox.close()
     print(f"{KILLS} kills: {len(acknowledged)} acknowledged, {last} stored, 0 lost, 0 holes")
 
