@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from central_process import free_port
-from history_checker import Report
+from history_report import Report
 from killing import RETURN_SECONDS, Portals, acknowledged, agencies_of, judged_history, unrest, until, wait_for_rest
 from portalbus.infra.bus.bus import Bus
 from portalbus.infra.stack import Endpoints

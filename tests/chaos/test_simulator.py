@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from history_checker import BrokenPromise
+from history_report import BrokenPromise
 from seeds import fresh_seed
 from simulator.disk import can_listen
 from simulator.mutations import MUTATIONS

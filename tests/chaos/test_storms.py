@@ -14,7 +14,8 @@ import pytest
 from confluent_kafka import Producer
 
 from bus_events import directive, envelope, receipt, value_of
-from history_checker import Line, check
+from history_checker import check
+from history_report import Line
 from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.models import Event
