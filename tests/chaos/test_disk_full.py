@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -29,14 +30,23 @@ AGENCIES = agencies_of(SOURCES)
 DISK_MEGABYTES = 200
 DISK_FULL = "53100"
 
+ALERT_TOLD = "select count(*) > 0 from ledger.alert where kind = 'feedback.repeated'"
+ALL_FOLDED = "select position = (select next - 1 from ledger.position) from casework.place"
+ALL_KNOWN = "select count(distinct position) = (select next - 1 from ledger.position) from ledger.relayed"
+
+
+def holds(bus: BareBus, query: LiteralString) -> bool:
+    return bus.look.execute(query).fetchone() == (True,)
+
 
 def publishing_goes_on(portals: Portals, what: str) -> None:
     before = acknowledged(portals)
     until(lambda: acknowledged(portals) > before + RATE, f"events acknowledged {what}", 60)
 
 
-def met_a_full_disk(process: Running) -> bool:
-    return any(line["sqlstate"] == DISK_FULL for line in process.said("database.away"))
+def met_a_full_disk(process: Running, application: str) -> bool:
+    found = process.said("database.away")
+    return any((line["application"], line["sqlstate"]) == (application, DISK_FULL) for line in found)
 
 
 # ---- the database, in a few seconds -------------------------------------------------------------------------------
@@ -59,29 +69,35 @@ def small_postgres(tmp_path: Path) -> Iterator[Postgres]:
 
 
 @pytest.mark.timeout(600)
-def test_worker_and_relay_wait_for_a_database_whose_disk_is_full(
+def test_all_processes_wait_for_a_database_whose_disk_is_full(
     endpoints: Endpoints, small_postgres: Postgres, tmp_path: Path
 ) -> None:
     where = replace(endpoints, database_url=small_postgres.uri("portalbus"))
     bus = BareBus(where, tmp_path, AGENCIES).open()
     portals = Portals(bus, tmp_path, SOURCES, processes=2, rate=RATE)
+    first = bus.start_casework()  # it writes down the law, so that the next one begins with what was judged
+    bus.wait_until(lambda: first.said("casework.started"), "casework to begin")
+    assert first.stop() == 0
     portals.start()
     try:
-        worker = bus.start_worker()
+        running = {"worker": bus.start_worker()}
         bus.wait_until(lambda: bus.position() > 500, "some hundred events to be judged")
         fill(small_postgres.data)
-        relay = bus.start_relay()  # now: what it sends of the ledger is more than the tables have room to remember
-        bus.wait_until(lambda: met_a_full_disk(worker) and met_a_full_disk(relay), "worker and relay met the full disk")
+        # Now: what they write of some hundred events is more than the tables have room for.
+        running |= {"relay": bus.start_relay(), "casework": bus.start_casework(), "warning": bus.start_warning()}
+        for name, process in running.items():
+            bus.wait_until(lambda: met_a_full_disk(process, name), f"the {name} met the full disk")
         publishing_goes_on(portals, "while the disk is full")
         make_room(small_postgres.data, DISK_MEGABYTES)
         portals.finish(within=RETURN_SECONDS)
+        bus.wait_until(lambda: holds(bus, ALERT_TOLD), "the alert of feedback that says the same")
+        bus.wait_until(lambda: unrest(bus, AGENCIES) == "" and holds(bus, ALL_FOLDED), "casework to be up to date")
         back = until(lambda: unrest(bus, AGENCIES) == "", "everything to be judged and sent")
         report = judged_history(bus, portals.history, AGENCIES)
         print(f"\nthe disk of the database full: at rest {back:.1f} s after the last delivery: {report.figures()}")
         report.must_be_clean()
-        remembered = bus.look.execute("select count(distinct position) from ledger.relayed").fetchone()
-        assert remembered == (bus.position(),), "where everything lies is known, of what was sent meanwhile as well"
-        assert [one.process.poll() for one in (worker, relay)] == [None, None], "neither ended"
+        bus.wait_until(lambda: holds(bus, ALL_KNOWN), "where everything lies, of what was sent meanwhile as well")
+        assert {name: one.process.poll() for name, one in running.items()} == dict.fromkeys(running), "none ended"
     finally:
         portals.end()
         bus.close()
