@@ -18,8 +18,11 @@ from portalbus.infra.bus.addresses import Addresses
 from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import lane_of
+from portalbus.streams.ledger.database import BY_KEY
 
 ANSWER_SECONDS = 5.0
+SHORT_SECONDS = 10.0
+"""A broker that has just started may not know the end of a topic yet."""
 AT_ONCE = 2_000
 MOST_AT_ONCE = 20_000
 """Records that one call reads; the rest comes with the next."""
@@ -87,7 +90,7 @@ class BusReading:
     def _ledger(self) -> Connection[Any]:
         if self._connection is None:
             self._connection = psycopg.connect(
-                self._database_url, connect_timeout=5, options="-c statement_timeout=60s -c timezone=UTC"
+                self._database_url, connect_timeout=5, options=f"-c statement_timeout=60s -c timezone=UTC {BY_KEY}"
             )
             self._connection.isolation_level = IsolationLevel.REPEATABLE_READ
             self._connection.read_only = True
@@ -100,6 +103,7 @@ class _Topics:
     def __init__(self, bootstrap: str, topics: Sequence[str]) -> None:
         self._bootstrap, self._topics = bootstrap, topics
         self._next: dict[tuple[str, int], int] = {}
+        self._short_since: dict[str, float] = {}
         self._consumer: Consumer | None = None
 
     def news(self, up_to: Mapping[str, int] | None = None) -> Iterator[Message]:
@@ -136,12 +140,16 @@ class _Topics:
         self._next[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
 
     def _reachable(self, consumer: Consumer, topic: str, offset: int) -> int:
-        """The offset behind this one, or the end of the topic when it does not reach so far."""
+        """The offset behind this one, or the end of the topic when it does not reach so far for some time."""
         if self._next.get((topic, 0), 0) > offset:
             return offset + 1
         ends = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=ANSWER_SECONDS)
         if ends is None:
             raise BusAway(f"the broker has not said where {topic} ends")
+        if ends[1] > offset:
+            self._short_since.pop(topic, None)
+        elif time.monotonic() - self._short_since.setdefault(topic, time.monotonic()) < SHORT_SECONDS:
+            raise BusAway(f"{topic} does not reach as far as it was judged")
         return min(offset + 1, ends[1])
 
     def _open(self) -> Consumer:
