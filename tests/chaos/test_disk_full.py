@@ -30,7 +30,14 @@ AGENCIES = agencies_of(SOURCES)
 DISK_MEGABYTES = 200
 DISK_FULL = "53100"
 
-ALERT_TOLD = "select count(*) > 0 from ledger.alert where kind = 'feedback.repeated'"
+TOLD_ONCE = "select count(*) = 1 from ledger.notice where record = 'Alert' and value ->> 'kind' = 'feedback.repeated'"
+ALIKE = """
+insert into ledger.case (case_id, public_code, receiver, owner, regime, category, channel, field, area, urgency,
+    subject, content, language, received_at, state, position)
+select 'H18-alike-' || n, 'A' || lpad(n::text, 11, '0'), 'H18', 'H18', 'R2', 1, 'WEB', 'giao-thong', '11', 'NORMAL',
+    'Phản ánh', 'Đường vào bản ngập nước nhiều ngày, đề nghị sửa chữa gấp để các cháu đi học an toàn.', 'vi',
+    now() - interval '1 minute' * n, 'RECEIVED', 0
+from generate_series(1, 12) n"""
 ALL_FOLDED = "select position = (select next - 1 from ledger.position) from casework.place"
 ALL_KNOWN = "select count(distinct position) = (select next - 1 from ledger.position) from ledger.relayed"
 
@@ -69,7 +76,7 @@ def small_postgres(tmp_path: Path) -> Iterator[Postgres]:
 
 
 @pytest.mark.timeout(600)
-def test_all_processes_wait_for_a_database_whose_disk_is_full(
+def test_worker_relay_and_casework_wait_for_a_database_whose_disk_is_full(
     endpoints: Endpoints, small_postgres: Postgres, tmp_path: Path
 ) -> None:
     where = replace(endpoints, database_url=small_postgres.uri("portalbus"))
@@ -84,13 +91,12 @@ def test_all_processes_wait_for_a_database_whose_disk_is_full(
         bus.wait_until(lambda: bus.position() > 500, "some hundred events to be judged")
         fill(small_postgres.data)
         # Now: what they write of some hundred events is more than the tables have room for.
-        running |= {"relay": bus.start_relay(), "casework": bus.start_casework(), "warning": bus.start_warning()}
-        for name, process in running.items():
+        running |= {"relay": bus.start_relay(), "casework": bus.start_casework()}
+        for name, process in [*running.items(), ("scout", running["casework"])]:
             bus.wait_until(lambda: met_a_full_disk(process, name), f"the {name} met the full disk")
         publishing_goes_on(portals, "while the disk is full")
         make_room(small_postgres.data, DISK_MEGABYTES)
         portals.finish(within=RETURN_SECONDS)
-        bus.wait_until(lambda: holds(bus, ALERT_TOLD), "the alert of feedback that says the same")
         bus.wait_until(lambda: unrest(bus, AGENCIES) == "" and holds(bus, ALL_FOLDED), "casework to be up to date")
         back = until(lambda: unrest(bus, AGENCIES) == "", "everything to be judged and sent")
         report = judged_history(bus, portals.history, AGENCIES)
@@ -99,7 +105,28 @@ def test_all_processes_wait_for_a_database_whose_disk_is_full(
         bus.wait_until(lambda: holds(bus, ALL_KNOWN), "where everything lies, of what was sent meanwhile as well")
         assert {name: one.process.poll() for name, one in running.items()} == dict.fromkeys(running), "none ended"
     finally:
+        make_room(small_postgres.data, DISK_MEGABYTES)
         portals.end()
+        bus.close()
+
+
+@pytest.mark.timeout(300)
+def test_early_warning_tells_once_there_is_space_what_it_found_on_a_full_disk(
+    endpoints: Endpoints, small_postgres: Postgres, tmp_path: Path
+) -> None:
+    bus = BareBus(replace(endpoints, database_url=small_postgres.uri("portalbus")), tmp_path, AGENCIES).open()
+    try:
+        bus.look.execute(ALIKE)
+        fill(small_postgres.data)
+        warning = bus.start_warning()
+        bus.wait_until(lambda: len(warning.said("database.away")) > 2, "early warning met the full disk")
+        assert met_a_full_disk(warning, "warning")
+        assert not holds(bus, TOLD_ONCE)
+        make_room(small_postgres.data, DISK_MEGABYTES)
+        bus.wait_until(lambda: holds(bus, TOLD_ONCE), "the alert of feedback that says the same")
+        assert warning.stop() == 0
+    finally:
+        make_room(small_postgres.data, DISK_MEGABYTES)
         bus.close()
 
 
