@@ -67,8 +67,9 @@ class BusReading:
         try:
             with self._ledger().transaction():
                 return list(decided_lines(self._ledger(), first, last))
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise BusAway(type(error).__name__) from None
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            self._hang_up()
+            raise BusAway("the database is away") from None
 
     def laid(self, up_to: Mapping[str, int]) -> Iterator[Line]:
         """What has come on the lanes. Raises BusAway unless it includes each lane's record with this offset."""
@@ -83,6 +84,9 @@ class BusReading:
         """Lets go of everything; the next call opens it anew."""
         self._lanes.close()
         self._outgoing.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -122,9 +126,10 @@ class _Topics:
                 if reached and (len(messages) < AT_ONCE or found >= MOST_AT_ONCE):
                     return
                 if time.monotonic() - began > ANSWER_SECONDS:
-                    raise BusAway("the broker has not answered in time")
-        except KafkaException as error:
-            raise BusAway(str(error.args[0])) from None
+                    raise BusAway("the broker is slow")
+        except KafkaException:
+            self.close()
+            raise BusAway("the broker is away") from None
 
     def close(self) -> None:
         if self._consumer is not None:
@@ -145,11 +150,11 @@ class _Topics:
             return offset + 1
         ends = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=ANSWER_SECONDS)
         if ends is None:
-            raise BusAway(f"the broker has not said where {topic} ends")
+            raise BusAway("the broker is slow")
         if ends[1] > offset:
             self._short_since.pop(topic, None)
         elif time.monotonic() - self._short_since.setdefault(topic, time.monotonic()) < SHORT_SECONDS:
-            raise BusAway(f"{topic} does not reach as far as it was judged")
+            raise BusAway("the broker does not know all of a lane yet")
         return min(offset + 1, ends[1])
 
     def _open(self) -> Consumer:
@@ -158,6 +163,7 @@ class _Topics:
             self._consumer = consumer
             known = consumer.list_topics(timeout=ANSWER_SECONDS).topics
             if any(topic not in known or not known[topic].partitions for topic in self._topics):
+                self.close()
                 raise BusAway("the broker does not know all topics yet")
             consumer.assign(
                 [

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from types import TracebackType
@@ -53,7 +54,7 @@ class Reading(Protocol):
         """Attempted and acknowledged."""
 
     def close(self) -> None:
-        """Opened anew with the next call."""
+        """Lets go of everything."""
 
 
 class OnlineChecker:
@@ -66,7 +67,9 @@ class OnlineChecker:
         self, reading: Reading, *, context: Callable[[], str] = str, every: float = EVERY_SECONDS, seed: int = 0
     ) -> None:
         self.report = Report()
-        self.rounds = self.away = 0
+        self.rounds = 0
+        self.away: Counter[str] = Counter()
+        """Rounds that were not whole, by what was away."""
         self.longest = 0.0
         """Seconds between two rounds that were whole, at most: for so long nobody has looked."""
         self._reading, self._context, self._every = reading, context, every
@@ -128,9 +131,10 @@ class OnlineChecker:
         """One line for people."""
         seconds = time.monotonic() - self._began
         share = 100 * self._cpu / seconds
+        away = ", ".join(f"{reason}: {count}" for reason, count in self.away.items())
         return (
-            f"judged while it happened in {self.rounds} rounds, at most {self.longest:.1f} s apart; {self.away} more"
-            f" found database or broker away; {self._cpu:.1f} s of CPU time ({share:.1f} % of a core)"
+            f"judged while it happened in {self.rounds} rounds, at most {self.longest:.1f} s apart"
+            f" (not whole: {self.away.total()}; {away}); {self._cpu:.1f} s of CPU time ({share:.1f} % of a core)"
         )
 
     def round(self) -> bool:
@@ -141,9 +145,8 @@ class OnlineChecker:
             self._look_at_ledger()
             self._gather(self._reading.laid(self._up_to))
             self._gather(self._reading.said())
-        except BusAway:
-            self.away += 1
-            self._reading.close()
+        except BusAway as reason:
+            self.away[str(reason)] += 1
             return False
         else:
             next_time = [line for line in self._waiting if self._is_ahead(line)]
@@ -198,9 +201,10 @@ class OnlineChecker:
             print(f"\n{self._broken}", file=sys.stderr, flush=True)
 
     def _run(self) -> None:
-        while self._broken is None and not self._stop.wait(self._every):
+        whole = True
+        while self._broken is None and not self._stop.wait(self._every if whole else self._every / 4):
             try:
-                self.round()
+                whole = self.round()
                 self._judge()
             except Exception as error:  # whoever waits for the verdict hears of it
                 self._broken = error
