@@ -20,9 +20,12 @@ import psutil
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from history_checker import Report, check, read_history
+from bus_reading import BusReading
+from history_checker import check, read_history
 from history_recorder import HistoryFile, lane_lines, ledger_lines, outgoing_lines
+from history_report import Report
 from ledger_facts import assert_sound
+from online_checker import EVERY_SECONDS, OnlineChecker
 from portalbus.infra.bus.addresses import Addresses
 from portalbus.infra.bus.bus import Bus
 from portalbus.infra.stack.process import Service
@@ -116,12 +119,16 @@ class Killer:
         self.kills: Counter[str] = Counter()
         self.trace: list[str] = []
 
-    def kill_all(self, planned: Iterable[str], pause: tuple[float, float]) -> None:
-        """Kills one after the other, with a pause of so many seconds between them; what is down has its turn later."""
+    def kill_all(self, planned: Iterable[str], pause: tuple[float, float], look: Callable[[], None]) -> None:
+        """Kills one after the other, with a pause of so many seconds between them; what is down has its turn later.
+
+        `look` is called between them, and ends it by raising.
+        """
         rest = deque(planned)
         last = time.monotonic()
         while rest:
             time.sleep(self._random.uniform(*pause))  # the kill comes at any instant of the work
+            look()
             what = rest.popleft()
             if self.kill(what):
                 last = time.monotonic()
@@ -279,6 +286,13 @@ def lane_ends(bootstrap: str, agencies: Sequence[str]) -> dict[str, int]:
         }
     finally:
         consumer.close()
+
+
+def judging_meanwhile(
+    bus: Addressed, history: Path, agencies: Sequence[str], context: Callable[[], str], every: float = EVERY_SECONDS
+) -> OnlineChecker:
+    """A checker that judges while everything is being broken; `context` says what was broken so far."""
+    return OnlineChecker(BusReading(bus.addresses, agencies, history), context=context, every=every)
 
 
 def judged_history(bus: Addressed, history: Path, agencies: Sequence[str]) -> Report:

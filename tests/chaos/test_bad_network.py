@@ -14,8 +14,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from faulty_network import FaultyNetwork, Weather
-from history_checker import Report, check, read_history
+from history_checker import check, read_history
 from history_recorder import HistoryFile, lane_lines
+from history_report import Report
 from portalbus.infra.stack import Lines, Stack
 from portalbus.infra.stack.kafka import Kafka
 from portalbus.infra.stack.ports import LOOPBACK, Ports, is_free

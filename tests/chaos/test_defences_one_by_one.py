@@ -18,8 +18,9 @@ import pytest
 
 from bus_events import envelope, receipt, value_of
 from cut_off_portal import lose_power
-from history_checker import Report, check, read_history
+from history_checker import check, read_history
 from history_recorder import HistoryFile, lane_lines, ledger_lines
+from history_report import Report
 from memory_ledger import directory
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.models import Event

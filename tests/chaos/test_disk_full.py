@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
 
 from central_process import free_port
-from history_checker import Report
+from history_report import Report
 from killing import RETURN_SECONDS, Portals, acknowledged, agencies_of, judged_history, unrest, until, wait_for_rest
 from portalbus.infra.bus.bus import Bus
 from portalbus.infra.stack import Endpoints
@@ -29,14 +30,30 @@ AGENCIES = agencies_of(SOURCES)
 DISK_MEGABYTES = 200
 DISK_FULL = "53100"
 
+TOLD_ONCE = "select count(*) = 1 from ledger.notice where record = 'Alert' and value ->> 'kind' = 'feedback.repeated'"
+ALIKE = """
+insert into ledger.case (case_id, public_code, receiver, owner, regime, category, channel, field, area, urgency,
+    subject, content, language, received_at, state, position)
+select 'H18-alike-' || n, 'A' || lpad(n::text, 11, '0'), 'H18', 'H18', 'R2', 1, 'WEB', 'giao-thong', '11', 'NORMAL',
+    'Phản ánh', 'Đường vào bản ngập nước nhiều ngày, đề nghị sửa chữa gấp để các cháu đi học an toàn.', 'vi',
+    now() - interval '1 minute' * n, 'RECEIVED', 0
+from generate_series(1, 12) n"""
+ALL_FOLDED = "select position = (select next - 1 from ledger.position) from casework.place"
+ALL_KNOWN = "select count(distinct position) = (select next - 1 from ledger.position) from ledger.relayed"
+
+
+def holds(bus: BareBus, query: LiteralString) -> bool:
+    return bus.look.execute(query).fetchone() == (True,)
+
 
 def publishing_goes_on(portals: Portals, what: str) -> None:
     before = acknowledged(portals)
     until(lambda: acknowledged(portals) > before + RATE, f"events acknowledged {what}", 60)
 
 
-def met_a_full_disk(process: Running) -> bool:
-    return any(line["sqlstate"] == DISK_FULL for line in process.said("database.away"))
+def met_a_full_disk(process: Running, application: str) -> bool:
+    found = process.said("database.away")
+    return any((line["application"], line["sqlstate"]) == (application, DISK_FULL) for line in found)
 
 
 # ---- the database, in a few seconds -------------------------------------------------------------------------------
@@ -59,31 +76,57 @@ def small_postgres(tmp_path: Path) -> Iterator[Postgres]:
 
 
 @pytest.mark.timeout(600)
-def test_worker_and_relay_wait_for_a_database_whose_disk_is_full(
+def test_worker_relay_and_casework_wait_for_a_database_whose_disk_is_full(
     endpoints: Endpoints, small_postgres: Postgres, tmp_path: Path
 ) -> None:
     where = replace(endpoints, database_url=small_postgres.uri("portalbus"))
     bus = BareBus(where, tmp_path, AGENCIES).open()
     portals = Portals(bus, tmp_path, SOURCES, processes=2, rate=RATE)
+    first = bus.start_casework()  # it writes down the law, so that the next one begins with what was judged
+    bus.wait_until(lambda: first.said("casework.started"), "casework to begin")
+    assert first.stop() == 0
     portals.start()
     try:
-        worker = bus.start_worker()
+        running = {"worker": bus.start_worker()}
         bus.wait_until(lambda: bus.position() > 500, "some hundred events to be judged")
         fill(small_postgres.data)
-        relay = bus.start_relay()  # now: what it sends of the ledger is more than the tables have room to remember
-        bus.wait_until(lambda: met_a_full_disk(worker) and met_a_full_disk(relay), "worker and relay met the full disk")
+        # Now: what they write of some hundred events is more than the tables have room for.
+        running |= {"relay": bus.start_relay(), "casework": bus.start_casework()}
+        for name, process in [*running.items(), ("scout", running["casework"])]:
+            bus.wait_until(lambda: met_a_full_disk(process, name), f"the {name} met the full disk")
         publishing_goes_on(portals, "while the disk is full")
         make_room(small_postgres.data, DISK_MEGABYTES)
         portals.finish(within=RETURN_SECONDS)
+        bus.wait_until(lambda: unrest(bus, AGENCIES) == "" and holds(bus, ALL_FOLDED), "casework to be up to date")
         back = until(lambda: unrest(bus, AGENCIES) == "", "everything to be judged and sent")
         report = judged_history(bus, portals.history, AGENCIES)
         print(f"\nthe disk of the database full: at rest {back:.1f} s after the last delivery: {report.figures()}")
         report.must_be_clean()
-        remembered = bus.look.execute("select count(distinct position) from ledger.relayed").fetchone()
-        assert remembered == (bus.position(),), "where everything lies is known, of what was sent meanwhile as well"
-        assert [one.process.poll() for one in (worker, relay)] == [None, None], "neither ended"
+        bus.wait_until(lambda: holds(bus, ALL_KNOWN), "where everything lies, of what was sent meanwhile as well")
+        assert {name: one.process.poll() for name, one in running.items()} == dict.fromkeys(running), "none ended"
     finally:
+        make_room(small_postgres.data, DISK_MEGABYTES)
         portals.end()
+        bus.close()
+
+
+@pytest.mark.timeout(300)
+def test_early_warning_tells_once_there_is_space_what_it_found_on_a_full_disk(
+    endpoints: Endpoints, small_postgres: Postgres, tmp_path: Path
+) -> None:
+    bus = BareBus(replace(endpoints, database_url=small_postgres.uri("portalbus")), tmp_path, AGENCIES).open()
+    try:
+        bus.look.execute(ALIKE)
+        fill(small_postgres.data)
+        warning = bus.start_warning()
+        bus.wait_until(lambda: len(warning.said("database.away")) > 2, "early warning met the full disk")
+        assert met_a_full_disk(warning, "warning")
+        assert not holds(bus, TOLD_ONCE)
+        make_room(small_postgres.data, DISK_MEGABYTES)
+        bus.wait_until(lambda: holds(bus, TOLD_ONCE), "the alert of feedback that says the same")
+        assert warning.stop() == 0
+    finally:
+        make_room(small_postgres.data, DISK_MEGABYTES)
         bus.close()
 
 

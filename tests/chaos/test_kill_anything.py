@@ -14,7 +14,16 @@ from random import Random
 import psycopg
 import pytest
 
-from killing import RETURN_SECONDS, Killer, Portals, agencies_of, judged_history, plan, wait_for_rest
+from killing import (
+    RETURN_SECONDS,
+    Killer,
+    Portals,
+    agencies_of,
+    judged_history,
+    judging_meanwhile,
+    plan,
+    wait_for_rest,
+)
 from late_comers import of_ledger
 from portalbus.infra.bus import supervisor
 from portalbus.infra.bus.bus import Bus
@@ -50,15 +59,21 @@ def kill_anything(folder: Path, kills: Mapping[str, int], pause: tuple[float, fl
     random = Random(seed)
     with Bus(folder / "bus", workers=2, usual_ports=None) as bus:
         portals = Portals(bus, folder, SOURCES, PROCESSES, RATE, seed, makes_up=10.0)
+        killer = Killer(bus, portals, random)
+
+        def context() -> str:
+            return "\n".join([f"seed {seed}", *killer.trace])
+
         portals.start()
         try:
-            killer = Killer(bus, portals, random)
-            began = time.monotonic()
-            killer.kill_all(plan(random, kills), pause)
-            killer.wait_for_services()
-            under_fire = time.monotonic() - began
-            portals.finish(within=RETURN_SECONDS)
-            rest = wait_for_rest(bus, agencies_of(SOURCES), within=RETURN_SECONDS)
+            with judging_meanwhile(bus, portals.history, agencies_of(SOURCES), context) as online:
+                began = time.monotonic()
+                killer.kill_all(plan(random, kills), pause, online.must_be_clean)
+                killer.wait_for_services()
+                under_fire = time.monotonic() - began
+                portals.finish(within=RETURN_SECONDS)
+                rest = wait_for_rest(bus, agencies_of(SOURCES), within=RETURN_SECONDS)
+                online.finish(within=RETURN_SECONDS)
         finally:
             portals.end()
         report = judged_history(bus, portals.history, agencies_of(SOURCES))
@@ -67,9 +82,11 @@ def kill_anything(folder: Path, kills: Mapping[str, int], pause: tuple[float, fl
         freezes = killer.kills["freeze"]
         print(f"{killer.kills.total() - freezes} kills and {freezes} freezes ({done})", end=" ")
         print(f"in {under_fire:.0f} s at {rate:.0f} events/s,")
-        print(f"at rest {rest:.1f} s after the last event was delivered: {report.figures()}")
+        print(f"at rest {rest:.1f} s after the last event was delivered: {report.figures()};")
+        print(online.figures())
         assert bus.failed() == []
-        report.must_be_clean("\n".join([f"seed {seed}", *killer.trace]))
+        report.must_be_clean(context())
+        online.must_have_seen(report)
         with psycopg.connect(bus.addresses.database_url) as ledger:
             late = of_ledger(ledger, Bounds().gap_hold)
         print(f"{late.figures()};")

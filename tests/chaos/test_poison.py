@@ -14,7 +14,7 @@ import pytest
 
 from bus_events import directive, envelope
 from bus_history import acknowledged, checked
-from history_checker import Line
+from history_report import Line
 from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
 from portalbus.infra.stack import Endpoints

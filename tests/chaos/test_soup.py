@@ -1,5 +1,6 @@
 """Everything at once: one to six faults of any kind together, again and again, from a seed; test 7 of the design.
 
+What they do is judged while they happen: a broken promise ends the run within seconds, with what happened up to then.
 `PORTALBUS_SOUP_MINUTES` says how long (15).
 """
 
@@ -8,8 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,16 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from killing import FROZEN_SECONDS, RETURN_SECONDS, Portals, agencies_of, judged_history, unrest, wait_for_rest
+from killing import (
+    FROZEN_SECONDS,
+    RETURN_SECONDS,
+    Portals,
+    agencies_of,
+    judged_history,
+    judging_meanwhile,
+    unrest,
+    wait_for_rest,
+)
 from portalbus.infra.bus import supervisor
 from portalbus.infra.bus.bus import Bus
 from portalbus.infra.bus.processes import bus_processes
@@ -36,6 +46,7 @@ SOURCES = [f"{agency}/{portal}" for agency in AGENCIES for portal in ("www", "ed
 KILLED = ("worker", "relay", "portals", "postgres", "kafka", "registry")
 LASTING = ("freeze", "join", "postgres-disk", "kafka-disk")
 MOST_AT_ONCE = 6
+LOOK_SECONDS = 1.0
 DISK_MEGABYTES = 4_000
 """Room for what is published in a quarter of an hour; only a fault fills it."""
 
@@ -69,16 +80,22 @@ class Soup:
         self.happened: Counter[str] = Counter()
         self.trace: list[str] = []
 
-    def cook(self, seconds: float) -> None:
-        """Episode after episode for so long; all faults are over when it returns."""
+    def cook(self, seconds: float, look: Callable[[], None]) -> None:
+        """Episode after episode for so long, or until `look` raises; all faults are over when it is left."""
         ends = time.monotonic() + seconds
         with ThreadPoolExecutor(MOST_AT_ONCE, "fault") as threads:
             while time.monotonic() < ends:
                 faults = episode(self._random, self.kinds)
                 self.trace.append(f"{time.time():.3f} {' + '.join(fault.kind for fault in faults)}")
-                for done in [threads.submit(self._happen, fault) for fault in faults]:
-                    done.result(RETURN_SECONDS)
+                happening = [threads.submit(self._happen, fault) for fault in faults]
+                gives_up = time.monotonic() + RETURN_SECONDS
+                while wait(happening, LOOK_SECONDS).not_done:
+                    look()
+                    assert time.monotonic() < gives_up, self.trace[-1]
+                for done in happening:
+                    done.result()
                 time.sleep(self._random.uniform(0, 4))
+                look()
 
     def _happen(self, fault: Fault) -> None:
         time.sleep(fault.delay)
@@ -140,20 +157,27 @@ def eat(bus: Bus, folder: Path, seconds: float, lag_seconds: float) -> int:
     seed = fresh_seed("the soup")
     portals = Portals(bus, folder, SOURCES, PROCESSES, RATE, seed)
     soup = Soup(bus, portals, Random(seed), disks=may_mount(folder))
+
+    def context() -> str:
+        return "\n".join([f"seed {seed}", *soup.trace])
+
     portals.start()
     try:
         with ExitStack() as watched:
             for service in (bus.stack.postgres, bus.stack.kafka, bus.stack.registry):
                 service.start_patience_s = RETURN_SECONDS
                 watched.enter_context(restarted(service))
-            soup.cook(seconds)
+            online = watched.enter_context(judging_meanwhile(bus, portals.history, agencies_of(SOURCES), context))
+            soup.cook(seconds, online.must_be_clean)
             began = time.monotonic()
             while behind := unrest(bus, AGENCIES, tolerated=round(RATE)):
-                assert time.monotonic() - began < lag_seconds, "\n".join([behind, f"seed {seed}", *soup.trace])
+                online.must_be_clean()
+                assert time.monotonic() - began < lag_seconds, f"{behind}\n{context()}"
                 time.sleep(0.5)
             caught_up = time.monotonic() - began
             portals.finish(within=RETURN_SECONDS)
             wait_for_rest(bus, agencies_of(SOURCES), within=RETURN_SECONDS)
+            online.finish(within=RETURN_SECONDS)
     finally:
         portals.end()
     report = judged_history(bus, portals.history, agencies_of(SOURCES))
@@ -161,8 +185,10 @@ def eat(bus: Bus, folder: Path, seconds: float, lag_seconds: float) -> int:
     print(
         f"\nseed {seed}: {soup.happened.total()} faults in {len(soup.trace)} episodes ({happened}) in {seconds:.0f} s;"
     )
-    print(f"the lanes judged up to a moment ago {caught_up:.1f} s after the last one: {report.figures()}")
-    report.must_be_clean("\n".join([f"seed {seed}", *soup.trace]))
+    print(f"the lanes judged up to a moment ago {caught_up:.1f} s after the last one: {report.figures()};")
+    print(online.figures())
+    report.must_be_clean(context())
+    online.must_have_seen(report)
     assert bus.failed() == []
     return report.seen["acknowledged"]
 

@@ -15,7 +15,8 @@ from confluent_kafka import Producer
 
 from bus_events import directive, envelope, receipt, value_of
 from bus_history import acknowledged, checked
-from history_checker import Line, check
+from history_checker import check
+from history_report import Line
 from ledger_facts import assert_sound, one, rows
 from portalbus.infra.stack import Endpoints
 from portalbus.schemas.models import Event

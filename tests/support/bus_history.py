@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from history_checker import Line, Report, check
+from history_checker import check
 from history_recorder import lane_lines, ledger_lines
+from history_report import Line, Report
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.models import Event
 from portalbus.schemas.registration import SchemaIds

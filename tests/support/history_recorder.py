@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from psycopg import Connection
 
-from history_checker import Line
+from history_report import Line
 from portalbus.schemas.codec import Decoded, Misshapen, WriterSchemas, read
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.models import Canary
@@ -22,12 +22,15 @@ from portalbus.schemas.topics import CANONICAL, lane_of, verdicts_of
 JUDGEMENTS = """
 select j.position, j.agency, j.lane_offset, j.status, j.final, j.rule, extract(epoch from j.judged_at)::float8,
        e.event_id::text, e.event_type, e.key, e.portal, e.epoch, e.sequence
-from ledger.judgement j join ledger.event e using (agency, lane_offset)"""
+from ledger.judgement j join ledger.event e using (agency, lane_offset)
+where j.position between %s and %s order by j.position"""
+NOTICED = "select position from ledger.notice where position between %s and %s"
 ASKED_FOR = """
 select agency, portal, epoch, first, last from ledger.gap
 union select value ->> 'agency', value ->> 'portal', (value ->> 'epoch')::int, (value ->> 'first')::int8,
              (value ->> 'last')::int8
-from ledger.notice where record = 'ResendRequested'"""
+from ledger.notice where record = 'ResendRequested' and position between %s and %s"""
+LAST_POSITION = 2**62
 EFFECTS = """
 select 'DirectivePublished', key, position, event_id::text from ledger.directive_version
 union all select 'FeedbackReceived', case_id, position, null from ledger.case"""
@@ -51,8 +54,16 @@ class HistoryFile:
 
 def ledger_lines(connection: Connection[Any]) -> Iterator[Line]:
     """Judgements, notices, gaps and effects, as the tables hold them now."""
+    yield from decided_lines(connection)
+    for kind, key, position, event_id in rows(connection, EFFECTS):
+        yield {"saw": "effect", "type": kind, "key": key, "position": position, "id": event_id}
+
+
+def decided_lines(connection: Connection[Any], first: int = 1, last: int = LAST_POSITION) -> Iterator[Line]:
+    """Judgements and notices at these positions, with the gaps that were named up to now."""
+    between = (first, last)
     for position, agency, offset, status, final, rule, at, event_id, kind, key, portal, epoch, sequence in rows(
-        connection, JUDGEMENTS
+        connection, JUDGEMENTS, between
     ):
         yield {
             "saw": "judged",
@@ -70,52 +81,65 @@ def ledger_lines(connection: Connection[Any]) -> Iterator[Line]:
             "epoch": epoch or 0,
             "sequence": sequence or 0,
         }
-    for (position,) in rows(connection, "select position from ledger.notice"):
+    for (position,) in rows(connection, NOTICED, between):
         yield {"saw": "noticed", "position": position}
-    for agency, portal, epoch, first, last in rows(connection, ASKED_FOR):
-        yield {"saw": "gap", "source": f"{agency}/{portal}", "epoch": epoch, "first": first, "last": last}
-    for kind, key, position, event_id in rows(connection, EFFECTS):
-        yield {"saw": "effect", "type": kind, "key": key, "position": position, "id": event_id}
+    for agency, portal, epoch, start, end in rows(connection, ASKED_FOR, between):
+        yield {"saw": "gap", "source": f"{agency}/{portal}", "epoch": epoch, "first": start, "last": end}
 
 
-def rows(connection: Connection[Any], query: Any) -> Iterable[tuple[Any, ...]]:
+def rows(connection: Connection[Any], query: Any, values: Sequence[Any] = ()) -> Iterable[tuple[Any, ...]]:
     """The rows of a query."""
-    return connection.execute(query)
+    return connection.execute(query, values)
 
 
 def lane_lines(bootstrap: str, agencies: Sequence[str], writers: WriterSchemas) -> Iterator[Line]:
-    """The events on the lanes. Canaries are the SDK's own: nobody else was to publish them."""
+    """The events on the lanes."""
     for message in everything(bootstrap, [lane_of(agency) for agency in agencies]):
-        line = {
-            "saw": "laid",
-            "lane": message.topic(),
-            "offset": message.offset(),
-            "hash": words(message.value()),
-        }
-        try:
-            content = read(message.value(), writers)
-        except UndecodableRecord:
-            yield {**line, "id": None, "source": None, "epoch": 0, "sequence": 0}
-            continue
-        if isinstance(content, Decoded | Misshapen):
-            head = content.event.envelope if isinstance(content, Decoded) else content.envelope
-            source = f"{head.agency}/{head.portal}"
-            if isinstance(content, Decoded) and isinstance(content.event.payload, Canary):
-                yield {"saw": "attempted", "id": head.id, "source": source}
-            yield {**line, "id": head.id, "source": source, "epoch": head.epoch, "sequence": head.sequence}
+        yield from laid(message, writers)
+
+
+def laid(message: Message, writers: WriterSchemas) -> Iterator[Line]:
+    """The event in a record of a lane. Canaries are the SDK's own: nobody else was to publish them."""
+    line = {
+        "saw": "laid",
+        "lane": message.topic(),
+        "offset": message.offset(),
+        "hash": words(message.value()),
+    }
+    try:
+        content = read(message.value(), writers)
+    except UndecodableRecord:
+        yield {**line, "id": None, "source": None, "epoch": 0, "sequence": 0}
+        return
+    if isinstance(content, Decoded | Misshapen):
+        head = content.event.envelope if isinstance(content, Decoded) else content.envelope
+        source = f"{head.agency}/{head.portal}"
+        if isinstance(content, Decoded) and isinstance(content.event.payload, Canary):
+            yield {"saw": "attempted", "id": head.id, "source": source}
+        yield {**line, "id": head.id, "source": source, "epoch": head.epoch, "sequence": head.sequence}
 
 
 def outgoing_lines(bootstrap: str, agencies: Sequence[str]) -> Iterator[Line]:
     """What a `read_committed` reader finds in the canonical topics and the verdict topics."""
-    for message in everything(bootstrap, [*CANONICAL.values(), *(verdicts_of(agency) for agency in agencies)]):
-        headers = headers_of(message)
-        place = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
-        position = int(headers["portalbus-position"])
-        if message.topic() in CANONICAL.values():
-            event_id = headers["ce_id"].decode()
-            yield {"saw": "canonical", **place, "position": position, "id": event_id, "hash": words(message.value())}
-        elif headers["ce_type"].decode().rpartition(".")[2] not in NOTICES:
-            yield {"saw": "verdict", **place, "position": position}
+    for message in everything(bootstrap, outgoing_topics(agencies)):
+        yield from sent(message)
+
+
+def outgoing_topics(agencies: Sequence[str]) -> list[str]:
+    """The canonical topics, and the verdict topics of these agencies."""
+    return [*CANONICAL.values(), *(verdicts_of(agency) for agency in agencies)]
+
+
+def sent(message: Message) -> Iterator[Line]:
+    """The judgement in a record of a canonical topic or a verdict topic."""
+    headers = headers_of(message)
+    place = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
+    position = int(headers["portalbus-position"])
+    if message.topic() in CANONICAL.values():
+        event_id = headers["ce_id"].decode()
+        yield {"saw": "canonical", **place, "position": position, "id": event_id, "hash": words(message.value())}
+    elif headers["ce_type"].decode().rpartition(".")[2] not in NOTICES:
+        yield {"saw": "verdict", **place, "position": position}
 
 
 def everything(

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import psycopg
 
 from bus_events import envelope, receipt, value_of
-from history_checker import Line, Report, check
+from history_checker import check
+from history_report import Line, Report
 from portalbus.schemas.models import Event
 from portalbus.schemas.topics import lane_of
 from watched_memory import watched

@@ -15,7 +15,6 @@ import psycopg
 import structlog
 from confluent_kafka import KafkaException
 from psycopg import Connection
-from psycopg.errors import DiskFull
 
 from portalbus.schemas.avro_files import CENTRE_TYPES
 from portalbus.schemas.registration import SchemaIds
@@ -23,6 +22,7 @@ from portalbus.schemas.topics import VERDICT_PREFIX
 from portalbus.schemas.tracing import open_spans
 from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.database import BOUNDED, BY_KEY, connect
+from portalbus.streams.ledger.disk_space import once_there_is_space
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.order import CHANNEL, forget_news, free_position
@@ -44,7 +44,6 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 OPTIONS = f"{BOUNDED} {BY_KEY}"
 IDLE_SECONDS = 1.0
-PAUSE_SECONDS = 1.0
 GATHER_SECONDS = 0.05
 """Rest after a small batch: a Kafka transaction costs the brokers the same for one message as for hundreds."""
 EXIT_RESTART = 70
@@ -173,13 +172,7 @@ def _remember(connection: Connection[Any], places: list[Place], stop: threading.
     """Writes down where everything went, for `trace`, after the fact. A relay that is killed in between leaves a
     batch out for good: it was sent, and where it lies is not known. A database whose disk is full is waited for.
     """
-    while True:
-        try:
-            return _write_down(connection, places)
-        except DiskFull as error:
-            log.warning("database.away", application="relay", error=type(error).__name__, sqlstate=error.sqlstate)
-            if stop.wait(PAUSE_SECONDS):
-                return None
+    once_there_is_space(partial(_write_down, connection, places), "relay", stop)
 
 
 def _write_down(connection: Connection[Any], places: list[Place]) -> None:

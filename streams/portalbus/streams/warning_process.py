@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import structlog
 from psycopg import Connection
+from psycopg.errors import DiskFull
 
 from portalbus.schemas.law.calendar import working_calendar
 from portalbus.schemas.registration import LaneSchemas
@@ -24,6 +25,7 @@ from portalbus.streams.edge.logs import route_library_logs
 from portalbus.streams.edge.topic_app import CanonicalRecord, build_topic_app, run_topic_app
 from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.database import connect
+from portalbus.streams.ledger.disk_space import once_there_is_space, say_full
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.logging_setup import log_json
@@ -69,7 +71,7 @@ def main() -> int:
             if not leads:
                 return 0
             warning = EarlyWarning(connection, schemas.writers, working_calendar())
-            warning.load()
+            once_there_is_space(warning.load, APPLICATION, stop)
             return 0 if stop.is_set() else asyncio.run(_watch(settings, warning, connection, schemas))
     except psycopg.Error as error:
         log.error("warning.restart", error=type(error).__name__, detail=str(error.sqlstate or ""))
@@ -115,7 +117,10 @@ async def _watch(
 def _look(warning: EarlyWarning, records: list[tuple[int, bytes]], schemas: LaneSchemas) -> None:
     look_for_schemas(schemas)  # what has come was written under versions that were registered before
     warning.take(records)
-    warning.look()
+    try:
+        warning.look()
+    except DiskFull as error:
+        say_full(error, APPLICATION)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from history_checker import Line
+from history_report import Line
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.topics import RELAY_POSITION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from portalbus.streams.casework.deriving import Law
 from portalbus.streams.casework.life import Life
 from portalbus.streams.casework.reading import CaseEvent
 from portalbus.streams.casework.turns import Turns
+from portalbus.streams.ledger.disk_space import once_there_is_space
+
+APPLICATION = "scout"
 
 STARTS = """
 select wanted.agency, greatest(coalesce(s.next_offset, 0), coalesce(l.next_offset, 0))
@@ -44,12 +48,22 @@ class Sighting:
 
 
 class Ahead:
-    """What the scout does to casework, over a connection of its own. Raises psycopg.Error."""
+    """What the scout does to casework, over a connection of its own. Raises psycopg.Error.
 
-    def __init__(self, connection: Connection[Any], caseworker: Caseworker, turns: Turns | None = None) -> None:
+    A database whose disk is full is waited for, until `stop`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection[Any],
+        caseworker: Caseworker,
+        turns: Turns | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
         self._connection = connection
         self._caseworker = caseworker
         self._turns = turns or Turns()
+        self._stop = stop or threading.Event()
 
     def starts(self, agencies: Sequence[str]) -> dict[str, int]:
         """Where to read each lane on: behind what was looked through, and behind what is judged."""
@@ -57,6 +71,12 @@ class Ahead:
 
     def fold(self, sightings: Sequence[Sighting], offsets: Mapping[str, int]) -> int:
         """Folds what is not judged yet, and keeps how far lanes were looked through; returns how many were folded."""
+        folded = once_there_is_space(lambda: self._fold(sightings, offsets), APPLICATION, self._stop)
+        if folded:
+            once_there_is_space(self._caseworker.tell_urgent, APPLICATION, self._stop)
+        return folded or 0
+
+    def _fold(self, sightings: Sequence[Sighting], offsets: Mapping[str, int]) -> int:
         with self._turns.urgent() if sightings else nullcontext(), self._connection.transaction():
             folded = self._caseworker.fold_ahead(self._of_tomorrow(sightings), _may_be_folded) if sightings else []
             known = set(folded)
@@ -66,8 +86,6 @@ class Ahead:
                 self._connection.execute(NOTE, [list(column) for column in zip(*places, strict=True)])
             if offsets:
                 self._connection.execute(SAVE, (list(offsets), list(offsets.values())))
-        if folded:
-            self._caseworker.tell_urgent()
         return len(folded)
 
     def _of_tomorrow(self, sightings: Sequence[Sighting]) -> list[CaseEvent]:

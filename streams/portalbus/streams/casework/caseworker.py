@@ -159,8 +159,18 @@ class Caseworker:
     def _turn(self) -> Iterator[Place]:
         """A transaction that has the place, after whatever is urgent."""
         self._turns.let_urgent_ahead()
-        with self._connection.transaction():
+        with self._transaction():
             yield self._take()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A transaction; what is remembered of one that was rolled back is not so."""
+        try:
+            with self._connection.transaction():
+                yield
+        except BaseException:
+            self._law, self._day, self._untold = None, None, set(EscalationKind)
+            raise
 
     def fold_ahead(self, told: Iterable[CaseEvent], may: Callable[[Life | None, CaseEvent, Law], bool]) -> list[str]:
         """Folds events that are not judged yet, in the open transaction; returns the ids of those that it folded."""
@@ -181,7 +191,7 @@ class Caseworker:
 
     def tell_urgent(self) -> None:
         """Brings the alerts of urgent cases up to date."""
-        with self._connection.transaction():
+        with self._transaction():
             self._take()
             self._tell(URGENT)
 

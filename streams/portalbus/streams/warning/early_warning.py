@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from portalbus.schemas.law.calendar import WorkingCalendar
 from portalbus.schemas.models import Event, FeedbackReceived, FeedbackResolved
 from portalbus.schemas.zone import ZONE
 from portalbus.streams.warning.days import ONE_DAY
-from portalbus.streams.warning.likeness import BOUNDS, Kind, LikenessWatch
+from portalbus.streams.warning.likeness import BOUNDS, Alike, Kind, LikenessWatch
 from portalbus.streams.warning.places import area_of
 from portalbus.streams.warning.reading import (
     Received,
@@ -29,7 +30,7 @@ from portalbus.streams.warning.reading import (
 )  # fmt: skip
 from portalbus.streams.warning.series import Series
 from portalbus.streams.warning.telling import open_likenesses, open_surges, tell
-from portalbus.streams.warning.watch import SurgeWatch
+from portalbus.streams.warning.watch import Surge, SurgeWatch
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class EarlyWarning:
         self._clock = clock
         self._surges = SurgeWatch(calendar)
         self._likenesses = LikenessWatch()
+        self._untold: deque[list[Surge | Alike]] = deque()
         self._position = 0
 
     def load(self) -> None:
@@ -103,12 +105,19 @@ class EarlyWarning:
         return len(received) + len(refused)
 
     def look(self) -> int:
-        """Tells what has changed; returns how many alerts were told."""
+        """Tells what has changed; returns how many alerts were told. What it could not tell, the next look tells."""
         now = self._clock()
-        told = tell(self._connection, [*self._surges.look(now), *self._likenesses.look(now)], now)
-        for alert in told:
-            log.warning("warning.alert", kind=alert.kind, status=alert.status.value, agency=alert.agency)
-        return len(told)
+        changes: list[Surge | Alike] = [*self._surges.look(now), *self._likenesses.look(now)]
+        if changes:
+            self._untold.append(changes)
+        count = 0
+        while self._untold:
+            told = tell(self._connection, self._untold[0], now)
+            self._untold.popleft()
+            for alert in told:
+                log.warning("warning.alert", kind=alert.kind, status=alert.status.value, agency=alert.agency)
+            count += len(told)
+        return count
 
     def _event(self, position: int, value: bytes) -> Event | None:
         if position <= self._position:
