@@ -172,7 +172,7 @@ def eat(bus: Bus, folder: Path, seconds: float, lag_seconds: float) -> int:
             began = time.monotonic()
             while behind := unrest(bus, AGENCIES, tolerated=round(RATE)):
                 online.must_be_clean()
-                assert time.monotonic() - began < lag_seconds, f"{behind}\n{context()}"
+                assert time.monotonic() - began < lag_seconds, f"{behind}\n{online.figures()}\n{context()}"
                 time.sleep(0.5)
             caught_up = time.monotonic() - began
             portals.finish(within=RETURN_SECONDS)

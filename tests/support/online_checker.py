@@ -132,10 +132,10 @@ class OnlineChecker:
         """One line for people."""
         seconds = time.monotonic() - self._began
         share = 100 * self._cpu / seconds
-        away = ", ".join(f"{reason}: {count}" for reason, count in self.away.items())
+        away = "".join(f", {count} more cut short because {reason}" for reason, count in self.away.items())
         return (
-            f"judged while it happened in {self.rounds} rounds, at most {self.longest:.1f} s apart"
-            f" (not whole: {self.away.total()}; {away}); {self._cpu:.1f} s of CPU time ({share:.1f} % of a core)"
+            f"judged while it happened in {self.rounds} rounds, at most {self.longest:.1f} s apart{away};"
+            f" {self._cpu:.1f} s of CPU time ({share:.1f} % of a core)"
         )
 
     def round(self) -> bool:
