@@ -77,22 +77,26 @@ def country(
     secured.allow_as_on_kubernetes(*agencies)
     bus = Bus(replace(endpoints, bootstrap=secured.bootstrap), tmp_path, agencies, group="portalbus-streams").open()
     by_certificate = replace(endpoints, bootstrap=secured.by_certificate)
-    for start, user in ((bus.start_worker, "centre-worker"), (bus.start_relay, "centre-relay")):
-        start(**variables(secured.certificate(user)), PORTALBUS_BOOTSTRAP=secured.by_certificate)
-    login = variables(secured.certificate("centre-gateway"))
-    gateway = GatewayProcess(by_certificate, tmp_path, *LIMITS, environment=login).start()
+    as_gateway = variables(secured.certificate("centre-gateway"))
+    gateway = GatewayProcess(by_certificate, tmp_path, *LIMITS, environment=as_gateway)
     logins = {code: secured.certificate(f"agency-{code.lower()}") for code in agencies}
-    at_work = [
-        HonestAgency.open(code, login, by_certificate, gateway, tmp_path / "outboxes") for code, login in logins.items()
-    ]
-    yield Country(secured, bus, gateway, at_work, logins)
-    for agency in at_work:
-        agency.portal.close()
+    at_work: list[HonestAgency] = []
     try:
-        assert gateway.stop() == 0, gateway.log.read_text()[-3_000:]
+        for start, user in ((bus.start_worker, "centre-worker"), (bus.start_relay, "centre-relay")):
+            start(**variables(secured.certificate(user)), PORTALBUS_BOOTSTRAP=secured.by_certificate)
+        gateway.start()
+        at_work += (
+            HonestAgency.open(code, login, by_certificate, gateway, tmp_path / "outboxes")
+            for code, login in logins.items()
+        )
+        yield Country(secured, bus, gateway, at_work, logins)
     finally:
+        for agency in at_work:
+            agency.portal.close()
+        ended = gateway.stop()
         bus.close()
         bus.fresh_topics()  # nothing is left for other tests on this broker
+    assert ended == 0, gateway.log.read_text()[-3_000:]
 
 
 def forge_everything(country: Country, events_each: int) -> int:
