@@ -328,6 +328,7 @@ def test_workers_killed_again_and_again_under_load_lose_nothing_and_repeat_nothi
     )
     assert_each_once_in_order(bus, load.sent)
     assert took <= within
+    bus.wait_until(lambda: all(worker.said("worker.started") for worker in workers), "all have started")
     for worker in workers:
         assert worker.stop() == 0, worker.text()
 
