@@ -84,7 +84,7 @@ def close(
     Events held behind them go on within seconds. One that comes after all is applied in its place all the same.
     """
     from portalbus.streams.ledger.database import connect
-    from portalbus.streams.ledger.gap_desk import close_gap, list_gaps
+    from portalbus.streams.ledger.gap_desk import close_gap
 
     code = agency_code(agency)
     first, last = _range(sequences)
@@ -92,10 +92,6 @@ def close(
     where = addresses(home, ("database_url",), database_url=database_url)
     with connect(where.database_url, application="gaps") as connection:
         closed = close_gap(connection, code, portal, first, last, who=by, why=reason, epoch=epoch)
-        open_ones = [] if closed else list_gaps(connection, code)
-    around = [gap for gap in open_ones if _touches(gap, portal, first, last, epoch)]
-    if around:
-        raise Ended(NO, _only_whole(around[-1], sequences))
     if not closed:
         raise Ended(NO, f"no gap of {code}/{portal} lies there: see `portalbus gaps list --agency {code}`")
     if json_:
@@ -104,19 +100,6 @@ def close(
         return
     for gap in closed:
         console().print(f"{code}/{portal} epoch {gap.epoch}: {_span(gap.first, gap.last)} closed")
-
-
-def _touches(gap: ListedGap, portal: str, first: int, last: int, epoch: int | None) -> bool:
-    return gap.portal == portal and epoch in (None, gap.epoch) and gap.first <= last and first <= gap.last
-
-
-def _only_whole(gap: ListedGap, asked: str) -> str:
-    """Why a part of a gap was not closed: where many are counted as one, nobody knows what is missing in the part."""
-    source, span = f"{gap.agency}/{gap.portal}", _span(gap.first, gap.last)
-    return (
-        f"{asked} lies in the gap {span} of {source}, epoch {gap.epoch}, of which {gap.missing} are missing and nobody"
-        f" knows which: close it whole, `portalbus gaps close {gap.agency} {gap.portal} {span} --epoch {gap.epoch}`"
-    )
 
 
 def _show(found: list[ListedGap]) -> None:
