@@ -21,8 +21,9 @@ where judged_at > clock_timestamp() - interval '1 hour'"""
 
 def read_time(connection: Connection[Any]) -> datetime:
     """The database's time at this moment, not that of the transaction's beginning."""
-    (now,) = connection.execute("select clock_timestamp()").fetchone() or (None,)
-    assert isinstance(now, datetime)  # noqa: S101 - a select without a table has one row
+    row = connection.execute("select clock_timestamp()").fetchone()
+    assert row is not None  # noqa: S101 - a select without a table has one row
+    now: datetime = row[0]
     return now
 
 
