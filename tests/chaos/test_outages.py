@@ -27,7 +27,7 @@ from portalbus.schemas.directory import directory
 from seeds import fresh_seed
 
 RATE = 120.0
-KILLING_RATE = 400.0
+KILLING_RATE = 300.0
 """Where it is a service that is killed, so that every kill finds it at work."""
 OUTAGE_SECONDS = float(os.environ.get("PORTALBUS_OUTAGE_SECONDS", "600"))
 """How long the registry is away in the long form; database and Kafka a quarter of that."""

@@ -41,7 +41,7 @@ class Kind(NamedTuple):
 
 
 class SeasonWatch:
-    """Plays what was said when, kind by kind; every source's heartbeat comes all the time.
+    """Plays into an empty ledger what was said when, kind by kind; every source's heartbeat comes all the time.
 
     It looks each `every` of a working day, when silences grow, and just before an event that comes after the moment
     from which on the ledger would call its kind silent: the product looks every ten seconds.
@@ -49,6 +49,8 @@ class SeasonWatch:
 
     def __init__(self, database_url: str, working: WorkingTime, said: Mapping[Kind, list[datetime]]) -> None:
         self.look = psycopg.connect(database_url, autocommit=True)
+        self.look.execute("truncate ledger.cadence, ledger.hearing, ledger.alert, ledger.canary, ledger.notice")
+        self.look.execute("update ledger.watch set position = 0")
         self._working = working
         self._agencies = sorted({kind.agency for kind in said})
         self._said = {kind: list(times) for kind, times in said.items()}
