@@ -7,30 +7,36 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from faulty_network import FaultyNetwork, Weather
 from history_checker import check, read_history
-from history_recorder import HistoryFile, lane_lines
+from history_recorder import HistoryFile, everything, lane_lines
 from history_report import Report
 from portalbus.infra.stack import Lines, Stack
 from portalbus.infra.stack.kafka import Kafka
 from portalbus.infra.stack.ports import LOOPBACK, Ports, is_free
+from portalbus.producers.lane_writer import LaneWriter
+from portalbus.producers.settings import Settings
 from portalbus.schemas.registration import SchemaIds, register_all
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.schemas.topics import lane_of, verdicts_of
+from promises import promised
 from seeds import fresh_seed
 
-AGENCY = "H26"
+AGENCY, NEWCOMER = "H26", "H29"
 PROGRAM = Path(__file__).with_name("steady_portal.py")
 P99_MS = 20.0
 P99_BESIDE_OTHERS_MS = 200.0
 """In the short form other tests use the disk as well; the network's own delays begin at 400 ms."""
 GROWN_MB = 60.0
+NUMBERED_S, PATIENCE_S = 4.0, 30.0
 DRAINED_S = 180.0
 
 
@@ -67,19 +73,20 @@ class StackBehind(Stack):
         self._services = (self.registry, self.kafka, self.postgres)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def network() -> Iterator[FaultyNetwork]:
-    with FaultyNetwork(0, fresh_seed("the faults of the network")) as network:
+    with FaultyNetwork(0, fresh_seed("the faults of the network"), lane_of(NEWCOMER)) as network:
         yield network
 
 
-@pytest.fixture
-def stack(network: FaultyNetwork, tmp_path: Path) -> Iterator[StackBehind]:
-    stack = StackBehind(tmp_path / "stack", progress=Lines(), usual_ports=None)
+@pytest.fixture(scope="module")
+def stack(network: FaultyNetwork, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackBehind]:
+    stack = StackBehind(tmp_path_factory.mktemp("stack"), progress=Lines(), usual_ports=None)
     stack.network = network
     with stack:
         register_all(SchemaRegistry(stack.endpoints.registry_url))
-        topics = [NewTopic(name, 1, 1) for name in (lane_of(AGENCY), verdicts_of(AGENCY))]
+        names = (name for agency in (AGENCY, NEWCOMER) for name in (lane_of(agency), verdicts_of(agency)))
+        topics = [NewTopic(name, 1, 1) for name in names]
         admin = AdminClient({"bootstrap.servers": stack.endpoints.bootstrap})
         for made in admin.create_topics(topics).values():
             made.result(30)
@@ -127,8 +134,37 @@ def lanes_of(stack: StackBehind, history: Path) -> Report:
 
 
 def test_a_bad_network_holds_up_no_publishing_and_changes_no_order(stack: StackBehind, tmp_path: Path) -> None:
-    weathers = {Weather.CLEAR: 3.0, Weather.SLOW: 3.0, Weather.RESETS: 3.0, Weather.BLACKHOLE: 3.0}
+    weathers = {
+        Weather.CLEAR: 3.0,
+        Weather.SLOW: 3.0,
+        Weather.RESETS: 3.0,
+        Weather.BLACKHOLE: 3.0,
+    }
     publish_through(stack, tmp_path, weathers, 100, P99_BESIDE_OTHERS_MS)
+
+
+def test_what_a_broker_refuses_that_is_just_starting_is_not_taken_for_written(
+    stack: StackBehind, tmp_path: Path
+) -> None:
+    """It takes whatever number of a new producer comes first; so a second request must not be on its way."""
+    network, answers = stack.network, dict[int, KafkaError | None]()
+    network.weather = Weather.STARTING
+    settings = Settings(NEWCOMER, "www", f"{LOOPBACK}:{network.port}", stack.endpoints.registry_url, tmp_path)
+    writer = LaneWriter(settings, lane_of(NEWCOMER), on_error=lambda error: None)
+    begun = time.monotonic()
+    while time.monotonic() - begun < NUMBERED_S:  # it gets its producer id meanwhile, and is at rest
+        writer.poll(0.1)
+    while not network.refused.is_set() and time.monotonic() - begun < PATIENCE_S:
+        writer.send(b"key", str(len(answers)).encode(), [], partial(answers.__setitem__, len(answers)))
+        answers[len(answers)] = None
+        writer.poll(0.02)
+    writer.drain(60)
+    writer.close()
+    network.weather = Weather.CLEAR
+    laid = [int(record.value() or b"") for record in everything(stack.endpoints.bootstrap, [lane_of(NEWCOMER)])]
+    assert len(answers) >= 2
+    with promised():
+        assert laid == list(range(len(answers)))
 
 
 @pytest.mark.chaos

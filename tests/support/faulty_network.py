@@ -8,6 +8,8 @@ from contextlib import suppress
 from enum import Enum
 from random import Random
 
+from refused_write import read_frame, refuse_first_write
+
 
 class Weather(Enum):
     """How the way is."""
@@ -17,6 +19,7 @@ class Weather(Enum):
     BLACKHOLE = "bytes are taken and come through only when the weather changes"
     HALF_OPEN = "a connection that is used now is dead for ever, and nobody is told"
     RESETS = "one piece in twenty resets its connection"
+    STARTING = "of connections made now, the first request to write is refused, as by a broker that is just starting"
 
 
 DELAY_S = 0.4
@@ -28,8 +31,11 @@ PIECE = 64 * 1024
 class FaultyNetwork:
     """Listens on a port of its own (`port`) and passes on to another; `weather` may be changed at any moment."""
 
-    def __init__(self, target_port: int, seed: int) -> None:
+    def __init__(self, target_port: int, seed: int, topic: str = "") -> None:
         self.weather = Weather.CLEAR
+        self.topic = topic
+        """Where the requests write that are refused while the broker is starting."""
+        self.refused = threading.Event()
         self.port = 0
         self._target = target_port
         self._random = Random(seed)
@@ -68,8 +74,11 @@ class FaultyNetwork:
             writer.transport.abort()
             return
         way = _Way(self, self._random, (writer, back))
-        for source, sink in ((reader, back), (there, writer)):
-            pump = asyncio.create_task(way.pump(source, sink))
+        if self.weather is Weather.STARTING:
+            pumps = way.refusing(reader, writer, back), way.whole_frames(there, writer)
+        else:
+            pumps = way.pump(reader, back), way.pump(there, writer)
+        for pump in map(asyncio.create_task, pumps):
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
 
@@ -80,6 +89,22 @@ class _Way:
     def __init__(self, network: FaultyNetwork, random: Random, ends: tuple[asyncio.StreamWriter, ...]) -> None:
         self._network, self._random, self._ends = network, random, ends
         self._dead = False
+
+    async def refusing(
+        self, client: asyncio.StreamReader, back: asyncio.StreamWriter, sink: asyncio.StreamWriter
+    ) -> None:
+        """Passes requests on; the first one to write is refused."""
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await refuse_first_write(client, back, sink, self._network.topic, self._network.refused.set)
+        self._end()
+
+    async def whole_frames(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        """Passes on answer by answer, so that one of our own may stand between two."""
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                sink.write(await read_frame(source))
+                await sink.drain()
+        self._end()
 
     async def pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         """Passes on what comes, as the weather lets it."""
@@ -103,5 +128,8 @@ class _Way:
                 else:
                     sink.write(piece)
                     await sink.drain()
+        self._end()
+
+    def _end(self) -> None:
         for end in self._ends:
             end.transport.abort()

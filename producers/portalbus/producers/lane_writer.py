@@ -11,11 +11,12 @@ from typing import Any
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
 
 from portalbus.producers.settings import Settings
-from portalbus.schemas.kafka_settings import librdkafka_settings
+from portalbus.schemas.kafka_settings import ONE_REQUEST_AT_A_TIME, librdkafka_settings
 
 FIXED: dict[str, Any] = {
     "enable.idempotence": True,
     "acks": "all",
+    **ONE_REQUEST_AT_A_TIME,
     # Never given up: a message that timed out may still be written, and what follows it would overtake it.
     "message.timeout.ms": 0,
     # The same partition as Java's producers choose.

@@ -18,6 +18,13 @@ OF_THE_CONNECTION = (*SECURED, "socket.", "broker.address.", "client.dns.")
 """What every client takes from the environment; how records are gathered and fetched is each client's own affair."""
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+ONE_REQUEST_AT_A_TIME: dict[str, Any] = {"max.in.flight.requests.per.connection": 1}
+"""What every producer of librdkafka is given, idempotent and transactional ones too. Where a first request fails and a
+second one that was on its way is written, librdkafka takes the first for written as well ("implicit acks", its pull
+request 2081), since a broker takes no number before its turn. But a broker that knows nothing of a producer takes any
+number: while it is just starting it may refuse the first request and take the second. What the first one held is lost,
+and said to be delivered without an offset; a transaction is committed without it."""
+
 OF_A_SERVICE = re.compile(r"(^|\.)(service\.(host|port)|port)(\.|$)")
 """What Kubernetes puts into the environment for a service of that name, such as Strimzi's, and is no property."""
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")

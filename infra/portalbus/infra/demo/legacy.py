@@ -22,7 +22,7 @@ from portalbus.infra.demo.watch import LedgerWatch
 from portalbus.schemas import codec
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.identifiers import new_event_id
-from portalbus.schemas.kafka_settings import librdkafka_settings
+from portalbus.schemas.kafka_settings import ONE_REQUEST_AT_A_TIME, librdkafka_settings
 from portalbus.schemas.models import Envelope, Event
 from portalbus.schemas.topics import lane_of
 
@@ -70,7 +70,12 @@ class LegacySystems:
         self._records: dict[int, Record] = {}
         self._places = _places(addresses.database_url)
         self._producer = Producer(
-            {**librdkafka_settings(addresses.bootstrap, {}), "enable.idempotence": True, "linger.ms": 0}
+            {
+                **librdkafka_settings(addresses.bootstrap, {}),
+                **ONE_REQUEST_AT_A_TIME,
+                "enable.idempotence": True,
+                "linger.ms": 0,
+            }
         )
         self._thread = threading.Thread(target=self._work, name="demo-legacy", daemon=True)
 

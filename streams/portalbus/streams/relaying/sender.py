@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from portalbus.schemas.kafka_settings import librdkafka_settings
+from portalbus.schemas.kafka_settings import ONE_REQUEST_AT_A_TIME, librdkafka_settings
 from portalbus.schemas.topics import RELAY_POSITION
 from portalbus.streams.relaying.outgoing import Message, Outgoing, messages_of
 from portalbus.streams.relaying.sent_before import Named
@@ -67,6 +67,7 @@ class Sender:
         self._producer = Producer(
             {
                 **librdkafka_settings(self.bootstrap),
+                **ONE_REQUEST_AT_A_TIME,
                 "transactional.id": TRANSACTIONAL_ID,
                 "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
                 "partitioner": "murmur2_random",
