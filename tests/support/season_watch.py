@@ -55,7 +55,7 @@ class SeasonWatch:
         self._agencies = sorted({kind.agency for kind in said})
         self._said = {kind: list(times) for kind, times in said.items()}
         self._now = datetime.min.replace(tzinfo=UTC)
-        self._position, self._offsets = 0, dict.fromkeys(self._agencies, 0)
+        self._offsets = dict.fromkeys(self._agencies, 0)
         self.events = self.looks = 0
         patience = Patience(break_after=timedelta(days=30).total_seconds())  # nobody looks at night
         self._watcher = Watcher(database_url, self._heard_until, working, patience=patience, clock=lambda: self._now)
@@ -115,8 +115,9 @@ class SeasonWatch:
 
     def _tell(self, said: Sequence[tuple[datetime, Kind]]) -> None:
         """What the worker writes of events, as far as the watch reads it."""
-        placed = list(self._placed(said))
         with self.look.transaction(), self.look.cursor() as cursor:
+            first = int(one(self.look, "select next from ledger.position"))  # alerts take positions, too
+            placed = list(self._placed(said, first))
             with cursor.copy(EVENTS) as copy:
                 for at, kind, offset, position in placed:
                     place = (kind.agency, offset, False, kind.event_type, PORTAL, 1, offset + 1)
@@ -124,13 +125,12 @@ class SeasonWatch:
             with cursor.copy(JUDGEMENTS) as copy:
                 for at, kind, offset, position in placed:
                     copy.write_row((position, kind.agency, offset, "ACCEPTED", True, "event.accepted", at))
-            cursor.execute("update ledger.position set next = %s", (self._position + 1,))
+            cursor.execute("update ledger.position set next = %s", (first + len(placed),))
         self.events += len(placed)
 
-    def _placed(self, said: Sequence[tuple[datetime, Kind]]) -> Iterator[tuple[datetime, Kind, int, int]]:
-        for at, kind in said:
-            self._position += 1
-            yield at, kind, self._offsets[kind.agency], self._position
+    def _placed(self, said: Sequence[tuple[datetime, Kind]], first: int) -> Iterator[tuple[datetime, Kind, int, int]]:
+        for position, (at, kind) in enumerate(said, first):
+            yield at, kind, self._offsets[kind.agency], position
             self._offsets[kind.agency] += 1
 
     def _look(self, moment: datetime) -> None:
