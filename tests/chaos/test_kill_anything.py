@@ -35,7 +35,8 @@ from seeds import fresh_seed
 
 RATE = 300.0
 """Events a second, over all sources."""
-LEAST_RATE = 200.0
+LEAST_RATE, LEAST_BESIDE_OTHERS = 200.0, 50.0
+"""In the short form other tests run on the same two cores, and portals that were killed take their time to start."""
 PROCESSES = 4
 AGENCIES = [agency.code for agency in directory().current(datetime.now(UTC).date())[:10]]
 SOURCES = [f"{agency}/{portal}" for agency in AGENCIES for portal in ("www", "edu")]
@@ -53,7 +54,7 @@ def _soon_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "LONGEST_PAUSE_S", 1.0)
 
 
-def kill_anything(folder: Path, kills: Mapping[str, int], pause: tuple[float, float]) -> None:
+def kill_anything(folder: Path, kills: Mapping[str, int], pause: tuple[float, float], least_rate: float) -> None:
     """Kills so many of each kind, with a pause between two of them, and judges what came of it."""
     seed = fresh_seed("kill anything")
     random = Random(seed)
@@ -96,15 +97,15 @@ def kill_anything(folder: Path, kills: Mapping[str, int], pause: tuple[float, fl
         assert rebuilt.returncode in (0, DIFFERS), rebuilt.stdout + rebuilt.stderr
         with promised():
             assert rebuilt.returncode != DIFFERS, rebuilt.stdout
-        assert rate >= LEAST_RATE
+        assert rate >= least_rate
 
 
 @pytest.mark.timeout(1_200)
 def test_whatever_is_killed_what_was_acknowledged_takes_effect_once_and_in_order(tmp_path: Path) -> None:
-    kill_anything(tmp_path, SHORT, (0.2, 1.6))
+    kill_anything(tmp_path, SHORT, (0.2, 1.6), LEAST_BESIDE_OTHERS)
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1_800)
 def test_the_same_with_200_kills(tmp_path: Path) -> None:
-    kill_anything(tmp_path, FULL, (0.3, 3.5))
+    kill_anything(tmp_path, FULL, (0.3, 3.5), LEAST_RATE)
