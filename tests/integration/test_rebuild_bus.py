@@ -154,6 +154,7 @@ def test_a_rebuild_under_traffic_agrees_names_what_was_altered_and_exchanges_it_
     request.addfinalizer(traffic.stop)  # else a test that fails goes on publishing into the next one's topics
     worker, relay = bus.start_worker(), bus.start_relay()
     central = CentralProcess(bus.database_url, tmp_path / "central.log")
+    request.addfinalizer(central.stop)
     traffic.publish(3_000)
     bus.wait_until(traffic.all_taken, "the beginning")
     traffic.go_on()
