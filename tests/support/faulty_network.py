@@ -9,6 +9,7 @@ from enum import Enum
 from random import Random
 
 from refused_write import read_frame, refuse_first_write
+from tcp_way import LOOPBACK, PIECE, End, Pump, TcpWay, hang_up
 
 
 class Weather(Enum):
@@ -25,62 +26,30 @@ class Weather(Enum):
 DELAY_S = 0.4
 RESET_SHARE = 0.05
 TICK_S = 1e-6
-PIECE = 64 * 1024
 
 
-class FaultyNetwork:
-    """Listens on a port of its own (`port`) and passes on to another; `weather` may be changed at any moment."""
+class FaultyNetwork(TcpWay):
+    """Passes on to a port of this machine; `weather` may be changed at any moment."""
 
     def __init__(self, target_port: int, seed: int, topic: str = "") -> None:
+        super().__init__((LOOPBACK, target_port))
         self.weather = Weather.CLEAR
         self.topic = topic
         """Where the requests write that are refused while the broker is starting."""
         self.refused = threading.Event()
-        self.port = 0
-        self._target = target_port
         self._random = Random(seed)
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
-
-    def __enter__(self) -> FaultyNetwork:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join(10)
 
     def to(self, target_port: int) -> None:
         """Where new connections lead from now on."""
-        self._target = target_port
+        self.target = (LOOPBACK, target_port)
 
-    async def _serve(self) -> None:
-        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
-        self._pumps: set[asyncio.Task[None]] = set()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._ending.wait()
-        server.close()
-        for pump in self._pumps:
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        way = _Way(self, self._random, (writer, back))
+    def pumps(self, here: End, there: End) -> tuple[Pump, Pump]:
+        """As the weather is when a client connects."""
+        (asks, back), (answers, sink) = here, there
+        way = _Way(self, self._random, (back, sink))
         if self.weather is Weather.STARTING:
-            pumps = way.refusing(reader, writer, back), way.whole_frames(there, writer)
-        else:
-            pumps = way.pump(reader, back), way.pump(there, writer)
-        for pump in map(asyncio.create_task, pumps):
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
+            return way.refusing(asks, back, sink), way.whole_frames(answers, back)
+        return way.pump(asks, sink), way.pump(answers, back)
 
 
 class _Way:
@@ -96,7 +65,7 @@ class _Way:
         """Passes requests on; the first one to write is refused."""
         with suppress(OSError, asyncio.IncompleteReadError):
             await refuse_first_write(client, back, sink, self._network.topic, self._network.refused.set)
-        self._end()
+        hang_up(*self._ends)
 
     async def whole_frames(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         """Passes on answer by answer, so that one of our own may stand between two."""
@@ -104,7 +73,7 @@ class _Way:
             while True:
                 sink.write(await read_frame(source))
                 await sink.drain()
-        self._end()
+        hang_up(*self._ends)
 
     async def pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         """Passes on what comes, as the weather lets it."""
@@ -128,8 +97,4 @@ class _Way:
                 else:
                     sink.write(piece)
                     await sink.drain()
-        self._end()
-
-    def _end(self) -> None:
-        for end in self._ends:
-            end.transport.abort()
+        hang_up(*self._ends)

@@ -240,12 +240,12 @@ def _fetch_once(connection: Connection[Any], wanted: _Wanted, history: History, 
 
 
 def _fetch_gaps(
-    connection: Connection[Any], crowded: Iterable[SourceState], items: Iterable[Item], history: History
+    connection: Connection[Any], crowded: Sequence[SourceState], items: Iterable[Item], history: History
 ) -> None:
     """Adds the gaps of these sources that hold, and those that the items touch."""
     for source in crowded:
         source.crowded = True
-    names = [source.name for source in history.sources.values() if source.crowded]
+    names = [source.name for source in crowded]
     touched = [(*name, *place) for name, place in _touched(items, history)]
     columns = [[row[column] for row in touched] for column in range(4)]
     holding = ([agency for agency, _ in names], [portal for _, portal in names])

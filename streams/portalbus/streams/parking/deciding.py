@@ -109,12 +109,14 @@ class Parking:
         bounds = self._bounds or bounds_in_use(connection)
         agencies, offsets = [one.agency for one in chunk], [one.lane_offset for one in chunk]
         # Since they were read, some may have been decided, and others may have lost their places to events that came.
-        open_now = {(row[0], row[1]): row[2:] for row in connection.execute(LOCK, (agencies, offsets))}
+        open_now = {
+            (agency, offset): {"portal": portal, "epoch": epoch, "sequence": sequence}
+            for agency, offset, portal, epoch, sequence in connection.execute(LOCK, (agencies, offsets))
+        }
         pairs = [
-            (replace(one, portal=portal, epoch=epoch, sequence=sequence), item)
+            (replace(one, **place), item)
             for one, item in zip(chunk, read_before, strict=True)
             if (place := open_now.get((one.agency, one.lane_offset)))
-            for portal, epoch, sequence in [place]
         ]
         history = fetch_history(connection, [item for _, item in pairs], self._decode)
         docket = ParkedDocket(history, self._directory, position, bounds)
