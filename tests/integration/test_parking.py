@@ -27,6 +27,7 @@ from ledger_facts import assert_sound, one, rows
 from ledger_rows import hear_lanes
 from memory_ledger import directory
 from off_clock import clock_ahead
+from portalbus.infra.cli.exits import UNREACHABLE, status_of
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import CaseStep, Event, Payload
@@ -38,7 +39,7 @@ from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.ledger.parking_limit import ParkingLimit, ParkingStopped
 from portalbus.streams.ledger.parking_stop import allow
 from portalbus.streams.ledger.source_desk import SourceStatus, set_source
-from portalbus.streams.ledger.steps import bounds_in_use, written_bounds
+from portalbus.streams.ledger.steps import LedgerNewer, bounds_in_use, written_bounds
 from portalbus.streams.parking import deciding
 from portalbus.streams.parking.asking import (
     Filters,
@@ -51,6 +52,7 @@ from portalbus.streams.parking.asking import (
 )
 from portalbus.streams.parking.deciding import Outcome, Parking
 from portalbus.streams.reading.proof import prove_verdicts
+from portalbus.streams.rebuilding.step_reading import steps_after
 from portalbus.streams.settings import UNTIL_PUBLISHED
 
 AGENCIES = ("G22", "H26", "H29")
@@ -335,6 +337,26 @@ def test_an_operator_judges_under_the_settings_of_the_workers(url: str, look: ps
 
 def test_nothing_was_judged_yet_and_the_bounds_are_the_usual_ones(url: str, look: psycopg.Connection[Any]) -> None:
     assert bounds_in_use(look) == Bounds()
+
+
+def test_a_command_older_than_the_workers_says_which_version_it_takes(url: str, look: psycopg.Connection[Any]) -> None:
+    lane = Lane("H26")
+    with opened(url) as ledger:
+        ledger.open_lanes(AGENCIES)
+        ledger.take_in([broken(lane, receipt())])
+    look.execute("update ledger.judging set version = '9.1', bounds = bounds || '{\"patience\": 3}'")
+    with pytest.raises(LedgerNewer, match=r"version 9\.1 has .* \(patience\): use version 9\.1 or a later") as told:
+        decide(url, "redrive")
+    assert status_of(told.value) == (UNREACHABLE, str(told.value)), (
+        "a sentence and a status, as for all that ends a command"
+    )
+    assert one(look, "select decided_at from ledger.parked") is None
+    with pytest.raises(LedgerNewer, match="patience"):
+        list(steps_after(look, 0))
+    look.execute("update ledger.judging set bounds = bounds - 'patience'")
+    look.execute("update ledger.step set kind = 'pruning'")
+    with pytest.raises(LedgerNewer, match=r"version 9\.1 has taken a step .* \(pruning\)"):
+        list(steps_after(look, 0))
 
 
 # ---- looking -----------------------------------------------------------------------------------------------------

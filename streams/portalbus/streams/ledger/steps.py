@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
+from portalbus.schemas.errors import PortalbusError
 from portalbus.schemas.law.limits import Limits
 from portalbus.streams.judgement.docket import Bounds, Item
 
@@ -30,9 +31,13 @@ select %(position)s, %(after)s, %(kind)s, %(told)s::jsonb, %(at)s, id
 from (select * from known union all select * from made) one"""
 
 IN_USE = """
-select bounds from ledger.judging where id = (
+select version, bounds from ledger.judging where id = (
     select judging from ledger.step where kind in ('records', 'expiry', 'holds') order by id desc limit 1)"""
 REVIEW_TOLD = "select lasts from ledger.review"
+
+
+class LedgerNewer(PortalbusError):
+    """A newer version has written this ledger: only that version, or a later one, knows what it says."""
 
 
 class StepKind(StrEnum):
@@ -129,10 +134,10 @@ def bounds_in_use(connection: Connection[Any]) -> Bounds:
     """The bounds that the workers judge under: those of their last step, with the review that they told since.
 
     Whoever judges beside them, an operator's command or the console, was given no settings of theirs. As usual where
-    nothing was judged yet. Raises TypeError where a newer version knows bounds that this one does not.
+    nothing was judged yet. Raises LedgerNewer.
     """
     row = connection.execute(IN_USE).fetchone()
-    bounds = read_bounds(row[0]) if row else Bounds()
+    bounds = bounds_judged_under(*row) if row else Bounds()
     told = connection.execute(REVIEW_TOLD).fetchone()
     return replace(bounds, review=told[0]) if told else bounds
 
@@ -150,6 +155,17 @@ def written_bounds(bounds: Bounds) -> str:
         name: value.total_seconds() if isinstance(value, timedelta) else value for name, value in asdict(bounds).items()
     }
     return json.dumps({**said, "limits": bounds.limits.told})
+
+
+def bounds_judged_under(by: str, written: Mapping[str, Any]) -> Bounds:
+    """Bounds that the version `by` has written. Raises LedgerNewer where this one does not know all of them."""
+    try:
+        return read_bounds(written)
+    except TypeError as error:
+        raise LedgerNewer(
+            f"version {by} has judged under bounds that this one, {program_version()}, does not know"
+            f" ({', '.join(sorted(set(written) - {*asdict(Bounds())}))}): use version {by} or a later one"
+        ) from error
 
 
 def read_bounds(written: Mapping[str, Any]) -> Bounds:

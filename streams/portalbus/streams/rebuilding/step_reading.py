@@ -10,7 +10,7 @@ from typing import Any
 from psycopg import Connection
 
 from portalbus.streams.judgement.docket import Bounds
-from portalbus.streams.ledger.steps import Run, StepKind, read_bounds
+from portalbus.streams.ledger.steps import LedgerNewer, Run, StepKind, bounds_judged_under
 
 SLICE = 1_000
 GROUP_RECORDS = 2_000
@@ -51,11 +51,13 @@ def last_step(connection: Connection[Any]) -> int:
 
 
 def steps_after(connection: Connection[Any], step_id: int) -> Iterator[Step]:
-    """The steps after this one, in order, to the end of the ledger as it moves on."""
+    """The steps after this one, in order, to the end of the ledger as it moves on. Raises LedgerNewer."""
     while rows := connection.execute(READ, (step_id, SLICE)).fetchall():
         for row in rows:
             step_id, position, after, kind, told, at, version, bounds = row
-            yield Step(step_id, position, after, StepKind(kind), told, at, version, read_bounds(bounds))
+            yield Step(
+                step_id, position, after, _kind(version, kind), told, at, version, bounds_judged_under(version, bounds)
+            )
 
 
 def grouped(steps: Iterator[Step], most: int = GROUP_RECORDS) -> Iterator[list[Step]]:
@@ -77,3 +79,10 @@ def grouped(steps: Iterator[Step], most: int = GROUP_RECORDS) -> Iterator[list[S
             group, records = [], 0
     if group:
         yield group
+
+
+def _kind(by: str, kind: str) -> StepKind:
+    try:
+        return StepKind(kind)
+    except ValueError as error:
+        raise LedgerNewer(f"version {by} has taken a step that this one does not know ({kind}): use {by}") from error
