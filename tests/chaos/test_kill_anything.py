@@ -28,7 +28,7 @@ from late_comers import of_ledger
 from portalbus.infra.bus import supervisor
 from portalbus.infra.bus.bus import Bus
 from portalbus.schemas.directory import directory
-from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.judgement.bounds import Bounds
 from portalbus_command import Portalbus
 from promises import promised
 from seeds import fresh_seed

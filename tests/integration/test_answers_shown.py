@@ -18,7 +18,7 @@ from ledger_facts import one
 from ledger_rows import LedgerRows, answer, feedback
 from memory_ledger import directory
 from portalbus.schemas.models import CaseStep, FeedbackResolved, Outcome, RefusalReason
-from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.settings import StreamSettings
 

@@ -10,7 +10,7 @@ from bus_events import Lane, directive, writers
 from late_comers import of_ledger
 from ledger_rows import LedgerRows
 from memory_ledger import directory
-from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.ledger.ledger import Ledger
 
 HOLD = Bounds().gap_hold

@@ -41,7 +41,8 @@ from memory_ledger import MemoryLedger, directory
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.postgres import Postgres, new_passwords
 from portalbus.schemas.codec import read
-from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Item, Unreadable
 from portalbus.streams.ledger import ledger as ledger_module
 from portalbus.streams.ledger import writing
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session, connect, migrate

@@ -31,7 +31,8 @@ from portalbus.infra.cli.exits import UNREACHABLE, status_of
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import CaseStep, Event, Payload
-from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Item, Unreadable
 from portalbus.streams.ledger import gap_desk, source_desk
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.gap_desk import close_gap

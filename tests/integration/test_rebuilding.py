@@ -20,7 +20,8 @@ from memory_ledger import directory
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event
 from portalbus.streams.decoding.contents import DEADLY, content_of
-from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Item, Unreadable
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.gap_desk import close_gap, list_gaps
 from portalbus.streams.ledger.ledger import Ledger

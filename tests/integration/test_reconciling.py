@@ -21,7 +21,8 @@ from ledger_facts import assert_sound, one, rows
 from memory_ledger import directory
 from off_clock import clock_ahead
 from portalbus.schemas.models import Bucket, BucketContents, BucketEvent, CaseStep
-from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Item, Unreadable
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.parking.asking import Filters, parked_places

@@ -24,7 +24,8 @@ from portalbus.schemas.models import Event, Payload
 from portalbus.schemas.registration import LaneSchemas, SchemaIds
 from portalbus.schemas.registry import SchemaRegistry
 from portalbus.streams.decoding.contents import UNKNOWN_SCHEMA, content_of
-from portalbus.streams.judgement.docket import Bounds, Item
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Item
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.reading.proof import prove_verdicts
 from portalbus.streams.schema_learner import SchemaLearner

@@ -15,7 +15,8 @@ from ledger_facts import one
 from memory_ledger import directory
 from portalbus.schemas.models import Canary, CaseStep, Payload
 from portalbus.streams.decoding.contents import content_of
-from portalbus.streams.judgement.docket import Bounds, Item
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Item
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.gap_desk import close_gap, list_gaps
 from portalbus.streams.ledger.ledger import Ledger

@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 from portalbus.schemas.directory import AgencyDirectory
-from portalbus.streams.judgement.docket import Bounds, Content, Docket, Entry, Item, lane_time
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Content, Docket, Entry, Item, lane_time
 from portalbus.streams.judgement.history import CaseState, DirectiveState, History, SourceState
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.judgement.parked import claim_of

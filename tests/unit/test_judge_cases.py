@@ -14,9 +14,9 @@ from memory_ledger import MemoryLedger, directory
 from portalbus.schemas.catalogue import catalogue
 from portalbus.schemas.law.limits import Limited, Limits
 from portalbus.schemas.models import CaseStep, Diversion, Outcome
+from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.judgement.case_state import CaseState
 from portalbus.streams.judgement.case_steps import TABLE, CaseStage, Passing, allowed
-from portalbus.streams.judgement.docket import Bounds
 from portalbus.streams.ledger.steps import read_bounds, written_bounds
 
 # Rows are stages; a step's column tells where it leads, "." that it stays, "-" that it is not allowed.

@@ -15,7 +15,8 @@ from bus_events import NOON, Lane, content_of, directive, envelope, manifest, re
 from memory_ledger import MemoryLedger
 from portalbus.schemas.models import Event
 from portalbus.schemas.notices import ResendRequested
-from portalbus.streams.judgement.docket import Bounds, Entry, Item, Unreadable
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Entry, Item, Unreadable
 from portalbus.streams.judgement.gaps import GapState
 from portalbus.streams.judgement.history import History
 from portalbus.streams.judgement.holding import may_go_on

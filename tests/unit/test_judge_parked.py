@@ -11,7 +11,8 @@ from memory_ledger import MemoryLedger
 from portalbus.schemas.codec import Decoded
 from portalbus.schemas.headers import cloudevents_headers
 from portalbus.schemas.models import Event, Payload, VerdictStatus
-from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Item, Unreadable
 from portalbus.streams.judgement.parked import Claim, claim_of
 from portalbus.streams.records import LaneRecord
 

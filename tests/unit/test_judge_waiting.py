@@ -9,7 +9,8 @@ import pytest
 from bus_events import Lane, answer, directive, receipt, withdrawal
 from memory_ledger import MemoryLedger
 from portalbus.schemas.models import VerdictStatus
-from portalbus.streams.judgement.docket import Bounds, Item, Unreadable
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Item, Unreadable
 
 WEEK = timedelta(days=7)
 

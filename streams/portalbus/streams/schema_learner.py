@@ -14,7 +14,7 @@ import structlog
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.registration import LaneSchemas
 from portalbus.streams.decoding.decoder import Decoder
-from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.ledger.database import WORKER_OPTIONS, KeptConnection
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.parking.deciding import Parking

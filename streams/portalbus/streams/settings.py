@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from portalbus.schemas.kafka_settings import aiokafka_settings
-from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.ledger.parking_limit import ParkingLimit
 from portalbus.streams.metrics.measuring import PORT_VARIABLE, port_of
 

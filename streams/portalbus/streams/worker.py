@@ -32,7 +32,7 @@ from portalbus.streams.edge.progress import LaneProgress
 from portalbus.streams.edge.settings import EdgeSettings
 from portalbus.streams.edge.worker import run_worker
 from portalbus.streams.intake import Intake
-from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.ledger import LaneJump, Ledger
 from portalbus.streams.ledger.parking_limit import ParkingStopped

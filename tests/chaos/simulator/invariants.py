@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from portalbus.schemas.facts import MAX_AHEAD
 from portalbus.schemas.models import DirectiveAction, DirectivePublished, FeedbackReceived, VerdictStatus
 from portalbus.schemas.topics import RELAY_POSITION, lane_of
-from portalbus.streams.judgement.docket import Bounds, Entry
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Entry
 from simulator.reading import decode
 from simulator.relays import read_position
 from simulator.store import Place, Store

@@ -11,7 +11,8 @@ from memory_ledger import directory
 from portalbus.schemas.topics import lane_of
 from portalbus.streams.decoding.contents import content_of
 from portalbus.streams.edge.progress import LaneProgress
-from portalbus.streams.judgement.docket import Bounds, Item
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Item
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.ledger.parking_limit import ParkingLimit
 from simulator.broker import Broker

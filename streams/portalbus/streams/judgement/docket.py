@@ -7,62 +7,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import ClassVar, NamedTuple
 
 from portalbus.schemas.codec import Decoded, Misshapen
 from portalbus.schemas.directory import AgencyDirectory
-from portalbus.schemas.law.limits import Limits, limits
 from portalbus.schemas.models import BucketContents, Envelope, SourceManifest, SourceStatement, VerdictStatus
 from portalbus.schemas.rules import Facts
 from portalbus.schemas.topics import lane_of
-from portalbus.streams.judgement.aggregates import judge_aggregate, rank
-from portalbus.streams.judgement.decision import CANARY, Decision, parked, rejected, waiting
+from portalbus.streams.judgement.aggregates import judge_aggregate
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.decision import CANARY, Decision, parked, waiting
 from portalbus.streams.judgement.gaps import WAITS_FOR_GAP
-from portalbus.streams.judgement.history import REVIEW, History, SourceState, WaitingEvent
-from portalbus.streams.judgement.holding import LONG_AGO, Holding, Room
+from portalbus.streams.judgement.history import History, SourceState, WaitingEvent
+from portalbus.streams.judgement.holding import Holding
 from portalbus.streams.judgement.judge import judge
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.judgement.parked import HELD, Claim, ParkedRecord, claim_of
 from portalbus.streams.judgement.restoring import folds
 from portalbus.streams.judgement.sources import hear, judge_statement, set_aside
+from portalbus.streams.judgement.waiting_room import WaitingRoom
 from portalbus.streams.records import LaneRecord
 
 NO_CLAIM_RULES = frozenset({"event.duplicate", "event.id-reused", "lane.agency-mismatch", "source.blocked"})
 """Decisions after which the event id is not this record's: it is another's, or may be used again later."""
-
-
-TimeOf = Callable[[WaitingEvent], datetime]
-"""Up to when the lane that a waiting event depends on was heard."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How long an event may wait for its cause (lane time), and how many of one agency may wait for one key.
-
-    And how long a parked record holds its key, and how many undecided ones may hold the same one. And how long the
-    events of a source are held behind a gap in its order (zero: not at all), how many, and how many bytes of them. And
-    how many bytes of events that waited are taken up again in one step, if there is more than one thing to begin with.
-    And how long after an answer the centre may return it (lane time; zero: not at all). And the dated `limits` that no
-    law gives.
-    """
-
-    wait: timedelta = timedelta(days=7)
-    waiting_per_key: int = 100
-    parked_hold: timedelta = timedelta(hours=1)
-    parked_per_key: int = 10
-    gap_hold: timedelta = timedelta(seconds=25)
-    held_per_source: int = 1_000
-    held_bytes_per_source: int = 2 << 20
-    bytes_at_once: int = 4 << 20
-    review: timedelta = REVIEW
-    limits: Limits = field(default_factory=limits)
-
-    @property
-    def room(self) -> Room:
-        """How much of one source is held at most."""
-        return Room(self.held_per_source, self.held_bytes_per_source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +99,9 @@ class Docket:
     _facts: dict[int, Facts] = field(default_factory=dict)
     first_position: int = field(init=False)
     _holding: Holding = field(init=False)
+    _waiting_room: WaitingRoom = field(init=False)
+    live: ClassVar[bool] = True
+    """True for what lanes bring now, False for what an operator takes up again."""
 
     def __post_init__(self) -> None:
         bounds = self.bounds
@@ -137,15 +109,33 @@ class Docket:
         self.history.limits = bounds.limits
         self.first_position = self.next_position
         self._holding = Holding(self.history, bounds.gap_hold, bounds.room, self._freed, self.tell)
+        self._waiting_room = WaitingRoom(
+            self.history, bounds, self._decided, lambda: self.next_position, live=self.live
+        )
 
     def hear(self, items: Iterable[Item]) -> None:
         """Judges these records, in this order."""
         for item in items:
             self._hear_one(item)
 
+    def pass_time(self, agency: str, now: datetime) -> None:
+        """Ends the holds behind gaps that are over at `now`, as the next record of the lane would.
+
+        Only for a time up to which everything of the lane was heard: no record may come that is earlier.
+        """
+        self._holding.pass_time(agency, now)
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Judges what waits for these keys again: what they stand for was healed."""
+        self._waiting_room.healed(keys)
+
+    def expire(self, heard_until: Callable[[str], datetime]) -> None:
+        """Refuses what has waited too long for its cause; `heard_until` says by agency how far its lane was judged."""
+        self._waiting_room.expire(heard_until)
+
     def put_away(self) -> None:
-        """Ends its work. It and its holding name each other: large events would wait for the collector of garbage."""
-        del self._holding
+        """Ends its work. It and its parts name each other: large events would wait for the collector of garbage."""
+        del self._holding, self._waiting_room
 
     def tell(self, notice: Notice) -> None:
         """Says something that is no judgement; it takes the next position."""
@@ -234,16 +224,16 @@ class Docket:
             if source is not None and decision.rule == WAITS_FOR_GAP:
                 self._holding.seat(record, content, source, received_at)
             else:
-                decision = self._seat(record, content, received_at, decision, now)
+                decision = self._waiting_room.seat(record, content, received_at, decision, now)
         self._enter(record.agency, record.offset, received_at, content, decision, record.value, fresh=fresh)
         if isinstance(content, Decoded) and decision.status is VerdictStatus.ACCEPTED:
             self._accept(content, record.offset, received_at)
-            self._release(content.event.key, self._time_by(record.agency, now, received_at))
+            self._waiting_room.heard(content.event.key, record.agency, now, received_at)
 
     def _freed(self, seat: WaitingEvent, now: datetime) -> None:
         """Judges an event that a gap has held up, as if it came now."""
         record = LaneRecord(lane_of(seat.agency), seat.agency, seat.lane_offset, 0, None, seat.value)
-        behind = self._is_held(record, seat.decoded.event.key, now)
+        behind = self._waiting_room.is_behind_parked(record, seat.decoded.event.key, now)
         decision = waiting(HELD) if behind else judge_aggregate(seat.decoded.event, self.history, seat.received_at)
         self._conclude(record, seat.decoded, None, seat.received_at, decision, now, fresh=False)
 
@@ -252,125 +242,13 @@ class Docket:
         barrier = self._holding.barrier(content.event.envelope, record.agency, now)
         if barrier is not None:
             return barrier
-        return waiting(HELD) if self._is_held(record, content.event.key, now) else None
+        return waiting(HELD) if self._waiting_room.is_behind_parked(record, content.event.key, now) else None
 
-    def _is_held(self, record: LaneRecord, key: str, now: datetime) -> bool:
-        """True when an event has to wait behind a parked record; lets those go that have waited long enough."""
-        room = self.history.waiting.get(key)
-        if room and any(seat.rule == HELD and now > seat.until for seat in room):
-            self._release(key, self._time_by(record.agency, now))
-        return self.history.held_until(record.agency, key, record.offset, now) is not None
-
-    def _seat(
-        self, record: LaneRecord, content: Decoded, received_at: datetime, decision: Decision, now: datetime
-    ) -> Decision:
-        """Gives an event a seat in the waiting room; or refuses it, or stops holding the key, when the room is full."""
-        key = content.event.key
-        room = self.history.waiting.setdefault(key, [])
-        # Counted by agency: on a case, anybody may speak, and nobody may keep the others out.
-        full = sum(seat.agency == record.agency for seat in room) >= self.bounds.waiting_per_key
-        if full and decision.rule == HELD:
-            self._stop_holding(record.agency, key, now)
-            decision = judge_aggregate(content.event, self.history, received_at)
-            return decision if decision.final else self._seat(record, content, received_at, decision, now)
-        if full:
-            return rejected("waiting.room-full")
-        room.append(
-            WaitingEvent(
-                agency=record.agency,
-                lane_offset=record.offset,
-                key=key,
-                rule=decision.rule,
-                rank=rank(content.event, round(now.timestamp() * 1000)),
-                until=self._until(decision, record.agency, key, record.offset, now),
-                received_at=received_at,
-                value=record.value or b"",
-                decoded=content,
-                position=self.next_position,
-            )
-        )
-        return decision
-
-    def _until(self, decision: Decision, agency: str, key: str, lane_offset: int, now: datetime) -> datetime:
-        held = self.history.held_until(agency, key, lane_offset, now) if decision.rule == HELD else None
-        return held or now + self.bounds.wait
-
-    def _stop_holding(self, agency: str, key: str, now: datetime) -> None:
-        """Nobody waits behind this lane's parked records of a key any more; those who do are judged now, in order."""
-        for kept in self.history.parked.pop((agency, key), []):
-            kept.until = None
-            self.history.let_go.append(kept)
-        self._release(key, self._time_by(agency, now))
-
-    def _time_by(self, agency: str, now: datetime, came_at: datetime | None = None) -> TimeOf:
-        """What a record of this lane says of the time. What other lanes may still bring is not late by that.
-
-        A cause has come at `came_at`, however long a gap has then held it.
-        """
-        by = came_at or now
-        return lambda seat: now if seat.rule == HELD else by if seat.awaits == agency else LONG_AGO
-
-    def _release(self, key: str, time_of: TimeOf) -> None:
-        """Judges what waits for this key again, in order, until nothing moves."""
-        room = self.history.waiting.get(key)
-        moved = bool(room)
-        while room and moved:
-            moved = False
-            for event in sorted(room, key=lambda seat: seat.turn):
-                moved |= self._reconsider(event, room, time_of(event))
-
-    def _reconsider(self, seat: WaitingEvent, room: list[WaitingEvent], now: datetime) -> bool:
-        decision = self._second_look(seat, now)
-        if decision is None:
-            return False
-        room.remove(seat)
-        self.history.released.append(seat)
-        if not decision.final:  # from behind a parked record into the queue for its own cause
-            until = seat.received_at + self.bounds.wait
-            room.append(replace(seat, rule=decision.rule, until=until, fresh=True))
+    def _decided(self, seat: WaitingEvent, decision: Decision) -> None:
+        """Enters what was decided on an event that waited."""
         self._enter(seat.agency, seat.lane_offset, seat.received_at, seat.decoded, decision, seat.value, fresh=False)
         if decision.status is VerdictStatus.ACCEPTED:
             self._accept(seat.decoded, seat.lane_offset, seat.received_at)
-        return True
-
-    def _second_look(self, seat: WaitingEvent, now: datetime) -> Decision | None:
-        """What is to be decided on a waiting event now; None when it waits on as it did.
-
-        Who waits behind a parked record is never refused for the time it took.
-        """
-        if seat.rule == HELD:
-            if self.history.held_until(seat.agency, seat.key, seat.lane_offset, now) is not None:
-                return None
-        elif now > seat.until:
-            return rejected("waiting.time-up")
-        decision = judge_aggregate(seat.decoded.event, self.history, seat.received_at)
-        return decision if decision.final or decision.rule != seat.rule else None
-
-    def pass_time(self, agency: str, now: datetime) -> None:
-        """Ends the holds behind gaps that are over at `now`, as the next record of the lane would.
-
-        Only for a time up to which everything of the lane was heard: no record may come that is earlier.
-        """
-        self._holding.pass_time(agency, now)
-
-    def release(self, keys: Iterable[str]) -> None:
-        """Judges what waits for these keys again: what they stand for was healed. Nobody's time is over by that."""
-        for key in keys:
-            self._release(key, lambda _: LONG_AGO)
-
-    def expire(self, heard_until: Callable[[str], datetime]) -> None:
-        """Refuses every event whose cause has not come in time, and judges who has waited behind a parked record.
-
-        `heard_until` says by agency up to which lane time everything of its lane was judged: an event is refused only
-        where a cause that is still to come would come too late as well.
-        """
-
-        def time_of(seat: WaitingEvent) -> datetime:
-            return heard_until(seat.awaits)
-
-        for key, room in sorted(self.history.waiting.items()):  # whatever order the database gave them in
-            if any(time_of(seat) > seat.until for seat in room):
-                self._release(key, time_of)
 
     def _accept(self, content: Decoded, lane_offset: int, received_at: datetime) -> None:
         entry = self.entries[-1]

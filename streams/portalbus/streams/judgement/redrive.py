@@ -7,9 +7,8 @@ from datetime import datetime
 from portalbus.schemas.codec import Decoded, Misshapen
 from portalbus.schemas.models import Envelope, VerdictStatus
 from portalbus.streams.judgement.decision import Decision, rejected, waiting
-from portalbus.streams.judgement.docket import NO_CLAIM_RULES, Content, Docket, TimeOf, lane_time
+from portalbus.streams.judgement.docket import NO_CLAIM_RULES, Content, Docket, lane_time
 from portalbus.streams.judgement.history import SourceState
-from portalbus.streams.judgement.holding import LONG_AGO
 from portalbus.streams.judgement.judge import judge
 from portalbus.streams.judgement.parked import HELD, Claim
 from portalbus.streams.judgement.sources import hear, take_sequence
@@ -26,6 +25,8 @@ class ParkedDocket(Docket):
     record is judged right after it, in the order in which it came.
     """
 
+    live = False
+
     def redrive(self, record: LaneRecord, content: Content, claim: Claim, now: datetime) -> Decision:
         """Judges a parked record that can be read now. Behind one that is still parked, it waits."""
         self._let_go(record.agency, record.offset, claim)
@@ -33,7 +34,8 @@ class ParkedDocket(Docket):
         if isinstance(content, Decoded | Misshapen):
             decision = self._judge_again(record, content, now)
             if isinstance(content, Decoded):
-                self._release(content.event.key, self._time_by(record.agency, now, lane_time(record.timestamp_ms)))
+                came_at = lane_time(record.timestamp_ms)
+                self._waiting_room.heard(content.event.key, record.agency, now, came_at)
         else:  # what a source says of itself: others came after it, and say more
             decision = HEARTBEAT
             received_at = self._facts_at(record.timestamp_ms).now
@@ -51,7 +53,7 @@ class ParkedDocket(Docket):
     def _judge_again(self, record: LaneRecord, content: Decoded | Misshapen, now: datetime) -> Decision:
         facts = self._facts_at(record.timestamp_ms)
         received_at = facts.now
-        behind = isinstance(content, Decoded) and self._is_held(record, content.event.key, now)
+        behind = isinstance(content, Decoded) and self._waiting_room.is_behind_parked(record, content.event.key, now)
         held = waiting(HELD) if behind else None
         decision = judge(content, record.key, record.agency, self.history, facts, held=held)
         envelope = content.event.envelope if isinstance(content, Decoded) else content.envelope
@@ -62,7 +64,7 @@ class ParkedDocket(Docket):
         if decision.rule not in NO_CLAIM_RULES:
             self.history.event_ids[record.agency, envelope.id] = content.content_hash
         if isinstance(content, Decoded) and decision.status is VerdictStatus.WAITING:
-            decision = self._seat(record, content, received_at, decision, now)
+            decision = self._waiting_room.seat(record, content, received_at, decision, now)
         self._enter(
             record.agency, record.offset, received_at, content, decision, record.value, fresh=False, redriven=True
         )
@@ -71,10 +73,6 @@ class ParkedDocket(Docket):
         if source is not None:
             self._holding.settle(source, now)
         return decision
-
-    def _time_by(self, agency: str, now: datetime, came_at: datetime | None = None) -> TimeOf:
-        """The operator's time ends waits behind parked records; a cause is late only when it came too late."""
-        return super()._time_by(agency, now, came_at or LONG_AGO)
 
     def _source_of(self, envelope: Envelope, received_at: datetime) -> SourceState:
         """The source of a record of the past: it was heard since, unless this is the first that is heard of it."""
@@ -87,4 +85,4 @@ class ParkedDocket(Docket):
 
     def _release_behind(self, agency: str, claim: Claim, now: datetime) -> None:
         if claim.key is not None:
-            self._release(claim.key, self._time_by(agency, now))
+            self._waiting_room.heard(claim.key, agency, now)

@@ -16,7 +16,8 @@ from psycopg import Connection, Cursor
 from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.schemas.models import VerdictStatus
-from portalbus.streams.judgement.docket import Bounds, Docket, Item
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Docket, Item
 from portalbus.streams.ledger.clock import LedgerClock, read_time
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session
 from portalbus.streams.ledger.fetching import TooMuchAtOnce, fetch_held, fetch_history, fetch_overdue, waiting_events

@@ -20,7 +20,8 @@ from psycopg import Connection
 
 from portalbus.schemas.errors import PortalbusError
 from portalbus.schemas.law.limits import Limits
-from portalbus.streams.judgement.docket import Bounds, Item
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Item
 
 WRITE = """
 with known as (select id from ledger.judging where version = %(version)s and bounds = %(bounds)s::jsonb),

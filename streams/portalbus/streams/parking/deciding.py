@@ -17,7 +17,8 @@ from portalbus.schemas.codec import WriterSchemas
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.streams.decoding.contents import DEADLY, content_of
 from portalbus.streams.decoding.decoder import Decoder
-from portalbus.streams.judgement.docket import Bounds, Content, Item, Unreadable
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Content, Item, Unreadable
 from portalbus.streams.judgement.gaps import Place
 from portalbus.streams.judgement.parked import claim_of
 from portalbus.streams.judgement.redrive import ParkedDocket

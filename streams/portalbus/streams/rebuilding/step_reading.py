@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from portalbus.streams.judgement.docket import Bounds
+from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.ledger.steps import LedgerNewer, Run, StepKind, bounds_judged_under
 
 SLICE = 1_000

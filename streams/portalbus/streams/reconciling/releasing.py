@@ -10,7 +10,8 @@ from psycopg import Connection
 
 from portalbus.schemas.codec import Decoded, WriterSchemas, read
 from portalbus.schemas.directory import AgencyDirectory, directory
-from portalbus.streams.judgement.docket import Bounds, Docket
+from portalbus.streams.judgement.bounds import Bounds
+from portalbus.streams.judgement.docket import Docket
 from portalbus.streams.ledger.fetching import fetch_history
 from portalbus.streams.ledger.order import advance_position, take_turn
 from portalbus.streams.ledger.steps import bounds_in_use, release_told, write_step
