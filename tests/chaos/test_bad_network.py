@@ -66,7 +66,9 @@ class StackBehind(Stack):
 
     def _build(self, ports: Ports) -> None:
         super()._build(ports)
-        self.kafka = kafka = KafkaBehind(self.state, ports.kafka, ports.kafka_controller, self._jars("kafka"))
+        self.kafka = kafka = KafkaBehind(
+            self.state, ports.kafka, ports.kafka_controller, self._jars("kafka"), self._quick_start("kafka")
+        )
         kafka.far_port = next(port for port in range(ports.kafka + 1, 31_000) if is_free(port))
         kafka.way_port = self.network.port
         self.network.to(kafka.far_port)

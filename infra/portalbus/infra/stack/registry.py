@@ -13,6 +13,7 @@ from portalbus.infra.stack.paths import StateFolder
 from portalbus.infra.stack.ports import LOOPBACK
 from portalbus.infra.stack.postgres import Postgres
 from portalbus.infra.stack.process import Command, Service
+from portalbus.infra.stack.quick_start import QuickStart
 
 HEAP_MB = (48, 192)
 API = "/apis/ccompat/v7"
@@ -52,6 +53,7 @@ class Registry(Service):
 
     name = "Apicurio Registry"
     dump_signal = signal.SIGQUIT
+    stop_patience_s = 30.0  # once on a machine it takes some seconds to write down what it has loaded
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Registry(Service):
         management_port: int,
         postgres: Postgres,
         jars: Callable[[], list[Path]],
+        quick_start: QuickStart,
     ) -> None:
         super().__init__(state.logs / "registry.log", state.run / "registry.pid")
         self.port = port
@@ -69,13 +72,15 @@ class Registry(Service):
         self._scratch = state.scratch
         self._postgres = postgres
         self._jars = jars
+        self._quick_start = quick_start
 
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}{API}"
 
     def command(self) -> Command:
-        runner = next(path for path in self._jars() if path.name == "quarkus-run.jar")
+        jars = self._jars()
+        program = ("-jar", str(next(path for path in jars if path.name == "quarkus-run.jar")))
         self._scratch.mkdir(exist_ok=True)
         settings = {
             **SETTINGS,
@@ -84,7 +89,8 @@ class Registry(Service):
             "portalbus.run": str(self._run),  # tells this process from any other registry on the machine
         }
         options = (f"-D{name}={value}" for name, value in settings.items())
-        argv = (*java(HEAP_MB, self._scratch), *options, "-jar", str(runner))
+        quick = self._quick_start.options(program, jars)
+        argv = (*java(HEAP_MB, self._scratch), *quick, *options, *program)
         environment = {
             "APICURIO_DATASOURCE_URL": self._postgres.jdbc_url(DATABASE),
             "APICURIO_DATASOURCE_USERNAME": DATABASE,

@@ -23,6 +23,7 @@ from portalbus.infra.stack.ports import USUAL, Ports, choose, is_free, remember,
 from portalbus.infra.stack.postgres import Postgres, new_passwords
 from portalbus.infra.stack.process import ProcessRecord, Service, end
 from portalbus.infra.stack.progress import Progress, Quiet
+from portalbus.infra.stack.quick_start import QuickStart
 from portalbus.infra.stack.registry import Registry
 from portalbus.infra.stack.status import StackStatus, service_status
 from portalbus.infra.stack.together import run_together
@@ -119,15 +120,25 @@ class Stack:
 
     def _build(self, ports: Ports) -> None:
         self.postgres = Postgres(self.state, ports.postgres, self._passwords())
-        self.kafka = Kafka(self.state, ports.kafka, ports.kafka_controller, self._jars("kafka"))
+        self.kafka = Kafka(
+            self.state, ports.kafka, ports.kafka_controller, self._jars("kafka"), self._quick_start("kafka")
+        )
         self.registry = Registry(
-            self.state, ports.registry, ports.registry_management, self.postgres, self._jars("registry")
+            self.state,
+            ports.registry,
+            ports.registry_management,
+            self.postgres,
+            self._jars("registry"),
+            self._quick_start("registry"),
         )
         self._services = (self.registry, self.kafka, self.postgres)
 
     def _jars(self, app: App) -> Callable[[], list[Path]]:
         """Give a service its files, checked anew each time it asks."""
         return lambda: self._downloads.ensure(app)
+
+    def _quick_start(self, app: App) -> QuickStart:
+        return QuickStart(self._downloads.folder / "quick-start", app)
 
     def _passwords(self) -> dict[str, str]:
         if not self.state.secrets.exists():
