@@ -1,4 +1,4 @@
-"""What the tests that break things have measured, at the end of the run: also of those that passed."""
+"""At the end of a run: what tests that break things have measured, passed ones too, and why some ran again."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ MEASURING = (
 )
 """Folders and beginnings of names of what measures a promise."""
 
+LONGEST_FAILURE = 4_000
+"""Of a failure so many characters are shown: its end, which says what was wrong."""
+
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Prints what passed tests of these have said, in the test or at its end."""
+    """Prints what passed tests of these have said, in the test or at its end, and how tests failed that ran again."""
+    _tell_first_failures(terminalreporter)
     stats = terminalreporter.stats
     passed: list[TestReport] = stats.get("passed", [])
     ended = {report.nodeid: report for report in stats.get("", []) if report.when == "teardown"}
@@ -34,6 +38,15 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     for name, said in told:
         terminalreporter.write_line(name, bold=True)
         terminalreporter.write_line(said)
+
+
+def _tell_first_failures(terminalreporter: TerminalReporter) -> None:
+    again: list[TestReport] = terminalreporter.stats.get("rerun", [])
+    if again:
+        terminalreporter.section("failed and run again")
+    for report in again:
+        terminalreporter.write_line(report.nodeid, bold=True)
+        terminalreporter.write_line(report.longreprtext[-LONGEST_FAILURE:])
 
 
 def _was_said(title: str) -> bool:
