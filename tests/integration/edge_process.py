@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -83,7 +84,7 @@ def main(config: dict[str, Any]) -> int:
         log.info("test.applied", batch=repr(batch))
 
     @asynccontextmanager
-    async def open_app() -> AsyncIterator[LaneApp]:
+    async def open_app(ending: threading.Event) -> AsyncIterator[LaneApp]:
         yield build_app(
             settings=EdgeSettings(**config["settings"]),
             lanes=ledger.lanes,

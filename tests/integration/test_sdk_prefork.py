@@ -85,7 +85,7 @@ def stop_server(server: subprocess.Popen[bytes]) -> None:
     for _ in range(3):
         server.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            server.wait(15)
+            server.wait(5)
             return
     master = psutil.Process(server.pid)
     for process in [*master.children(recursive=True), master]:

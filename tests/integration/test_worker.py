@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 
 import httpx2
 import psycopg
@@ -392,25 +393,29 @@ def assert_each_once_in_order(bus: Bus, sent: dict[str, int]) -> None:
 
 
 class Passage:
-    """A way to the registry that can be closed."""
+    """A way to a service that can be closed."""
 
     def __init__(self, url: str) -> None:
-        self._to = url.split("/")[2].rsplit(":", 1)
+        to = urlsplit(url)
+        self._to = (str(to.hostname), int(to.port or 0))
         self._listener = socket.create_server(("127.0.0.1", 0))
-        own = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.url = url.replace(":".join(self._to), own)
+        self._open: list[socket.socket] = []
+        self.url = url.replace(f"{self._to[0]}:{self._to[1]}", f"127.0.0.1:{self._listener.getsockname()[1]}")
         threading.Thread(target=self._run, daemon=True).start()
 
     def close(self) -> None:
         """Nobody gets through any more."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        for end in (self._listener, *self._open):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
 
     def _run(self) -> None:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                far = socket.create_connection((self._to[0], int(self._to[1])))
+                far = socket.create_connection(self._to)
+                self._open += (near, far)
                 for source, sink in ((near, far), (far, near)):
                     threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
@@ -442,6 +447,19 @@ def test_a_worker_that_waits_for_the_registry_stops_when_it_is_told_to(bus: Bus)
     worker = bus.start_worker()
     bus.wait_until(lambda: bool(worker.said("registry.away")), "the worker to miss the registry")
     assert worker.stop(within=5) == 0
+
+
+def test_a_worker_whose_database_is_away_stops_when_it_is_told_to_and_the_next_one_does_its_work(bus: Bus) -> None:
+    passage = Passage(bus.database_url)
+    worker = bus.start_worker(PORTALBUS_DATABASE=passage.url)
+    bus.publish("H26", [case(bus, "H26", 1)])
+    bus.wait_until(lambda: bus.next_offset("H26") == 1, "an event by that way")
+    passage.close()
+    bus.publish("H26", [case(bus, "H26", 2)])
+    bus.wait_until(lambda: len(worker.said("database.away")) > 3, "the worker to miss the database")
+    assert worker.stop(within=10) == 0, worker.text()
+    bus.start_worker()
+    bus.wait_until(lambda: accepted(bus, "H26") == [1, 2], "what was in its hand")
 
 
 def test_events_deleted_before_they_were_read_stop_the_worker_with_a_clear_word(bus: Bus) -> None:

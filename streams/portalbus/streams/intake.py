@@ -15,6 +15,7 @@ import structlog
 from portalbus.schemas.topics import agency_of, lane_of
 from portalbus.streams.decoding.contents import DEADLY, Reads
 from portalbus.streams.judgement.docket import Item, Unreadable
+from portalbus.streams.ledger.database import CalledOff
 from portalbus.streams.ledger.ledger import Ledger, Taken
 from portalbus.streams.records import Batch, LaneRecord
 
@@ -161,6 +162,9 @@ class Intake:
     async def _commit(self, items: Sequence[Item]) -> None:
         try:
             taken = await asyncio.get_running_loop().run_in_executor(self._committing, self._take_in, items)
+        except CalledOff:
+            log.info("intake.left-to-the-next-worker", records=len(items))
+            return
         except Exception as error:
             self._failed(error)
             raise

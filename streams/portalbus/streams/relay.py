@@ -21,7 +21,7 @@ from portalbus.schemas.registration import SchemaIds
 from portalbus.schemas.topics import VERDICT_PREFIX
 from portalbus.schemas.tracing import open_spans
 from portalbus.streams.ledger.behind import tell_missing
-from portalbus.streams.ledger.database import BOUNDED, BY_KEY, connect
+from portalbus.streams.ledger.database import BOUNDED, BY_KEY, CalledOff, connect
 from portalbus.streams.ledger.disk_space import once_there_is_space
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
@@ -94,6 +94,8 @@ def main() -> int:
             "relay.position-lost", topic_says=error.topic_says, ledger_says=error.ledger_says, mend=PositionLost.MEND
         )
         return EXIT_RESTART
+    except CalledOff:
+        log.info("relay.left-to-the-next-one")
     except (KafkaException, psycopg.Error) as error:
         log.error("relay.restart", error=type(error).__name__, detail=_name(error))
         tell_missing(error, settings.database_url)
@@ -121,7 +123,7 @@ def _relay(
     measures: Measures,
 ) -> None:
     # Should a frozen predecessor wake up, it can send nothing more: the transactional id is taken now.
-    sender = Sender(settings.bootstrap, schemas)
+    sender = Sender(settings.bootstrap, schemas, stop.is_set)
     sender.open()
     position = _position(settings, connection)
     log.info("relay.started", position=position)

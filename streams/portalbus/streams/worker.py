@@ -6,7 +6,6 @@ import asyncio
 import signal
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -34,6 +33,7 @@ from portalbus.streams.edge.worker import run_worker
 from portalbus.streams.intake import Intake
 from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.ledger.behind import tell_missing
+from portalbus.streams.ledger.database import CalledOff
 from portalbus.streams.ledger.ledger import LaneJump, Ledger
 from portalbus.streams.ledger.parking_limit import ParkingStopped
 from portalbus.streams.logging_setup import log_json
@@ -67,8 +67,8 @@ def main() -> int:
 
 
 @asynccontextmanager
-async def open_app(settings: StreamSettings, schemas: LaneSchemas) -> AsyncIterator[LaneApp]:
-    """Builds everything a worker needs, and lets go of it at the end."""
+async def open_app(settings: StreamSettings, schemas: LaneSchemas, ending: threading.Event) -> AsyncIterator[LaneApp]:
+    """Builds everything a worker needs, and lets go of it at the end; once it is `ending` no database is waited for."""
     writers = schemas.writers
     progress = LaneProgress()
     measures = WorkerMeasures(progress)
@@ -76,7 +76,8 @@ async def open_app(settings: StreamSettings, schemas: LaneSchemas) -> AsyncItera
 
     def pause(seconds: float) -> None:
         progress.alive()  # waiting for the database is no standstill
-        time.sleep(seconds)
+        if ending.wait(seconds):
+            raise CalledOff
 
     bounds = Bounds(
         gap_hold=timedelta(seconds=settings.gap_hold), parked_hold=settings.parked_hold, review=settings.review

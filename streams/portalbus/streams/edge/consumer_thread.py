@@ -23,8 +23,39 @@ log = structlog.get_logger(__name__)
 # handler is busy, or the database is away; the watchdog decides how long is too long.
 _NEVER_MS = 7 * 24 * 3_600 * 1_000
 
+# aiokafka looks for a group's coordinator without an end. Where a process ends, and where a group is told how far it
+# has come, that is no use: what matters is in the ledger, or is read again.
+_AWAY_SECONDS = 5.0
 
-class LaneConsumerThread(driver.AIOKafkaConsumerThread):
+
+class EndingThread(driver.AIOKafkaConsumerThread):
+    """aiokafka that comes to an end, and does not hold up others, while the broker is away."""
+
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer. One that does not stop well must not keep the process from ending: its session times out.
+
+        aiokafka lets a cancelled task of its own through when the group rebalances at that moment, and then nobody
+        would tell the process that this thread has ended.
+        """
+        try:
+            async with asyncio.timeout(_AWAY_SECONDS):
+                await super().on_thread_stop()
+        except (asyncio.CancelledError, KafkaError, TimeoutError) as error:
+            log.warning("edge.consumer-not-stopped", error=type(error).__name__)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            async with asyncio.timeout(_AWAY_SECONDS):
+                return await self._commit_to_group(offsets)
+        except TimeoutError:
+            log.info("edge.group-commit-failed", error="TimeoutError")
+            return False
+
+    async def _commit_to_group(self, offsets: Mapping[TP, int]) -> bool:
+        return bool(await super()._commit(offsets))
+
+
+class LaneConsumerThread(EndingThread):
     """aiokafka with bounded fetches, our assignor, and no policy of its own about offsets."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -55,17 +86,6 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         transport: Any = self.transport
         give_out_lane_records(self._ensure_consumer()._fetcher, transport.parts.settings.fetch_pause)
-
-    async def on_thread_stop(self) -> None:
-        """Stop the consumer. One that does not stop well must not keep the worker from ending: its session times out.
-
-        aiokafka lets a cancelled task of its own through when the group rebalances at that moment, and then nobody
-        would tell the worker that this thread has ended.
-        """
-        try:
-            await super().on_thread_stop()
-        except (asyncio.CancelledError, KafkaError) as error:
-            log.warning("edge.consumer-not-stopped", error=type(error).__name__)
 
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
         """Log what ended the thread; mode would print the exception with its message."""
@@ -100,11 +120,10 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         ends: Mapping[Any, int] = await fetcher.end_offsets([driver.ensure_aiokafka_TP(tp) for tp in tps], within_ms)
         return ends
 
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+    async def _commit_to_group(self, offsets: Mapping[TP, int]) -> bool:
+        told = {driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
         try:
-            await self._ensure_consumer().commit(
-                {driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
-            )
+            await self._ensure_consumer().commit(told)
         except KafkaError as error:
             log.info("edge.group-commit-failed", error=type(error).__name__)  # a hint for lag displays, no more
             return False

@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from portalbus.schemas.kafka_settings import aiokafka_settings
 from portalbus.streams.edge.broker import wait_for_broker
+from portalbus.streams.edge.consumer_thread import EndingThread
 from portalbus.streams.edge.failstop import EXIT_FAIL_STOP, fail_stop
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class CanonicalRecord:
 Take = Callable[[CanonicalRecord], Awaitable[None]]
 
 
-class _CommittedThread(driver.AIOKafkaConsumerThread):
+class _CommittedThread(EndingThread):
     """Reads what is committed: the relay sends in transactions."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:

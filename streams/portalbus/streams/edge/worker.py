@@ -18,7 +18,8 @@ from portalbus.streams.edge.watchdog import StallDetector, Watchdog
 
 log = structlog.get_logger(__name__)
 
-OpenApp = Callable[[], AbstractAsyncContextManager[LaneApp]]
+OpenApp = Callable[[threading.Event], AbstractAsyncContextManager[LaneApp]]
+"""Its event is set when the worker ends: nothing that is away is waited for from then on."""
 
 
 def run_worker(
@@ -32,9 +33,9 @@ def run_worker(
     """Run one worker until SIGTERM or SIGINT and return its exit status.
 
     ``open_app`` is entered inside the event loop: it opens what the handler needs, yields the app, and closes it
-    again. ``on_started`` is awaited when the worker has its lanes. A signal finishes the batch in hand; whatever is
-    not finished after ``stop_within`` seconds is left to the ledger and the process ends with status 70, as it
-    does after a crash.
+    again. ``on_started`` is awaited when the worker has its lanes. A signal finishes the batch in hand, unless the
+    database is away; whatever is not finished after ``stop_within`` seconds is left to the ledger and the process
+    ends with status 70, as it does after a crash.
     """
     with asyncio.Runner() as runner:
         return runner.run(_run(open_app, on_started, patience, stop_within, fail_stop))
@@ -65,11 +66,12 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     try:
-        async with open_app() as app:
+        ending = threading.Event()
+        async with open_app(ending) as app:
             watchdog = Watchdog(StallDetector(app.parts.progress, patience=patience), fail_stop=fail_stop)
             watchdog.start()
             try:
-                return await _serve(app, stop, on_started, out_of_time)
+                return await _serve(app, stop, ending, on_started, out_of_time)
             finally:
                 watchdog.stop()
     finally:
@@ -79,6 +81,7 @@ async def _run(
 async def _serve(
     app: LaneApp,
     stop: asyncio.Event,
+    ending: threading.Event,
     on_started: Callable[[LaneApp], Awaitable[None]] | None,
     out_of_time: Callable[[], None],
 ) -> int:
@@ -100,6 +103,7 @@ async def _serve(
         out_of_time()  # nobody knows in what state it is: it gets as long to stop as after a signal
     for task in (starting, stopping, crashed):
         task.cancel()
+    ending.set()
     await app.stop()
     log.info("worker.stopped")
     return EXIT_FAIL_STOP if broken else 0

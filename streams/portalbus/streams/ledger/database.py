@@ -53,6 +53,10 @@ where datname = current_database() and usename = current_user and application_na
 ledger for ever: while the server waits for the rest of a COPY, none of its own timeouts ends the session."""
 
 
+class CalledOff(Exception):
+    """A database that is away is waited for no longer: the process ends. What was begun is left as it was."""
+
+
 class KeptConnection:
     """A connection that is opened when it is first wanted, and anew after it was lost or closed. For one thread."""
 
@@ -81,8 +85,8 @@ class KeptConnection:
 class Session:
     """A connection that comes back: a database that is away is waited for, for ever, with growing pauses.
 
-    Not thread-safe: one thread calls it. What is done in `transact` may be done again after a lost connection, so it
-    has to be right the second time too.
+    A `pause` may raise CalledOff instead, which ends the wait. Not thread-safe: one thread calls it. What is done in
+    `transact` may be done again after a lost connection, so it has to be right the second time too.
     """
 
     def __init__(

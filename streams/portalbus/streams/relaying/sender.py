@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from portalbus.schemas.kafka_settings import ONE_REQUEST_AT_A_TIME, librdkafka_settings
 from portalbus.schemas.topics import RELAY_POSITION
+from portalbus.streams.ledger.database import CalledOff
 from portalbus.streams.relaying.outgoing import Message, Outgoing, messages_of
 from portalbus.streams.relaying.sent_before import Named
 
@@ -22,7 +23,8 @@ TOPIC_APPEARS_MS = 10_000
 """How long a topic that the broker does not know may still be on its way. By itself librdkafka waits as long as for a
 message at all, and then says the one or the other: that the topic is missing has to come first."""
 INIT_TIMEOUT_SECONDS = 60.0
-COMMIT_TIMEOUT_SECONDS = 60.0
+COMMIT_SLICE_SECONDS = 2.0
+"""A commit goes on for as long as it takes; so often it is looked whether it is still wanted."""
 QUEUE_MESSAGES = 50_000
 MEND = {
     KafkaError._UNKNOWN_TOPIC: "make the topic: portalbus prepare, or portalbus topics apply --agency <code>",
@@ -54,11 +56,13 @@ class Place:
 class Sender:
     """A transactional producer for the relay; `schemas` holds the ids of what the centre says, by record.
 
-    Anything that goes wrong is raised; the process starts anew then.
+    Anything that goes wrong is raised; the process starts anew then. Once `ended` says so, a broker that is away is not
+    waited for.
     """
 
     bootstrap: str
     schemas: Mapping[str, int]
+    ended: Callable[[], bool] = lambda: False
     _producer: Producer = field(init=False)
     _refused: set[str] = field(init=False, default_factory=set)
 
@@ -80,9 +84,11 @@ class Sender:
         self._producer.init_transactions(INIT_TIMEOUT_SECONDS)
 
     def send(self, batch: Sequence[Outgoing], known: Known = nothing_known) -> list[Place]:
-        """Sends what these positions hold and the relay's new position, all or nothing. Raises KafkaException.
+        """Sends what these positions hold and the relay's new position, all or nothing.
 
-        What `known` names was sent before a backup was put back, and is not sent again.
+        What `known` names was sent before a backup was put back, and is not sent again. Raises KafkaException; and
+        CalledOff, which leaves all of it for the next relay: that takes the transactional id, and so undoes what was
+        begun.
         """
         places: list[Place] = []
         found = [(outgoing.position, message) for outgoing in batch for message in messages_of(outgoing, self.schemas)]
@@ -106,12 +112,14 @@ class Sender:
     def _commit(self) -> None:
         while True:
             try:
-                self._producer.commit_transaction(COMMIT_TIMEOUT_SECONDS)
+                self._producer.commit_transaction(COMMIT_SLICE_SECONDS)
                 return
             except KafkaException as error:
                 if not error.args[0].retriable():
                     self._producer.poll(0)  # which topic refused, before all is given up
                     raise
+                if self.ended():
+                    raise CalledOff from error
                 log.warning("relay.commit-retried", error=error.args[0].name())
 
     def _placed(self, position: int, places: list[Place]) -> Any:
