@@ -20,7 +20,8 @@ from structlog.testing import capture_logs
 from bus_events import answer, directive, envelope, receipt, value_of
 from ledger_facts import rows
 from memory_ledger import directory
-from portalbus.infra.stack import Endpoints
+from portalbus.infra.stack import Endpoints, Stack
+from portalbus.schemas.avro_files import CENTRE_TYPES
 from portalbus.schemas.codec import WriterSchemas, read
 from portalbus.schemas.errors import UndecodableRecord
 from portalbus.schemas.headers import cloudevents_headers
@@ -34,9 +35,13 @@ from portalbus.streams.ledger.database import connect
 from portalbus.streams.ledger.ledger import Ledger
 from portalbus.streams.ledger.order import CHANNEL, forget_news
 from portalbus.streams.records import LaneRecord
-from portalbus.streams.relaying.outgoing import Told
+from portalbus.streams.relaying.endless import endless
+from portalbus.streams.relaying.outgoing import Message as Sendable
+from portalbus.streams.relaying.outgoing import Told, messages_of, next_outgoing
 from portalbus.streams.relaying.position import read_position
-from portalbus.streams.relaying.sender import Sender
+from portalbus.streams.relaying.sender import TRANSACTIONAL_ID, Sender
+from promises import promised
+from raw_batches import OpenTransaction
 from seeds import fresh_seed
 from whole_bus import RELAY_POSITION, Bus, outgoing_topics
 
@@ -258,6 +263,68 @@ def test_a_relay_whose_position_was_lost_sends_nothing_again_until_it_is_told_wh
     again = bus.start_relay(PORTALBUS_RELAY_AFTER="0")
     bus.wait_until(lambda: again.said("relay.started"), "a relay that knows its place and needs no word")
     assert again.said("relay.started")[0]["position"] == bus.position()
+
+
+@pytest.fixture(scope="module")
+def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of its own, whose broker will have lost the end of a transaction."""
+    with Stack(tmp_path_factory.mktemp("lossy"), usual_ports=None) as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("remembered", [True, False], ids=["remembered", "remembered by nobody"])
+def test_a_transaction_whose_end_the_broker_has_forgotten_takes_effect_once(
+    lossy: Stack, tmp_path: Path, remembered: bool
+) -> None:
+    """A stopping broker may call a transaction complete and not end it: readers wait at its first record for ever.
+
+    What the ledger remembers was committed; of the rest nobody knows, and it is sent anew.
+    """
+    bus = Bus(lossy.endpoints, tmp_path, AGENCIES).open()
+    filler = Filler(bus)
+    try:
+        filler.take("H26", *filler.cases("H26", 1, 20))
+        relay = bus.start_relay()
+        bus.wait_until(lambda: relayed_up_to(bus) == bus.position(), "the first relay's work")
+        assert relay.stop() == 0, relay.text()
+        sent_up_to = bus.position()
+        filler.take("H26", *filler.cases("H26", 21, 20))
+        lose_the_end(lossy, bus, sent_up_to, remembered)
+        open_topics = {part.topic for part in endless(bus.endpoints.bootstrap)}
+        assert open_topics == {RELAY_POSITION, "verdict.H26", "central.feedback-received"}
+
+        again = bus.start_relay()
+        filler.take("H26", *filler.cases("H26", 41, 40))
+        bus.wait_until(lambda: relayed_up_to(bus) == bus.position(), "the rest")
+        (said,) = again.said("relay.transaction-without-end")
+        assert {part.rsplit("-", 1)[0] for part in said["undone"]} == (set() if remembered else open_topics)
+        with promised():
+            assert_each_once_in_order(bus, filler)
+            assert endless(bus.endpoints.bootstrap) == []
+        assert again.stop() == 0
+    finally:
+        filler.close()
+        bus.close()
+
+
+def lose_the_end(stack: Stack, bus: Bus, after: int, remembered: bool) -> None:
+    """Puts into the topics what a relay would send next, in a transaction that never ends."""
+    lost = OpenTransaction(stack, TRANSACTIONAL_ID, RELAY_POSITION)
+    ids = SchemaIds(SchemaRegistry(bus.endpoints.registry_url))
+    with connect(bus.database_url, application="test", autocommit=True) as connection:
+        batch = next_outgoing(connection, after, 500)
+        by_topic: dict[str, list[tuple[int, Sendable]]] = {}
+        for outgoing in batch:
+            for message in messages_of(outgoing, {name: ids.id_of(name) for name in CENTRE_TYPES}):
+                by_topic.setdefault(message.topic, []).append((outgoing.position, message))
+        for topic, messages in by_topic.items():
+            places = lost.send(topic, [message for _, message in messages])
+            for (position, _), place in zip(messages, places, strict=True):
+                if remembered:
+                    connection.execute(
+                        "insert into ledger.relayed values (%s, %s, %s, %s)", (position, topic, 0, place.offset)
+                    )
+    lost.send(RELAY_POSITION, [Sendable(RELAY_POSITION, b"relay", str(batch[-1].position).encode(), [])])
 
 
 def test_news_that_nobody_waits_for_are_not_gathered(bus: Bus) -> None:

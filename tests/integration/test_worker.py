@@ -6,12 +6,11 @@ import os
 import re
 import signal
 import socket
-import struct
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -38,6 +37,7 @@ from portalbus.streams.ledger.stepping_back import step_back
 from portalbus.streams.metrics.measuring import PORT_VARIABLE
 from portalbus.streams.rebuilding.lane_reader import LaneReader
 from promises import promised
+from raw_batches import send_raw
 from seeds import fresh_seed
 from whole_bus import Bus, Running
 
@@ -185,7 +185,7 @@ def test_a_header_name_that_is_no_text_does_not_stop_the_worker(bus: Bus) -> Non
     builder = _DefaultRecordBatchBuilderPy(2, 0, False, -1, -1, -1, 100_000)
     key, value = case(bus, "H26", 1)
     assert builder.append(0, 0, key, value, [(_NotUtf8("x"), b"v")])
-    send_raw(bus, "lane.H26", bytes(builder.build()))
+    send_raw(bus.endpoints.bootstrap, "lane.H26", bytes(builder.build()))
     bus.publish("H26", [case(bus, "H26", 2)])
     bus.publish("H29", [case(bus, "H29", n) for n in range(1, 101)])
     worker = bus.start_worker()
@@ -195,21 +195,6 @@ def test_a_header_name_that_is_no_text_does_not_stop_the_worker(bus: Bus) -> Non
     with LaneReader(bus.endpoints.bootstrap) as lanes:
         assert len(lanes.take("H29", 0, 100)) == 100, "CPython has shortened the calls that ran often"
         assert [record.offset for record in lanes.take("H26", 0, 2)] == [0, 1], "a rebuild reads it too"
-
-
-def send_raw(bus: Bus, topic: str, batch: bytes) -> None:
-    """Sends a record batch as these very bytes: Kafka's Produce request, version 3."""
-    name = topic.encode()
-    data = struct.pack(">i", 0) + struct.pack(">i", len(batch)) + batch
-    body = struct.pack(">hhi", -1, -1, 10_000) + struct.pack(">i", 1) + struct.pack(">h", len(name)) + name
-    body += struct.pack(">i", 1) + data
-    head = struct.pack(">hhih", 0, 3, 1, 4) + b"test"
-    host, port = bus.endpoints.bootstrap.rsplit(":", 1)
-    with closing(socket.create_connection((host, int(port)), 10)) as broker:
-        broker.sendall(struct.pack(">i", len(head + body)) + head + body)
-        answer = broker.recv(4_096)
-    error = struct.unpack(">h", answer[8 + 4 + 2 + len(name) + 4 + 4 :][:2])[0]
-    assert error == 0, f"the broker refused the batch: {error}"
 
 
 def test_a_record_that_kills_its_decoder_is_parked_and_no_other_is(bus: Bus) -> None:

@@ -13,6 +13,7 @@ from portalbus.schemas.spelling import AGENCY_CODE
 
 LANE_PREFIX = "lane."
 VERDICT_PREFIX = "verdict."
+CENTRAL_PREFIX = "central."
 RELAY_POSITION = "central.relay-position"
 ALERTS = "central.alert"
 CANONICAL = {

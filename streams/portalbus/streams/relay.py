@@ -18,7 +18,7 @@ from psycopg import Connection
 
 from portalbus.schemas.avro_files import CENTRE_TYPES
 from portalbus.schemas.registration import SchemaIds
-from portalbus.schemas.topics import VERDICT_PREFIX
+from portalbus.schemas.topics import RELAY_POSITION, VERDICT_PREFIX
 from portalbus.schemas.tracing import open_spans
 from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.database import BOUNDED, BY_KEY, CalledOff, connect
@@ -30,6 +30,7 @@ from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics import defined
 from portalbus.streams.metrics.ledger_state import LEDGER, LedgerState
 from portalbus.streams.metrics.measuring import Measures
+from portalbus.streams.relaying.endless import endless
 from portalbus.streams.relaying.outgoing import last_relayed, next_outgoing
 from portalbus.streams.relaying.position import read_position
 from portalbus.streams.relaying.sender import Place, Sender, nothing_known
@@ -125,7 +126,7 @@ def _relay(
     # Should a frozen predecessor wake up, it can send nothing more: the transactional id is taken now.
     sender = Sender(settings.bootstrap, schemas, stop.is_set)
     sender.open()
-    position = _position(settings, connection)
+    position = _position(settings, connection, sender)
     log.info("relay.started", position=position)
     measures.show(defined.RELAY_POSITION, position)
     known = partial(sent_before, connection) if after_a_restoration(connection) else nothing_known
@@ -149,9 +150,10 @@ def _relay(
         spans.close()
 
 
-def _position(settings: StreamSettings, connection: Connection[Any]) -> int:
+def _position(settings: StreamSettings, connection: Connection[Any], sender: Sender) -> int:
     """Where to go on: what the position topic says, unless that cannot be. Raises LedgerIsOlder and PositionLost."""
     position, remembered = read_position(settings.bootstrap), last_relayed(connection)
+    position = _past_endless(settings, sender, position, remembered)
     if position < remembered:
         if settings.relay_after is None:
             raise PositionLost(position, remembered)
@@ -160,6 +162,27 @@ def _position(settings: StreamSettings, connection: Connection[Any]) -> int:
     if position >= free_position(connection):
         raise LedgerIsOlder(position)
     return position
+
+
+def _past_endless(settings: StreamSettings, sender: Sender, position: int, remembered: int) -> int:
+    """Where to go on, when transactions that the broker has forgotten to end are seen to.
+
+    The ledger remembers a transaction once the broker has called it committed. What the next one commits in the same
+    partition is that one's end as well; so only what nobody remembers has to be ended here, before it is sent again.
+    """
+    found = endless(settings.bootstrap)
+    if not found:
+        return position
+    undone = [part for part in found if part.position > max(position, remembered)]
+    log.warning(
+        "relay.transaction-without-end",
+        partitions=[f"{part.topic}-{part.partition}" for part in found],
+        undone=[f"{part.topic}-{part.partition}" for part in undone],
+    )
+    if undone:
+        sender.undo(undone)
+    committed = any(part.topic == RELAY_POSITION and part not in undone for part in found)
+    return remembered if committed else position
 
 
 def _measure(measures: Measures, places: list[Place], position: int, seconds: float) -> None:

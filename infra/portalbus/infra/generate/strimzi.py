@@ -73,7 +73,7 @@ def _centre_users(cluster: str) -> Iterator[dict[str, Any]]:
         ],
         "relay": [
             _allow("topic", "central.", "Read", "Write", "Describe", pattern="prefix"),
-            _allow("topic", "verdict.", "Write", "Describe", pattern="prefix"),
+            _allow("topic", "verdict.", "Read", "Write", "Describe", pattern="prefix"),
             _allow("transactionalId", "portalbus-", "Write", "Describe", pattern="prefix"),
             _allow("group", "portalbus-relay-position", "Read"),
         ],

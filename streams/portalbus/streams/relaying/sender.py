@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from portalbus.schemas.kafka_settings import ONE_REQUEST_AT_A_TIME, librdkafka_settings
 from portalbus.schemas.topics import RELAY_POSITION
 from portalbus.streams.ledger.database import CalledOff
+from portalbus.streams.relaying.endless import Endless
 from portalbus.streams.relaying.outgoing import Message, Outgoing, messages_of
 from portalbus.streams.relaying.sent_before import Named
 
@@ -25,6 +26,7 @@ message at all, and then says the one or the other: that the topic is missing ha
 INIT_TIMEOUT_SECONDS = 60.0
 COMMIT_SLICE_SECONDS = 2.0
 """A commit goes on for as long as it takes; so often it is looked whether it is still wanted."""
+UNDO_TIMEOUT_SECONDS = 30.0
 QUEUE_MESSAGES = 50_000
 MEND = {
     KafkaError._UNKNOWN_TOPIC: "make the topic: portalbus prepare, or portalbus topics apply --agency <code>",
@@ -82,6 +84,21 @@ class Sender:
             }
         )
         self._producer.init_transactions(INIT_TIMEOUT_SECONDS)
+
+    def undo(self, parts: Sequence[Endless]) -> None:
+        """Ends what is open in these partitions as if it had never been sent. Raises KafkaException."""
+        failed: list[KafkaError] = []
+
+        def on_delivery(error: KafkaError | None, _: Any) -> None:
+            if error is not None:
+                failed.append(error)
+
+        self._producer.begin_transaction()
+        for part in parts:
+            self._producer.produce(part.topic, b"", b"", part.partition, on_delivery=on_delivery)
+        if self._producer.flush(UNDO_TIMEOUT_SECONDS) or failed:
+            raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
+        self._producer.abort_transaction(UNDO_TIMEOUT_SECONDS)
 
     def send(self, batch: Sequence[Outgoing], known: Known = nothing_known) -> list[Place]:
         """Sends what these positions hold and the relay's new position, all or nothing.
