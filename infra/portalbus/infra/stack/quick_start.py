@@ -40,28 +40,33 @@ class QuickStart:
         """
         try:
             cache = self._folder / f"{self._app}-{_key(program, files)}.aot"
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if not cache.exists():
-                self._make(cache, program)
-            if cache.exists():
-                cache.touch()  # it is in use
+            if cache.exists() or self._make(cache, program):
+                self._use(cache)
                 return (f"-XX:AOTCache={cache}", SILENT)
             if learn:
                 record = cache.with_suffix(f".{uuid.uuid4().hex}.record")
                 return ("-XX:AOTMode=record", f"-XX:AOTConfiguration={record}", SILENT)
         except OSError:
-            pass  # a folder that may only be read, or a full disk
+            pass  # a folder that cannot be made, or a full disk
         return ()
 
-    def _make(self, cache: Path, program: Sequence[str]) -> None:
+    def _use(self, cache: Path) -> None:
+        """Says that it is in use, and throws away what others wrote down meanwhile; the folder may be read-only."""
+        with suppress(OSError):
+            cache.touch()
+            for record in self._records(cache):
+                record.unlink(missing_ok=True)
+
+    def _make(self, cache: Path, program: Sequence[str]) -> bool:
         """Makes the cache of the first record that is good for it; another process that is at it is not waited for."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         if not any(self._records(cache)):
-            return
+            return False
         with (self._folder / f"{self._app}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return
+                return False
             fresh = cache.with_suffix(".new")
             for record in self._records(cache):
                 made = not cache.exists() and _created(record, fresh, program)
@@ -69,6 +74,7 @@ class QuickStart:
                 if made:
                     fresh.replace(cache)
             self._prune()
+        return cache.exists()
 
     def _records(self, cache: Path) -> list[Path]:
         return sorted(self._folder.glob(f"{cache.stem}.*.record"))
