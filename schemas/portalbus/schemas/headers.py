@@ -11,6 +11,8 @@ from portalbus.schemas.models import Envelope
 CONTENT_TYPE = b"application/avro"
 SHOWN_FROM_HEADER = "ce_shownfrom"
 """On a public answer in a canonical topic: the moment (RFC 3339) before which nobody may show it."""
+POSITION_HEADER = "portalbus-position"
+"""On all that the centre sends: its position in the ledger's order."""
 
 
 def cloudevents_headers(envelope: Envelope, event_type: str, traceparent: str | None = None) -> list[tuple[str, bytes]]:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,7 @@ from portalbus.streams.logging_setup import log_json
 from portalbus.streams.metrics import defined
 from portalbus.streams.metrics.ledger_state import LEDGER, LedgerState
 from portalbus.streams.metrics.measuring import Measures
-from portalbus.streams.relaying.endless import endless
+from portalbus.streams.relaying.endless import Endless, endless
 from portalbus.streams.relaying.outgoing import last_relayed, next_outgoing
 from portalbus.streams.relaying.position import read_position
 from portalbus.streams.relaying.sender import Place, Sender, nothing_known
@@ -152,8 +152,10 @@ def _relay(
 
 def _position(settings: StreamSettings, connection: Connection[Any], sender: Sender) -> int:
     """Where to go on: what the position topic says, unless that cannot be. Raises LedgerIsOlder and PositionLost."""
+    found = endless(settings.bootstrap)  # first: it waits until what was ended a moment ago can be seen to have ended
     position, remembered = read_position(settings.bootstrap), last_relayed(connection)
-    position = _past_endless(settings, sender, position, remembered)
+    if found:
+        position = _past_endless(found, sender, position, remembered)
     if position < remembered:
         if settings.relay_after is None:
             raise PositionLost(position, remembered)
@@ -164,15 +166,12 @@ def _position(settings: StreamSettings, connection: Connection[Any], sender: Sen
     return position
 
 
-def _past_endless(settings: StreamSettings, sender: Sender, position: int, remembered: int) -> int:
-    """Where to go on, when transactions that the broker has forgotten to end are seen to.
+def _past_endless(found: Sequence[Endless], sender: Sender, position: int, remembered: int) -> int:
+    """Where to go on, past transactions that the broker has forgotten to end.
 
     The ledger remembers a transaction once the broker has called it committed. What the next one commits in the same
     partition is that one's end as well; so only what nobody remembers has to be ended here, before it is sent again.
     """
-    found = endless(settings.bootstrap)
-    if not found:
-        return position
     undone = [part for part in found if part.position > max(position, remembered)]
     log.warning(
         "relay.transaction-without-end",

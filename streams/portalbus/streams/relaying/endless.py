@@ -15,12 +15,14 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from portalbus.schemas.headers import POSITION_HEADER
 from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.topics import CENTRAL_PREFIX, RELAY_POSITION, VERDICT_PREFIX
 
 TIMEOUT_SECONDS = 15.0
 SETTLE_SECONDS = 5.0
 """An end that was written a moment ago may not be on every replica yet."""
+PAUSE_SECONDS = 0.2
 
 
 class Endless(NamedTuple):
@@ -42,17 +44,16 @@ def endless(bootstrap: str) -> list[Endless]:
         for number in topic.partitions
     ]
     deadline = time.monotonic() + SETTLE_SECONDS
-    while parts:
+    while True:
         try:
-            parts = _open(admin, parts)
+            parts = _open(admin, parts) if parts else []
         except KafkaException as error:
             if time.monotonic() > deadline or not error.args[0].retriable():
                 raise
         else:
-            if time.monotonic() > deadline:
-                break
-        time.sleep(0.2 if parts else 0)
-    return [_first(bootstrap, part) for part in parts]
+            if not parts or time.monotonic() > deadline:
+                return _first_records(bootstrap, parts)
+        time.sleep(PAUSE_SECONDS)
 
 
 def _open(admin: AdminClient, parts: list[TopicPartition]) -> list[TopicPartition]:
@@ -71,8 +72,10 @@ def _ends(admin: AdminClient, parts: list[TopicPartition], level: IsolationLevel
     return {(part.topic, part.partition): found.result().offset for part, found in asked.items()}
 
 
-def _first(bootstrap: str, part: TopicPartition) -> Endless:
-    """What is open in this partition, whose offset is that of its first open record."""
+def _first_records(bootstrap: str, parts: list[TopicPartition]) -> list[Endless]:
+    """What is open in these partitions, whose offsets are those of their first open records."""
+    if not parts:
+        return []
     consumer = Consumer(
         {
             **librdkafka_settings(bootstrap),
@@ -82,16 +85,19 @@ def _first(bootstrap: str, part: TopicPartition) -> Endless:
         }
     )
     try:
-        consumer.assign([part])
-        message = consumer.poll(TIMEOUT_SECONDS)
-        if message is None:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{part.topic} was not read at {part.offset}"))
-        if message.error() is not None:
-            raise KafkaException(message.error())
-        if part.topic == RELAY_POSITION:
-            return Endless(part.topic, part.partition, int(message.value() or 0))
-        headers = message.headers()
-        said = dict(headers) if isinstance(headers, list) else {}
-        return Endless(part.topic, part.partition, int(said.get("portalbus-position") or 0))
+        return [Endless(part.topic, part.partition, _position_at(consumer, part)) for part in parts]
     finally:
         consumer.close()
+
+
+def _position_at(consumer: Consumer, part: TopicPartition) -> int:
+    consumer.assign([part])
+    message = consumer.poll(TIMEOUT_SECONDS)
+    if message is None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{part.topic} was not read at {part.offset}"))
+    if message.error() is not None:
+        raise KafkaException(message.error())
+    if part.topic == RELAY_POSITION:
+        return int(message.value() or 0)
+    headers = message.headers()
+    return int(dict(headers if isinstance(headers, list) else []).get(POSITION_HEADER) or 0)
