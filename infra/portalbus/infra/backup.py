@@ -16,6 +16,7 @@ from psycopg import Connection, sql
 from portalbus.infra.stack.errors import StackError
 from portalbus.infra.stack.postgres import installation
 from portalbus.producers.centre_schemas import CentreSchemas
+from portalbus.schemas.headers import POSITION_HEADER
 from portalbus.schemas.kafka_settings import librdkafka_settings
 from portalbus.schemas.models import Verdict
 from portalbus.schemas.topics import CANONICAL, VERDICT_PREFIX
@@ -30,7 +31,6 @@ SCHEMAS = """
 select nspname from pg_namespace
 where nspname not in ('public', 'information_schema') and nspname not like 'pg\\_%'"""
 RELAYED = 'select topic, partition, max("offset") + 1 from ledger.relayed group by topic, partition'
-POSITION = "portalbus-position"
 
 
 class BackupError(StackError):
@@ -98,7 +98,7 @@ def _sent_from(
     for message in _read(bootstrap, starts):
         pairs: Any = message.headers() or []
         headers = {name: value.decode() for name, value in pairs if value is not None}
-        if int(headers.get(POSITION, 0)) < first:
+        if int(headers.get(POSITION_HEADER, 0)) < first:
             continue
         topic = message.topic() or ""
         if topic.startswith(VERDICT_PREFIX):

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from portalbus.producers.subscription.ledger_order import LedgerOrder
 from portalbus.producers.subscription.place import Place
+from portalbus.schemas.headers import POSITION_HEADER
 
 HELD_MOST = 2_000
 """Records of one partition in hand before its reading rests."""
@@ -92,7 +93,7 @@ class CanonicalReader:
             if error is None:
                 headers = dict(headers_of(message))
                 mine = not self._sources or (headers.get("ce_source") or b"").startswith(self._sources)
-                position = int(headers.get("portalbus-position") or 0)
+                position = int(headers.get(POSITION_HEADER) or 0)
                 self._order.read(part, Record(position, offset + 1, message if mine else None), offset + 1)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._order.read_to(part, offset)

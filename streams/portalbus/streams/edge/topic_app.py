@@ -16,6 +16,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 
+from portalbus.schemas.headers import POSITION_HEADER
 from portalbus.schemas.kafka_settings import aiokafka_settings
 from portalbus.streams.edge.broker import wait_for_broker
 from portalbus.streams.edge.consumer_thread import EndingThread
@@ -24,7 +25,6 @@ from portalbus.streams.edge.failstop import EXIT_FAIL_STOP, fail_stop
 log = structlog.get_logger(__name__)
 
 STOP_WITHIN_SECONDS = 25.0
-POSITION_HEADER = "portalbus-position"
 
 
 @dataclass(frozen=True, slots=True)

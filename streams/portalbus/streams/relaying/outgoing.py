@@ -13,7 +13,7 @@ from psycopg import Connection
 from portalbus.schemas.avro_files import NAMESPACE
 from portalbus.schemas.codec import encode_record
 from portalbus.schemas.findings import Finding
-from portalbus.schemas.headers import SHOWN_FROM_HEADER
+from portalbus.schemas.headers import POSITION_HEADER, SHOWN_FROM_HEADER
 from portalbus.schemas.models import Verdict, VerdictStatus
 from portalbus.schemas.notices import NOTICES
 from portalbus.schemas.topics import CANONICAL, lane_of, verdicts_of
@@ -124,7 +124,7 @@ def _notice_message(told: Told, schema_id: int) -> Message:
             ("ce_source", b"/central"),
             ("ce_type", f"{NAMESPACE}.{told.record}".encode()),
             ("content-type", b"application/avro"),
-            ("portalbus-position", str(told.position).encode()),
+            (POSITION_HEADER, str(told.position).encode()),
         ],
     )
 
@@ -193,5 +193,5 @@ def _headers(judged: Judged, event_type: str, event_id: str) -> Headers:
         ("ce_source", f"/{judged.agency}/{judged.portal or ''}".encode()),
         ("ce_type", f"{NAMESPACE}.{event_type}".encode()),
         ("content-type", b"application/avro"),
-        ("portalbus-position", str(judged.position).encode()),
+        (POSITION_HEADER, str(judged.position).encode()),
     ]
