@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from urllib.parse import urlsplit
 
 import httpx2
 import psycopg
@@ -39,6 +36,7 @@ from portalbus.streams.rebuilding.lane_reader import LaneReader
 from promises import promised
 from raw_batches import send_raw
 from seeds import fresh_seed
+from tcp_way import OpenWay
 from whole_bus import Bus, Running
 
 AGENCIES = ("G22", "H26", "H29", "G09")
@@ -377,48 +375,13 @@ def assert_each_once_in_order(bus: Bus, sent: dict[str, int]) -> None:
 # ---- starting and refusing to go on ------------------------------------------------------------------------------
 
 
-class Passage:
-    """A way to a service that can be closed."""
-
-    def __init__(self, url: str) -> None:
-        to = urlsplit(url)
-        self._to = (str(to.hostname), int(to.port or 0))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        self.url = url.replace(f"{self._to[0]}:{self._to[1]}", f"127.0.0.1:{self._listener.getsockname()[1]}")
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def close(self) -> None:
-        """Nobody gets through any more."""
-        for end in (self._listener, *self._open):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def _run(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(self._to)
-                self._open += (near, far)
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-
 def test_a_worker_that_has_seen_the_registry_once_starts_without_it(bus: Bus) -> None:
-    passage = Passage(bus.endpoints.registry_url)
-    bus.endpoints = replace(bus.endpoints, registry_url=passage.url)
-    first = bus.start_worker()
-    bus.wait_until(lambda: bus.lanes_of(first) == 4, "the first start")
-    assert first.stop() == 0
-    passage.close()
+    registry_url = bus.endpoints.registry_url
+    with OpenWay(registry_url) as way:
+        bus.endpoints = replace(bus.endpoints, registry_url=way.through(registry_url))
+        first = bus.start_worker()
+        bus.wait_until(lambda: bus.lanes_of(first) == 4, "the first start")
+        assert first.stop() == 0
     bus.publish("H26", [case(bus, "H26", 1)])
     second = bus.start_worker()
     bus.wait_until(lambda: accepted(bus, "H26") == [1], "an event without a registry")
@@ -426,20 +389,19 @@ def test_a_worker_that_has_seen_the_registry_once_starts_without_it(bus: Bus) ->
 
 
 def test_a_worker_that_waits_for_the_registry_stops_when_it_is_told_to(bus: Bus) -> None:
-    passage = Passage(bus.endpoints.registry_url)
-    bus.endpoints = replace(bus.endpoints, registry_url=passage.url)
-    passage.close()
+    registry_url = bus.endpoints.registry_url
+    with OpenWay(registry_url) as way:
+        bus.endpoints = replace(bus.endpoints, registry_url=way.through(registry_url))
     worker = bus.start_worker()
     bus.wait_until(lambda: bool(worker.said("registry.away")), "the worker to miss the registry")
     assert worker.stop(within=5) == 0
 
 
 def test_a_worker_whose_database_is_away_stops_when_it_is_told_to_and_the_next_one_does_its_work(bus: Bus) -> None:
-    passage = Passage(bus.database_url)
-    worker = bus.start_worker(PORTALBUS_DATABASE=passage.url)
-    bus.publish("H26", [case(bus, "H26", 1)])
-    bus.wait_until(lambda: bus.next_offset("H26") == 1, "an event by that way")
-    passage.close()
+    with OpenWay(bus.database_url) as way:
+        worker = bus.start_worker(PORTALBUS_DATABASE=way.through(bus.database_url))
+        bus.publish("H26", [case(bus, "H26", 1)])
+        bus.wait_until(lambda: bus.next_offset("H26") == 1, "an event by that way")
     bus.publish("H26", [case(bus, "H26", 2)])
     bus.wait_until(lambda: len(worker.said("database.away")) > 3, "the worker to miss the database")
     assert worker.stop(within=10) == 0, worker.text()

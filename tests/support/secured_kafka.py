@@ -140,7 +140,7 @@ class SecuredKafka(local.Kafka):
 
     def _java(self, main: str, *arguments: str, learn: bool = False) -> Command:
         """Whoever is refused is named in the broker's log, as it is by Kafka's own settings and by Strimzi's."""
-        command = super()._java(main, *arguments)
+        command = super()._java(main, *arguments, learn=learn)
         named = '  <Logger name="kafka.authorizer.logger" level="INFO"/>\n</Loggers>'
         (self._run / "kafka-log4j2.xml").write_text(local.LOGGING.replace("</Loggers>", named))
         return command

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
 
 PIECE = 64 * 1024
 LOOPBACK = "127.0.0.1"
@@ -32,6 +34,12 @@ class TcpWay:
         self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join(10)
 
+    def through(self, url: str) -> str:
+        """The address of a service, by this way."""
+        parts = urlsplit(url)
+        who = "".join(parts.netloc.rpartition("@")[:2])
+        return urlunsplit(parts._replace(netloc=f"{who}{LOOPBACK}:{self.port}"))
+
     def pumps(self, here: End, there: End) -> tuple[Pump, Pump]:
         """What passes on, there and back, between the client (`here`) and the server (`there`)."""
         raise NotImplementedError
@@ -57,6 +65,28 @@ class TcpWay:
         for pump in map(asyncio.create_task, self.pumps((reader, writer), there)):
             self._pumping.add(pump)
             pump.add_done_callback(self._pumping.discard)
+
+
+class OpenWay(TcpWay):
+    """A way to the service at an address that passes everything on, until it ends and nobody gets through any more."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        super().__init__((str(parts.hostname), int(parts.port or 0)))
+
+    def pumps(self, here: End, there: End) -> tuple[Pump, Pump]:
+        """As it comes."""
+        return _pass_on(here[0], there[1]), _pass_on(there[0], here[1])
+
+
+async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    try:
+        with suppress(OSError):
+            while piece := await source.read(PIECE):
+                sink.write(piece)
+                await sink.drain()
+    finally:
+        hang_up(sink)
 
 
 def hang_up(*ends: asyncio.StreamWriter) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from tcp_way import LOOPBACK, PIECE, End, Pump, TcpWay, hang_up
 
@@ -19,16 +19,16 @@ class UnheardCommits(TcpWay):
     """`url` leads through it to the database. `lost` counts the answers."""
 
     def __init__(self, database_url: str) -> None:
-        self._parts = urlsplit(database_url)
-        super().__init__((self._parts.hostname or LOOPBACK, self._parts.port or 5432))
+        parts = urlsplit(database_url)
+        super().__init__((parts.hostname or LOOPBACK, parts.port or 5432))
+        self._database_url = database_url
         self.lost = 0
         self._loses_next = True
 
     @property
     def url(self) -> str:
         """The database's address by this way."""
-        who = self._parts.netloc.rpartition("@")[0]
-        return urlunsplit(self._parts._replace(netloc=f"{who}@{LOOPBACK}:{self.port}"))
+        return self.through(self._database_url)
 
     def pumps(self, here: End, there: End) -> tuple[Pump, Pump]:
         """Answers get lost on it."""
