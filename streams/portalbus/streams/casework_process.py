@@ -32,7 +32,7 @@ from portalbus.streams.casework.urgency import UrgencyProbe
 from portalbus.streams.decoding.decoder import Decoder
 from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.database import BOUNDED, BY_KEY, connect
-from portalbus.streams.ledger.disk_space import once_there_is_space
+from portalbus.streams.ledger.hindered import once_unhindered
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.order import CHANNEL
@@ -88,13 +88,13 @@ def _work(settings: StreamSettings, writers: WriterSchemas, stop: threading.Even
         connection.execute(f"listen {CHANNEL}")
         turns = Turns()
         caseworker = Caseworker(connection, writers, _law(), turns=turns)
-        once_there_is_space(caseworker.start, APPLICATION, stop)
+        once_unhindered(caseworker.start, APPLICATION, stop)
         with ThreadPoolExecutor(1, "scout") as threads:
             scouting = threads.submit(_scout, settings, writers, turns, stop)
             log.info("casework.started")
             try:
                 while not stop.is_set() and not scouting.done():
-                    if not once_there_is_space(caseworker.step, APPLICATION, stop):
+                    if not once_unhindered(caseworker.step, APPLICATION, stop):
                         _wait(connection, stop)
             finally:
                 stop.set()

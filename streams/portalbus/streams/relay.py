@@ -22,7 +22,7 @@ from portalbus.schemas.topics import RELAY_POSITION, VERDICT_PREFIX
 from portalbus.schemas.tracing import open_spans
 from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.database import BOUNDED, BY_KEY, CalledOff, connect
-from portalbus.streams.ledger.disk_space import once_there_is_space
+from portalbus.streams.ledger.hindered import once_unhindered
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.ledger.order import CHANNEL, forget_news, free_position
@@ -133,7 +133,7 @@ def _relay(
     spans = open_spans("relay")
     while not stop.is_set():
         forget_news(connection)
-        batch = next_outgoing(connection, position, BATCH)
+        batch = once_unhindered(partial(next_outgoing, connection, position, BATCH), "relay", stop)
         if not batch:
             _wait(connection)
             continue
@@ -194,9 +194,9 @@ def _measure(measures: Measures, places: list[Place], position: int, seconds: fl
 
 def _remember(connection: Connection[Any], places: list[Place], stop: threading.Event) -> None:
     """Writes down where everything went, for `trace`, after the fact. A relay that is killed in between leaves a
-    batch out for good: it was sent, and where it lies is not known. A database whose disk is full is waited for.
+    batch out for good: it was sent, and where it lies is not known. A full disk or a migration is waited for.
     """
-    once_there_is_space(partial(_write_down, connection, places), "relay", stop)
+    once_unhindered(partial(_write_down, connection, places), "relay", stop)
 
 
 def _write_down(connection: Connection[Any], places: list[Place]) -> None:

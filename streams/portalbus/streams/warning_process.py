@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 import structlog
 from psycopg import Connection
-from psycopg.errors import DiskFull
 
 from portalbus.schemas.law.calendar import working_calendar
 from portalbus.schemas.registration import LaneSchemas
@@ -25,7 +24,7 @@ from portalbus.streams.edge.logs import route_library_logs
 from portalbus.streams.edge.topic_app import CanonicalRecord, build_topic_app, run_topic_app
 from portalbus.streams.ledger.behind import tell_missing
 from portalbus.streams.ledger.database import connect
-from portalbus.streams.ledger.disk_space import once_there_is_space, say_full
+from portalbus.streams.ledger.hindered import HINDRANCES, once_unhindered, say_hindered
 from portalbus.streams.ledger.leading import leading
 from portalbus.streams.ledger.locks import AdvisoryLock
 from portalbus.streams.logging_setup import log_json
@@ -71,7 +70,7 @@ def main() -> int:
             if not leads:
                 return 0
             warning = EarlyWarning(connection, schemas.writers, working_calendar())
-            once_there_is_space(warning.load, APPLICATION, stop)
+            once_unhindered(warning.load, APPLICATION, stop)
             return 0 if stop.is_set() else asyncio.run(_watch(settings, warning, connection, schemas))
     except psycopg.Error as error:
         log.error("warning.restart", error=type(error).__name__, detail=str(error.sqlstate or ""))
@@ -119,8 +118,8 @@ def _look(warning: EarlyWarning, records: list[tuple[int, bytes]], schemas: Lane
     warning.take(records)
     try:
         warning.look()
-    except DiskFull as error:
-        say_full(error, APPLICATION)
+    except HINDRANCES as error:
+        say_hindered(error, APPLICATION)
 
 
 if __name__ == "__main__":

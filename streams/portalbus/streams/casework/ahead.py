@@ -18,7 +18,7 @@ from portalbus.streams.casework.deriving import Law
 from portalbus.streams.casework.life import Life
 from portalbus.streams.casework.reading import CaseEvent
 from portalbus.streams.casework.turns import Turns
-from portalbus.streams.ledger.disk_space import once_there_is_space
+from portalbus.streams.ledger.hindered import once_unhindered
 
 APPLICATION = "scout"
 
@@ -50,7 +50,7 @@ class Sighting:
 class Ahead:
     """What the scout does to casework, over a connection of its own. Raises psycopg.Error.
 
-    A database whose disk is full is waited for, until `stop`.
+    A database that cannot do it now is waited for, until `stop`.
     """
 
     def __init__(
@@ -66,15 +66,18 @@ class Ahead:
         self._stop = stop or threading.Event()
 
     def starts(self, agencies: Sequence[str]) -> dict[str, int]:
-        """Where to read each lane on: behind what was looked through, and behind what is judged."""
-        return dict(self._connection.execute(STARTS, (list(agencies),)).fetchall())
+        """Where to read each lane on: behind what was looked through, and behind what is judged. None when stopped."""
+        return once_unhindered(lambda: self._starts(agencies), APPLICATION, self._stop) or {}
 
     def fold(self, sightings: Sequence[Sighting], offsets: Mapping[str, int]) -> int:
         """Folds what is not judged yet, and keeps how far lanes were looked through; returns how many were folded."""
-        folded = once_there_is_space(lambda: self._fold(sightings, offsets), APPLICATION, self._stop)
+        folded = once_unhindered(lambda: self._fold(sightings, offsets), APPLICATION, self._stop)
         if folded:
-            once_there_is_space(self._caseworker.tell_urgent, APPLICATION, self._stop)
+            once_unhindered(self._caseworker.tell_urgent, APPLICATION, self._stop)
         return folded or 0
+
+    def _starts(self, agencies: Sequence[str]) -> dict[str, int]:
+        return dict(self._connection.execute(STARTS, (list(agencies),)).fetchall())
 
     def _fold(self, sightings: Sequence[Sighting], offsets: Mapping[str, int]) -> int:
         with self._turns.urgent() if sightings else nullcontext(), self._connection.transaction():

@@ -18,7 +18,9 @@ from portalbus.schemas.errors import PortalbusError
 
 log = structlog.get_logger(__name__)
 
-LOCK_TIMEOUT = "1s"
+LOCK_TIMEOUT = "500ms"
+"""Less than a server's deadlock_timeout, 1 s unless somebody changed it: who has a table that a step wants, and waits
+for one that the step has, is let through before the server looks for whom of the two to end."""
 PAUSE_SECONDS = 2.0
 """Longer than the lock is waited for: the bus goes on for most of the time."""
 PATIENCE_SECONDS = 300.0
