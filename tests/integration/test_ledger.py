@@ -43,10 +43,13 @@ from portalbus.infra.stack.postgres import Postgres, new_passwords
 from portalbus.schemas.codec import read
 from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.judgement.docket import Item, Unreadable
+from portalbus.streams.judgement.gaps import GapState
 from portalbus.streams.ledger import ledger as ledger_module
 from portalbus.streams.ledger import writing
 from portalbus.streams.ledger.database import WORKER_OPTIONS, Session, connect, migrate
 from portalbus.streams.ledger.fetching import MOST_GAPS
+from portalbus.streams.ledger.gap_desk import close_gap
+from portalbus.streams.ledger.hearing import MARGIN
 from portalbus.streams.ledger.ledger import LaneJump, Ledger, Taken
 from portalbus.streams.records import LaneRecord
 from portalbus.streams.relaying.outgoing import Judged, next_outgoing
@@ -573,6 +576,24 @@ def test_holds_that_are_over_at_once_end_lane_by_lane(url: str, look: psycopg.Co
         assert ledger.tend_gaps(later) == 0
     assert len(steps(look, "holds")) == len(AGENCIES)
     assert counts(look)["waiting"] == 0
+    assert_sound(look)
+
+
+def test_what_nothing_holds_any_more_once_a_gap_is_closed_goes_on_at_once_and_the_rest_waits(
+    url: str, look: psycopg.Connection[Any]
+) -> None:
+    with opened(url) as ledger:
+        lane = Lane("H26")
+        ledger.take_in([lane.say(directive(f"d-{number}"), sequence=number) for number in (2, 3, 5)])
+        with psycopg.connect(url) as operator:
+            (closed,) = close_gap(operator, "H26", "www", 1, 1, who="han@example.gov.vn", why="given up")
+        assert (closed.first, closed.last, closed.state) == (1, 1, GapState.CLOSED)
+        assert ledger.tend_gaps({"H26": lane.now + 2 * MARGIN}) == 2
+    final = "select lane_offset from ledger.event where rule = 'event.accepted' order by 1"
+    assert rows(look, final) == [(0,), (1,)]
+    gaps = "select first, state, hold_until is null from ledger.gap order by 1"
+    assert rows(look, gaps) == [(1, "closed", True), (4, "open", False)]
+    assert one(look, "select held from ledger.source") == 1
     assert_sound(look)
 
 

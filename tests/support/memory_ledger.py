@@ -12,6 +12,7 @@ from typing import Any
 from portalbus.schemas.directory import AgencyDirectory
 from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.judgement.docket import Content, Docket, Entry, Item, lane_time
+from portalbus.streams.judgement.gaps import Gap, give_up
 from portalbus.streams.judgement.history import CaseState, DirectiveState, History, SourceState
 from portalbus.streams.judgement.notice import Notice
 from portalbus.streams.judgement.parked import claim_of
@@ -91,6 +92,11 @@ class MemoryLedger:
     def gaps(self, agency: str, portal: str = "www") -> dict[tuple[int, int], int]:
         """The gaps of a source: (epoch, first) to last."""
         return {name: gap.last for name, gap in sorted(self.source(agency, portal).gaps.items())}
+
+    def close_gap(self, agency: str, gap: Gap, portal: str = "www") -> None:
+        """Gives a gap up, as an operator does."""
+        source = self.source(agency, portal)
+        source.put_gap(give_up(gap, source.held > 0))
 
     def pass_time(self, agency: str, now: datetime) -> list[Entry]:
         """Ends the holds of a lane that are over; everything of it up to `now` was taken in."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
@@ -406,16 +405,21 @@ def test_held_events_that_were_not_loaded_were_not_needed(steps: list[Step], see
     random = Random(seed)
     items = lane_of_steps(steps).items
     cut = random.randint(0, len(items))
+    batch = items[cut : cut + random.choice((1, 3, 100))]
     events, size = random.choice([(2, 1 << 20), (1_000, 1_000), (1_000, 1 << 20)])
     ledger = MemoryLedger(bounds=Bounds(held_per_source=events, held_bytes_per_source=size))
     if cut:
         ledger.take(*items[:cut])
+    for source in list(ledger.history.sources.values()):
+        for gap in list(source.gaps.values()):
+            if random.random() < 0.3:
+                ledger.close_gap("H26", gap, source.portal)
     before = ledger.history
-    needed = {source.name for source in may_go_on(before, map(heard_of, items[cut:]), ledger.bounds.room)}
+    needed = {source.name for source in may_go_on(before, map(heard_of, batch), ledger.bounds.room)}
     spare = MemoryLedger(bounds=ledger.bounds, history=deepcopy(before), next_position=ledger.next_position)
     spare.history.held = {name: room for name, room in spare.history.held.items() if name in needed}
-    with_all = ledger.take(*items[cut:])
-    with_needed = spare.take(*items[cut:])
+    with_all = ledger.take(*batch)
+    with_needed = spare.take(*batch)
     assert [words(entry) for entry in with_needed] == [words(entry) for entry in with_all]
     assert spare.history.sources == ledger.history.sources
 
@@ -432,10 +436,34 @@ def time_of(item: Item) -> datetime:
     return NOON + timedelta(milliseconds=item.record.timestamp_ms - round(NOON.timestamp() * 1000))
 
 
+def test_with_a_closed_gap_go_those_on_that_nothing_else_holds(ledger: MemoryLedger, h26: Lane) -> None:
+    """With the next record of the lane, whoever sent it; the gap above goes on holding the others."""
+    for number in (3, 4, 6):
+        ledger.take(h26.say(directive(f"d-{number}"), sequence=number))
+    gaps = ledger.source("H26").gaps
+    assert sorted(gaps) == [(1, 1), (1, 5)]
+    ledger.close_gap("H26", gaps[1, 1])
+    assert applied(ledger) == []
+    (other,) = [h26.say(directive("other"), portal="edu")]
+    assert [source.portal for source in may_go_on(ledger.history, [heard_of(other)], Bounds().room)] == ["www"]
+    ledger.take(other)
+    assert applied(ledger) == ["H26/d-3", "H26/d-4", "H26/other"]
+    closed, holding = ledger.source("H26").gaps[1, 1], ledger.source("H26").gaps[1, 5]
+    assert (closed.state, closed.hold_until) == (GapState.CLOSED, None)
+    assert (holding.state, holding.hold_until) == (GapState.OPEN, gaps[1, 5].hold_until)
+    assert ledger.source("H26").held == 1
+
+
+def test_a_closed_gap_behind_which_nothing_is_held_holds_nothing(ledger: MemoryLedger, h26: Lane) -> None:
+    ledger.take(h26.put(manifest("H26", delivered_sequence=3)))
+    ledger.close_gap("H26", ledger.source("H26").gaps[1, 1])
+    assert ledger.source("H26").gaps[1, 1].hold_until is None
+    assert ledger.source("H26").gaps[1, 1].over_at is None
+
+
 def test_a_late_event_of_a_closed_gap_is_applied(ledger: MemoryLedger, h26: Lane) -> None:
     ledger.take(h26.say(directive("d-3"), sequence=3))
-    source = ledger.source("H26")
-    source.gaps[1, 1] = replace(source.gaps[1, 1], state=GapState.CLOSED, hold_until=None, ask_at=None)
+    ledger.close_gap("H26", ledger.source("H26").gaps[1, 1])
     assert applied(ledger) == []
     ledger.take(h26.say(directive("d-4")))
     assert applied(ledger) == ["H26/d-3", "H26/d-4"]

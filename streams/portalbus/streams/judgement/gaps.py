@@ -7,7 +7,7 @@ so that a missing event that comes in time takes effect in its place; then they 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -20,6 +20,9 @@ WAITS_FOR_GAP = "source.waits-for-gap"
 
 MOST_HOLDING = 100
 """How many gaps of one source hold events at a time."""
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+"""When a hold was over that has nothing to wait for any more."""
 
 FIRST_ASK_AGAIN, LAST_ASK_AGAIN = timedelta(seconds=10), timedelta(hours=1)
 ASK_FOR = timedelta(days=30)
@@ -45,8 +48,8 @@ class Place(NamedTuple):
 class Gap:
     """A range of sequences that was passed over, and of which none has come; times are lane times.
 
-    Events behind it are held until `hold_until`; None when it holds nothing (any more). It was asked for `asked` times,
-    and will be at `ask_at`.
+    Events behind it are held until `hold_until`; None when it holds nothing (any more). One that an operator has closed
+    keeps it until those behind it have gone on: see `over_at`. It was asked for `asked` times, and will be at `ask_at`.
     """
 
     epoch: int
@@ -67,6 +70,11 @@ class Gap:
     def missing(self) -> int:
         """How many events are missing."""
         return self.last - self.first + 1
+
+    @property
+    def over_at(self) -> datetime | None:
+        """When its hold is over, long ago once it is closed; None when it holds nothing (any more)."""
+        return LONG_AGO if self.hold_until is not None and self.state is GapState.CLOSED else self.hold_until
 
     def part(self, first: int, last: int) -> Gap:
         """A part of it."""
@@ -149,10 +157,15 @@ def fill_place(source: SourceState, gap: Gap, sequence: int) -> None:
 
 def end_holds(source: SourceState, now: datetime | None = None) -> bool:
     """Ends the holds whose time is over at `now`, or all of them; True when one ended."""
-    over = [gap for gap in source.gaps.values() if gap.hold_until and (now is None or gap.hold_until <= now)]
+    over = [gap for gap in source.gaps.values() if gap.over_at and (now is None or gap.over_at <= now)]
     for gap in over:
         source.put_gap(replace(gap, hold_until=None))
     return bool(over)
+
+
+def give_up(gap: Gap, source_holds: bool) -> Gap:
+    """A gap as an operator closes it; what its source holds behind it goes on with the next record of the lane."""
+    return replace(gap, state=GapState.CLOSED, ask_at=None, hold_until=gap.hold_until if source_holds else None)
 
 
 def begin_epoch(source: SourceState, epoch: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from portalbus.schemas.codec import Decoded
@@ -18,6 +18,7 @@ from portalbus.schemas.models import Envelope, SourceManifest
 from portalbus.schemas.notices import ResendRequested
 from portalbus.streams.judgement.decision import Decision, waiting
 from portalbus.streams.judgement.gaps import (
+    LONG_AGO,
     WAITS_FOR_GAP,
     Gap,
     Place,
@@ -33,8 +34,6 @@ from portalbus.streams.judgement.notice import Notice, to_source
 from portalbus.streams.judgement.parked import Claim
 from portalbus.streams.judgement.sources import hear_manifest, take_sequence
 from portalbus.streams.records import LaneRecord
-
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 Freed = Callable[[WaitingEvent, datetime], None]
 Tell = Callable[[Notice], None]
@@ -248,5 +247,5 @@ def _is_over(source: SourceState, now: datetime | None) -> bool:
 
 def _over_at(source: SourceState) -> datetime | None:
     """When the first of a source's holds is over; long ago, when it holds events behind nothing."""
-    untils = [gap.hold_until for gap in source.gaps.values() if gap.hold_until is not None]
+    untils = [gap.over_at for gap in source.gaps.values() if gap.over_at is not None]
     return min(untils) if untils else LONG_AGO if source.held else None

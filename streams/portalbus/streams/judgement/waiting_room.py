@@ -14,8 +14,8 @@ from portalbus.schemas.codec import Decoded
 from portalbus.streams.judgement.aggregates import judge_aggregate, rank
 from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.judgement.decision import Decision, rejected
+from portalbus.streams.judgement.gaps import LONG_AGO
 from portalbus.streams.judgement.history import History, WaitingEvent
-from portalbus.streams.judgement.holding import LONG_AGO
 from portalbus.streams.judgement.parked import HELD
 from portalbus.streams.records import LaneRecord
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 
-from portalbus.streams.judgement.gaps import Gap, GapState
+from portalbus.streams.judgement.gaps import Gap, give_up
 from portalbus.streams.judgement.history import SourceState
 from portalbus.streams.judgement.holding import request
 from portalbus.streams.ledger.gap_rows import PUT, gap_of, gap_row
@@ -34,6 +34,7 @@ where agency = %s and portal = %s and epoch = %s and first <= %s and last >= %s 
 NEWEST_EPOCH = """
 select max(epoch) from ledger.gap
 where agency = %s and portal = %s and first <= %s and last >= %s and state <> 'closed'"""
+HOLDS = "select from ledger.source where agency = %s and portal = %s and held > 0"
 OPEN = """
 select g.epoch, g.first, g.last, g.opened_at, g.state, g.hold_until, g.asked, g.ask_at
 from ledger.gap g join ledger.source s using (agency, portal)
@@ -92,12 +93,13 @@ def close_gap(
         epoch = row[0] if row else None
     if epoch is None:
         return []
+    holds = connection.execute(HOLDS, (agency, portal)).fetchone() is not None
     closed: list[Gap] = []
     for columns in connection.execute(WITHIN, (agency, portal, epoch, last, first)).fetchall():
         gap = gap_of(columns)
         for part in _parts(gap, first, last):
             if part.first >= first and part.last <= last:
-                part = replace(part, state=GapState.CLOSED, hold_until=None, ask_at=None)
+                part = give_up(part, holds)
                 closed.append(part)
                 connection.execute(
                     RECORD, (agency, portal, epoch, part.first, part.last, part.missing, part.opened_at, who, why)

@@ -19,7 +19,8 @@ from portalbus.streams.ledger.order import advance_position, take_position
 
 ASKED_AT_ONCE = 100
 OVERDUE = """
-select s.agency, min(coalesce((select min(g.hold_until) from ledger.gap g
+select s.agency, min(coalesce((
+    select min(case g.state when 'closed' then 'epoch' else g.hold_until end) from ledger.gap g
     where g.agency = s.agency and g.portal = s.portal and g.hold_until is not null), 'epoch'::timestamptz))
 from ledger.source s where s.held > 0 group by s.agency"""
 # By turns: a source that misses a great deal keeps no other from being asked.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from portalbus.streams.judgement.holding import LONG_AGO
+from portalbus.streams.judgement.gaps import LONG_AGO
 
 MARGIN = timedelta(seconds=2)
 """How far the database's clock may be ahead of the broker's before anything could be over too early."""

@@ -23,7 +23,7 @@ class FoldTable:
 
 
 HOLD_NOT_OVER = """
-case when row.hold_until >= greatest(
+case when row.state <> 'closed' and row.hold_until >= greatest(
     (select max(last_heard_at) from {schema}.source where source.agency = row.agency),
     (select received_at from {schema}.event where event.agency = row.agency order by lane_offset desc limit 1))
 then row.hold_until end"""

@@ -16,7 +16,7 @@ from portalbus.schemas.directory import AgencyDirectory
 from portalbus.streams.decoding.contents import DEADLY, content_of
 from portalbus.streams.judgement.bounds import Bounds
 from portalbus.streams.judgement.docket import Content, Docket, Item, Unreadable
-from portalbus.streams.judgement.holding import LONG_AGO
+from portalbus.streams.judgement.gaps import LONG_AGO
 from portalbus.streams.ledger.decider import Decider
 from portalbus.streams.ledger.fetching import fetch_history
 from portalbus.streams.ledger.gap_desk import close_gap
