@@ -35,7 +35,7 @@ from seeds import fresh_seed
 
 RATE = 300.0
 """Events a second, over all sources."""
-LEAST_RATE, LEAST_BESIDE_OTHERS = 200.0, 50.0
+LEAST_RATE, LEAST_BESIDE_OTHERS = 200.0, 100.0
 """In the short form other tests run on the same two cores, and portals that were killed take their time to start."""
 PROCESSES = 4
 AGENCIES = [agency.code for agency in directory().current(datetime.now(UTC).date())[:10]]
