@@ -32,7 +32,7 @@ def bus(endpoints: Endpoints, tmp_path: Path) -> Iterator[Bus]:
 def test_who_loses_a_deadlock_with_a_migration_goes_on(bus: Bus) -> None:
     worker, relay, casework = bus.start_worker(), bus.start_relay(), bus.start_casework()
     for process, started in ((worker, "worker.started"), (relay, "relay.started"), (casework, "casework.started")):
-        bus.wait_until(lambda process=process, started=started: process.said(started), started)  # type: ignore[misc]
+        bus.wait_until(lambda: process.said(started), started)
     bus.publish("H26", [(None, value_of(Event(envelope(1, "H26", 1), receipt()), bus.schema_ids))])
     bus.wait_until(lambda: one(bus.look, "select count(*) from casework.deadline where met_at is null"), "a deadline")
     lose_a_deadlock(bus, casework, "portalbus-casework", ("casework", "ahead"), ("casework", "place"))

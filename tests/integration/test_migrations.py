@@ -24,7 +24,7 @@ from memory_ledger import directory
 from portalbus.infra.cli import main
 from portalbus.infra.stack.postgres import installation
 from portalbus.streams.ledger.database import connect, migrate, migrations, way_back
-from portalbus.streams.ledger.migration_steps import LOCK_TIMEOUT, MigrationBlocked, take_step
+from portalbus.streams.ledger.migration_steps import MigrationBlocked, take_step
 from portalbus.streams.ledger.stepping_back import (
     LOST,
     RowsWouldBeLost,
@@ -32,6 +32,7 @@ from portalbus.streams.ledger.stepping_back import (
     list_migrations,
     step_back,
 )
+from portalbus.streams.ledger.table_locks import give_way_soon
 from portalbus.streams.reading.proof import prove_verdicts
 from portalbus.streams.rebuilding.comparing import compare
 from portalbus.streams.rebuilding.rebuild import Rebuild
@@ -336,12 +337,12 @@ def test_a_migration_waits_for_a_long_query_and_nobody_waits_behind_the_migratio
     assert migrate(lived) == [], "it was applied as soon as the query was over"
 
 
-def test_a_migration_gives_way_before_the_server_ends_somebody_for_a_deadlock_with_it(untouched: str) -> None:
-    """The server would end whoever has waited longest, and that is hardly ever the migration."""
+def test_who_changes_tables_gives_way_before_the_server_ends_somebody_for_a_deadlock_with_it(untouched: str) -> None:
+    """The server would end whoever has waited longest, and that is hardly ever a migration."""
     with psycopg.connect(untouched) as look:
         setting_ms = "select setting::int from pg_settings where unit = 'ms' and name = %s"
         until_it_looks = one(look, setting_ms, "deadlock_timeout")
-        look.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
+        give_way_soon(look)
         gives_way = one(look, setting_ms, "lock_timeout")
     assert 0 < gives_way <= until_it_looks / 2
 

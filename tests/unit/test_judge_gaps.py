@@ -444,7 +444,7 @@ def test_with_a_closed_gap_go_those_on_that_nothing_else_holds(ledger: MemoryLed
     assert sorted(gaps) == [(1, 1), (1, 5)]
     ledger.close_gap("H26", gaps[1, 1])
     assert applied(ledger) == []
-    (other,) = [h26.say(directive("other"), portal="edu")]
+    other = h26.say(directive("other"), portal="edu")
     assert [source.portal for source in may_go_on(ledger.history, [heard_of(other)], Bounds().room)] == ["www"]
     ledger.take(other)
     assert applied(ledger) == ["H26/d-3", "H26/d-4", "H26/other"]

@@ -66,7 +66,7 @@ class Ahead:
         self._stop = stop or threading.Event()
 
     def starts(self, agencies: Sequence[str]) -> dict[str, int]:
-        """Where to read each lane on: behind what was looked through, and behind what is judged. None when stopped."""
+        """Where to read each lane on: behind what was looked through and what is judged. Empty when told to stop."""
         return once_unhindered(lambda: self._starts(agencies), APPLICATION, self._stop) or {}
 
     def fold(self, sightings: Sequence[Sighting], offsets: Mapping[str, int]) -> int:

@@ -18,6 +18,7 @@ from portalbus.streams.ledger.notices import write_notices
 from portalbus.streams.ledger.order import advance_position, take_position
 
 ASKED_AT_ONCE = 100
+# `Gap.over_at`, as SQL has it.
 OVERDUE = """
 select s.agency, min(coalesce((
     select min(case g.state when 'closed' then 'epoch' else g.hold_until end) from ledger.gap g

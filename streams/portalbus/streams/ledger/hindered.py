@@ -12,13 +12,15 @@ from typing import TypeVar
 
 import psycopg
 import structlog
-from psycopg.errors import DeadlockDetected, DiskFull, LockNotAvailable
+from psycopg.errors import DiskFull
+
+from portalbus.streams.ledger.table_locks import TABLES_HELD
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 PAUSE_SECONDS = 1.0
-HINDRANCES = (DiskFull, DeadlockDetected, LockNotAvailable)
+HINDRANCES = (DiskFull, *TABLES_HELD)
 """What passes by itself, or by an operator's hand, while the connection is as good as before."""
 
 

@@ -12,15 +12,12 @@ from typing import Any
 
 import structlog
 from psycopg import Connection
-from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from portalbus.schemas.errors import PortalbusError
+from portalbus.streams.ledger.table_locks import TABLES_HELD, give_way_soon
 
 log = structlog.get_logger(__name__)
 
-LOCK_TIMEOUT = "500ms"
-"""Less than a server's deadlock_timeout, 1 s unless somebody changed it: who has a table that a step wants, and waits
-for one that the step has, is let through before the server looks for whom of the two to end."""
 PAUSE_SECONDS = 2.0
 """Longer than the lock is waited for: the bus goes on for most of the time."""
 PATIENCE_SECONDS = 300.0
@@ -49,10 +46,10 @@ def take_step(
     while True:
         try:
             with connection.transaction():
-                connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+                give_way_soon(connection)
                 work()
             return
-        except (LockNotAvailable, DeadlockDetected):
+        except TABLES_HELD:
             open_ones = [one for (one,) in connection.execute(LONGEST_OPEN)]
             log.warning("migration.lock-not-free", migration=name, longest_open=open_ones)
             if time.monotonic() > deadline:

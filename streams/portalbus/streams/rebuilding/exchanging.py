@@ -12,10 +12,10 @@ from typing import Any
 
 import structlog
 from psycopg import Connection
-from psycopg.errors import DeadlockDetected, LockNotAvailable
 from psycopg.sql import SQL, Identifier
 
 from portalbus.streams.ledger.order import CHANNEL, take_position
+from portalbus.streams.ledger.table_locks import TABLES_HELD, give_way_soon
 from portalbus.streams.rebuilding.fold_tables import FOLD, FoldTable
 from portalbus.streams.rebuilding.shadow import BEFORE, SHADOW
 
@@ -80,7 +80,7 @@ def exchange(connection: Connection[Any], catch_up: Callable[[], object]) -> Non
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _exchange(connection, catch_up, checked)
-        except (LockNotAvailable, DeadlockDetected) as error:
+        except TABLES_HELD as error:
             connection.rollback()
             if attempt == ATTEMPTS:
                 raise TablesHeld(_who_holds(connection)) from error
@@ -120,7 +120,7 @@ def _check_and_tell(connection: Connection[Any], after: int) -> None:
 
 
 def _exchange(connection: Connection[Any], catch_up: Callable[[], object], checked: int) -> None:
-    connection.execute("set local lock_timeout = '500ms'")
+    give_way_soon(connection)
     take_position(connection)
     catch_up()
     _check_and_tell(connection, checked)
